@@ -1,0 +1,18 @@
+//! Ids, offsets, epochs, time, sizes, errors: the vocabulary every other module speaks, in Kafka's own terms.
+
+mod error;
+mod ids;
+mod io;
+mod offsets;
+mod seed;
+mod time;
+
+pub use error::{ErrorCode, Fault};
+pub use ids::{
+    BrokerEpoch, BrokerId, ClientId, ConnectionId, LogDirectoryId, OpId, ProducerEpoch, ProducerId, ShardId,
+};
+pub use ids::{TopicId, TopicPartition, Uuid};
+pub use io::{FileId, FileRange, Part, parts_len};
+pub use offsets::{LeaderEpoch, Offset, Sequence};
+pub use seed::Seed;
+pub use time::{Monotonic, Now, Timestamp};

@@ -1,0 +1,1 @@
+//! Checkers that turn a history into a verdict.

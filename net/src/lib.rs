@@ -1,0 +1,1 @@
+//! Klamm on tokio: sockets, disks, timers; runs shards on cores.

@@ -1,0 +1,1 @@
+//! World, the deterministic simulator of whole Klamm brokers.
