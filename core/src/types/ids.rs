@@ -89,7 +89,7 @@ impl Uuid {
             let digit = BASE64_URL.iter().position(|&c| c == byte)? as u128;
             if i < 21 {
                 value = (value << 6) | digit;
-            } else if digit & 0xF == 0 {
+            } else if digit.trailing_zeros() >= 4 {
                 value = (value << 2) | (digit >> 4);
             } else {
                 return None;
