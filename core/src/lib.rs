@@ -12,3 +12,8 @@
 extern crate alloc;
 
 pub mod types;
+
+pub mod config;
+pub mod storage;
+
+pub mod shard;

@@ -1,0 +1,119 @@
+//! What one broker is told at its start.
+
+use super::TopicConfig;
+use crate::types::BrokerId;
+use alloc::string::String;
+
+/// What an acknowledgement waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FlushMode {
+    /// The device: acknowledged records survive a power cut.
+    Fsync,
+    /// The page cache, as Apache Kafka: acknowledged records survive the process, not the power.
+    Os,
+}
+
+/// Where clients are told to connect.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AdvertisedListener {
+    /// A host name or address that clients can reach; never a wildcard.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+}
+
+/// Sizes and counts that bound what a shard holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Request frames of one connection that may be in progress at once.
+    pub frames_in_flight: u32,
+    /// Bytes of just-appended batches a shard keeps in memory for readers at the tail.
+    pub tail_cache_bytes: usize,
+    /// Descriptors a shard keeps open.
+    pub open_files: usize,
+    /// Dirty files synced one by one; more are synced with one `syncfs`.
+    pub files_synced_singly: usize,
+    /// Producers a partition remembers at most; the least recently used is forgotten first.
+    pub producers_per_partition: usize,
+    /// Fetch sessions a shard keeps (`max.incremental.fetch.session.cache.slots`).
+    pub fetch_sessions: usize,
+    /// Producer ids reserved durably at a time.
+    pub producer_id_block: u32,
+    /// Timers fired by one tick.
+    pub timers_per_tick: usize,
+    /// Recoveries that run at once, a shard.
+    pub recoveries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frames_in_flight: 16,
+            tail_cache_bytes: 16 << 20,
+            open_files: 4096,
+            files_synced_singly: 16,
+            producers_per_partition: 10_000,
+            fetch_sessions: 1000,
+            producer_id_block: 1000,
+            timers_per_tick: 256,
+            recoveries: 4,
+        }
+    }
+}
+
+/// The settings of one broker; the same for all of its shards.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BrokerConfig {
+    /// `node.id`.
+    pub node_id: BrokerId,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+    /// The cluster id that the log directory must carry; `None` takes the directory's, or a new one at the first start.
+    pub cluster_id: Option<String>,
+    /// `advertised.listeners`; the first is what Metadata names.
+    pub advertised: AdvertisedListener,
+    /// `num.partitions`: partitions of a topic created without a count.
+    pub num_partitions: i32,
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics: bool,
+    /// `delete.topic.enable`.
+    pub delete_topics: bool,
+    /// `flush`: what an acknowledgement waits for.
+    pub flush: FlushMode,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration_ms: u64,
+    /// `connections.max.idle.ms`.
+    pub connections_max_idle_ms: u64,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_interval_ms: u64,
+    /// `fetch.max.bytes`: the most a fetch response carries, whatever the client asks for.
+    pub fetch_max_bytes: u32,
+    /// What a topic has where it says nothing itself.
+    pub topic_defaults: TopicConfig,
+    /// Bounds of the machines.
+    pub limits: Limits,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        Self {
+            node_id: BrokerId(1),
+            rack: None,
+            cluster_id: None,
+            advertised: AdvertisedListener {
+                host: String::from("localhost"),
+                port: 9092,
+            },
+            num_partitions: 1,
+            auto_create_topics: true,
+            delete_topics: true,
+            flush: FlushMode::Fsync,
+            producer_id_expiration_ms: 86_400_000,
+            connections_max_idle_ms: 600_000,
+            retention_check_interval_ms: 300_000,
+            fetch_max_bytes: 57_671_680,
+            topic_defaults: TopicConfig::default(),
+            limits: Limits::default(),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The settings of a broker and of its topics, in Kafka's own names and units.
+//!
+//! Every size, count and interval of the core is here, with its production default, so that a simulation can draw each
+//! down to its smallest legal value.
+
+mod broker;
+mod topic;
+
+pub use broker::{AdvertisedListener, BrokerConfig, FlushMode, Limits};
+pub use topic::{TimestampType, TopicConfig};

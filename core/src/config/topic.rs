@@ -1,0 +1,52 @@
+//! What a topic's configuration amounts to, once every key has its value.
+
+/// Which clock a record's timestamp comes from (`message.timestamp.type`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimestampType {
+    /// The producer's.
+    CreateTime,
+    /// The broker's, at append.
+    LogAppendTime,
+}
+
+/// The resolved configuration of a topic: topic override, else broker default, else Kafka's default.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TopicConfig {
+    /// `segment.bytes`: a segment is rolled before it would exceed this.
+    pub segment_bytes: u32,
+    /// `segment.ms`: a segment whose first record is older than this is rolled at the next append.
+    pub segment_ms: u64,
+    /// `index.interval.bytes`: at most this many bytes of log lie between two index entries, but for a larger batch.
+    pub index_interval_bytes: u32,
+    /// `max.message.bytes`: the largest batch, header included.
+    pub max_message_bytes: u32,
+    /// `retention.ms`; `None` keeps records however old.
+    pub retention_ms: Option<u64>,
+    /// `retention.bytes`; `None` keeps however many.
+    pub retention_bytes: Option<u64>,
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: u16,
+    /// `message.timestamp.type`.
+    pub timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`: how far a record's timestamp may lie in the past.
+    pub timestamp_before_max_ms: u64,
+    /// `message.timestamp.after.max.ms`: how far a record's timestamp may lie in the future.
+    pub timestamp_after_max_ms: u64,
+}
+
+impl Default for TopicConfig {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 24 * 3_600_000,
+            index_interval_bytes: 4096,
+            max_message_bytes: 1_048_588,
+            retention_ms: Some(7 * 24 * 3_600_000),
+            retention_bytes: None,
+            min_insync_replicas: 1,
+            timestamp_type: TimestampType::CreateTime,
+            timestamp_before_max_ms: i64::MAX as u64,
+            timestamp_after_max_ms: 3_600_000,
+        }
+    }
+}

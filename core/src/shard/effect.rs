@@ -1,0 +1,162 @@
+//! What a shard wants done.
+
+use super::mail::Mail;
+use super::task::Task;
+use crate::storage::FileOp;
+use crate::types::{ConnectionId, Fault, OpId, Part, ShardId};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Carry out a disk operation; answer with [`Input::Io`](super::Input::Io).
+    Io {
+        /// The operation.
+        op: OpId,
+        /// What to do.
+        io: FileOp,
+    },
+    /// Run a task to its end on a disk thread; answer with [`Input::Task`](super::Input::Task).
+    Task {
+        /// The operation.
+        op: OpId,
+        /// The machine to run.
+        task: Task,
+    },
+    /// Send a response, in the order emitted; answer with [`Input::Sent`](super::Input::Sent), also when the
+    /// connection is gone.
+    Respond {
+        /// The connection.
+        connection: ConnectionId,
+        /// The operation.
+        op: OpId,
+        /// The whole frame with its length prefix.
+        parts: Vec<Part>,
+    },
+    /// Deliver a message to another shard, in the order emitted.
+    Mail {
+        /// The receiver.
+        to: ShardId,
+        /// The message.
+        mail: Mail,
+    },
+    /// The connection may deliver this many more frames.
+    Grant {
+        /// The connection.
+        connection: ConnectionId,
+        /// How many more.
+        frames: u32,
+    },
+    /// Send what was emitted before this for the connection, then close it. Answered by
+    /// [`Input::Disconnected`](super::Input::Disconnected).
+    Close {
+        /// The connection.
+        connection: ConnectionId,
+        /// Why, for the log and the metrics.
+        reason: CloseReason,
+    },
+    /// The broker is up: accept clients. Emitted once, by each shard.
+    Serve,
+    /// Something that people should know.
+    Report(Report),
+    /// This shard does nothing any more. After [`Halt::Stopped`] of every shard the process ends well; after any
+    /// other it ends at once and badly.
+    Halt(Halt),
+}
+
+/// The effects of steps, in order. The driver owns and reuses it.
+#[derive(Default, Debug)]
+pub struct Effects {
+    list: Vec<Effect>,
+}
+
+impl Effects {
+    /// No effects yet.
+    pub const fn new() -> Self {
+        Self { list: Vec::new() }
+    }
+
+    /// Adds an effect behind the others.
+    pub fn push(&mut self, effect: Effect) {
+        self.list.push(effect);
+    }
+
+    /// Takes all effects, in order.
+    pub fn drain(&mut self) -> alloc::vec::Drain<'_, Effect> {
+        self.list.drain(..)
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+/// Why the broker closes a connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CloseReason {
+    /// The frame cannot be read as a request.
+    MalformedRequest(String),
+    /// No request of this API or version is served (`api`, `version`).
+    UnsupportedRequest {
+        /// The API key.
+        api: i16,
+        /// The version asked for.
+        version: i16,
+    },
+    /// A request with acks=0 failed, and there is no response to say so in.
+    FailedWithoutAcks(&'static str),
+    /// Nothing was asked for `connections.max.idle.ms`.
+    Idle,
+    /// A response can no longer be sent as promised.
+    Unsendable,
+    /// The broker stops.
+    Shutdown,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MalformedRequest(text) => write!(f, "malformed request: {text}"),
+            Self::UnsupportedRequest { api, version } => {
+                write!(f, "unsupported request: API key {api}, version {version}")
+            }
+            Self::FailedWithoutAcks(code) => write!(f, "a produce request with acks=0 failed: {code}"),
+            Self::Idle => f.write_str("idle for connections.max.idle.ms"),
+            Self::Unsendable => f.write_str("a response can no longer be sent in full"),
+            Self::Shutdown => f.write_str("the broker stops"),
+        }
+    }
+}
+
+/// Why a shard stopped.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Halt {
+    /// It was asked to stop, and everything is durable.
+    Stopped,
+    /// The broker cannot start; the text says why and what to do.
+    Refused(String),
+    /// The log directory failed.
+    Fault(Fault),
+}
+
+impl fmt::Display for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("stopped"),
+            Self::Refused(text) => f.write_str(text),
+            Self::Fault(fault) => write!(f, "the log directory failed: {fault}"),
+        }
+    }
+}
+
+/// Something that people should know; a driver logs it. Never on the data path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Report {
+    /// Something ordinary worth a line.
+    Info(String),
+    /// Something an operator should look at.
+    Warning(String),
+}

@@ -1,0 +1,65 @@
+//! What a driver tells a shard.
+
+use super::mail::Mail;
+use super::task::TaskOutcome;
+use crate::storage::IoResult;
+use crate::types::{ConnectionId, OpId, ShardId};
+use alloc::string::String;
+use bytes::Bytes;
+
+/// One thing that happened. A driver delivers them one at a time, in the order they happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The process started. The first input of every shard.
+    Start,
+    /// A client connected. It may send nothing until a grant.
+    Connected {
+        /// The connection, new in this process.
+        connection: ConnectionId,
+        /// The client's address, for people.
+        peer: String,
+    },
+    /// A whole request frame arrived, without its length prefix.
+    Frame {
+        /// The connection.
+        connection: ConnectionId,
+        /// Header and body.
+        frame: Bytes,
+    },
+    /// The connection is gone, whoever ended it. Delivered exactly once a connection, and nothing of it after that but
+    /// completions.
+    Disconnected {
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// The response is with the kernel, or its connection is gone: what it held can be released.
+    Sent {
+        /// The response's operation.
+        op: OpId,
+    },
+    /// A disk operation ended.
+    Io {
+        /// The operation.
+        op: OpId,
+        /// Its answer.
+        result: IoResult,
+    },
+    /// A task ran to its end.
+    Task {
+        /// The operation.
+        op: OpId,
+        /// What it brought.
+        outcome: TaskOutcome,
+    },
+    /// A message of another shard of this process.
+    Mail {
+        /// The sender.
+        from: ShardId,
+        /// The message.
+        mail: Mail,
+    },
+    /// The deadline that [`Shard::next_deadline`](super::Shard::next_deadline) named has come.
+    Tick,
+    /// Stop: answer what is in progress, make everything durable, then [`Halt::Stopped`](super::Halt::Stopped).
+    Shutdown,
+}

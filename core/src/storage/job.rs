@@ -1,0 +1,37 @@
+//! Work of many disk reads or much CPU, moved to where the I/O is.
+
+use super::{FileOp, IoResult, IoValue};
+
+/// A sans-I/O machine that a driver runs to its end: on a disk thread over blocking calls, in the simulator an event a
+/// step. It works on sealed files or on new files of its own, so nothing else sees it half done.
+pub trait Job: Send {
+    /// What it brings home.
+    type Outcome;
+
+    /// Takes the answer to the operation asked for last ([`IoValue::Done`] at the start and after
+    /// [`Next::Yield`]) and says what comes next. Not called again after [`Next::Done`].
+    fn resume(&mut self, done: IoResult) -> Next<Self::Outcome>;
+}
+
+/// What a job wants next.
+#[derive(Debug)]
+pub enum Next<T> {
+    /// Carry out this operation and resume with its answer.
+    Io(FileOp),
+    /// Let others run, then resume with [`IoValue::Done`].
+    Yield,
+    /// It is finished.
+    Done(T),
+}
+
+/// Runs a job to its end over a function that carries out operations at once.
+pub fn run_to_end<J: Job>(job: &mut J, mut perform: impl FnMut(FileOp) -> IoResult) -> J::Outcome {
+    let mut done = Ok(IoValue::Done);
+    loop {
+        match job.resume(done) {
+            Next::Io(op) => done = perform(op),
+            Next::Yield => done = Ok(IoValue::Done),
+            Next::Done(outcome) => return outcome,
+        }
+    }
+}
