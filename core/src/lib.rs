@@ -11,6 +11,7 @@
 
 extern crate alloc;
 
+pub mod bugs;
 pub mod types;
 
 pub mod config;

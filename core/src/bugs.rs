@@ -1,0 +1,121 @@
+//! Deliberate bugs: each proves that the check which should catch it does.
+//!
+//! `bug!(AckBeforeFsync)` is the constant `false`, unless the build has `--cfg klamm_bugs`; then [`select`] decides at
+//! run time. A release binary holds neither the selector nor the bugs.
+
+/// A deliberate bug, by the number it has in DESIGN.md.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Bug {
+    /// 1: an append counts as durable before its sync ended.
+    AckBeforeFsync = 1,
+    /// 1: a write issued after a sync began is credited to it.
+    SyncCoversLaterWrites = 2,
+    /// 2: a new segment counts as durable without a sync of its directory.
+    NoDirectorySync = 3,
+    /// 3: a failed sync is tried again, and believed when it succeeds.
+    RetryFailedSync = 4,
+    /// 3: a descriptor with unsynced bytes is closed, and a failed sync with it forgotten.
+    CloseDirtyDescriptor = 5,
+    /// 4: recovery believes the tail without checking its CRC.
+    SkipTailCrc = 6,
+    /// 4: recovery keeps index entries beyond the truncated tail.
+    KeepIndexPastTail = 7,
+    /// 13: producer state starts empty after a restart.
+    ForgetProducers = 8,
+    /// 13: a producer snapshot newer than the truncated log is used.
+    StaleProducerSnapshot = 9,
+    /// 14: only the last batch of a producer is remembered.
+    DuplicateWindowOfOne = 10,
+    /// 14: a retry is answered with a new offset.
+    RetryGetsNewOffset = 11,
+    /// 14: a retry is answered before its original is durable.
+    RetryAnsweredEarly = 12,
+    /// 21: recovery serves what it did not sync.
+    RecoverWithoutSync = 13,
+    /// 22: no new leader epoch after an unclean start.
+    KeepLeaderEpoch = 14,
+    /// 23: the clean-shutdown manifest is written before the last sync.
+    ManifestBeforeSync = 15,
+    /// 23: the manifest is left standing after start.
+    ManifestLeftStanding = 16,
+    /// 24: a block of producer ids is used before it is reserved durably.
+    ProducerIdsNotReserved = 17,
+    /// 26: an append after a short write leaves a gap.
+    GapAfterShortWrite = 18,
+    /// L2: a waiting fetch is not woken by an append.
+    LostWakeUp = 19,
+    /// L4: a credit is lost at disconnect.
+    LostCredit = 20,
+    /// L4: a lease is lost at disconnect.
+    LostLease = 21,
+}
+
+impl Bug {
+    /// Every deliberate bug.
+    pub const ALL: [Self; 21] = [
+        Self::AckBeforeFsync,
+        Self::SyncCoversLaterWrites,
+        Self::NoDirectorySync,
+        Self::RetryFailedSync,
+        Self::CloseDirtyDescriptor,
+        Self::SkipTailCrc,
+        Self::KeepIndexPastTail,
+        Self::ForgetProducers,
+        Self::StaleProducerSnapshot,
+        Self::DuplicateWindowOfOne,
+        Self::RetryGetsNewOffset,
+        Self::RetryAnsweredEarly,
+        Self::RecoverWithoutSync,
+        Self::KeepLeaderEpoch,
+        Self::ManifestBeforeSync,
+        Self::ManifestLeftStanding,
+        Self::ProducerIdsNotReserved,
+        Self::GapAfterShortWrite,
+        Self::LostWakeUp,
+        Self::LostCredit,
+        Self::LostLease,
+    ];
+}
+
+/// The selector of a `klamm_bugs` build.
+#[cfg(klamm_bugs)]
+mod selector {
+    use super::Bug;
+    use core::sync::atomic::{AtomicU32, Ordering};
+
+    static SELECTED: AtomicU32 = AtomicU32::new(0);
+
+    /// Switches one bug on, or all off, for the whole process.
+    #[inline(never)]
+    pub fn klamm_bug_selector(bug: Option<Bug>) {
+        SELECTED.store(bug.map_or(0, |bug| bug as u32), Ordering::Relaxed);
+    }
+
+    /// Whether `bug` is switched on.
+    pub fn selected(bug: Bug) -> bool {
+        SELECTED.load(Ordering::Relaxed) == bug as u32
+    }
+}
+
+#[cfg(klamm_bugs)]
+pub use selector::{klamm_bug_selector as select, selected};
+
+/// Whether a deliberate bug is switched on: the constant `false` in an ordinary build.
+#[cfg(not(klamm_bugs))]
+macro_rules! bug {
+    ($name:ident) => {{
+        const _: $crate::bugs::Bug = $crate::bugs::Bug::$name;
+        false
+    }};
+}
+
+/// Whether a deliberate bug is switched on: the constant `false` in an ordinary build.
+#[cfg(klamm_bugs)]
+macro_rules! bug {
+    ($name:ident) => {
+        $crate::bugs::selected($crate::bugs::Bug::$name)
+    };
+}
+
+pub(crate) use bug;
