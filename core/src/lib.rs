@@ -14,6 +14,8 @@ extern crate alloc;
 pub mod bugs;
 pub mod types;
 
+pub mod record;
+
 pub mod config;
 pub mod storage;
 
