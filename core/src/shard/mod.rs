@@ -7,7 +7,9 @@
 mod effect;
 mod input;
 mod mail;
+mod ops;
 mod task;
+mod wheel;
 
 pub use effect::{CloseReason, Effect, Effects, Halt, Report};
 pub use input::Input;
