@@ -19,4 +19,6 @@ pub mod record;
 pub mod config;
 pub mod storage;
 
+pub mod metadata;
+
 pub mod shard;

@@ -19,7 +19,10 @@ struct Slot<T> {
 
 impl<T> Ops<T> {
     pub(super) const fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new() }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
     }
 
     /// Keeps `pending` until its completion.
@@ -27,15 +30,27 @@ impl<T> Ops<T> {
         if let Some(slot) = self.free.pop() {
             let entry = &mut self.slots[slot as usize];
             entry.pending = Some(pending);
-            return OpId { slot, generation: entry.generation };
+            return OpId {
+                slot,
+                generation: entry.generation,
+            };
         }
-        self.slots.push(Slot { generation: 0, pending: Some(pending) });
-        OpId { slot: (self.slots.len() - 1) as u32, generation: 0 }
+        self.slots.push(Slot {
+            generation: 0,
+            pending: Some(pending),
+        });
+        OpId {
+            slot: (self.slots.len() - 1) as u32,
+            generation: 0,
+        }
     }
 
     /// Takes what waited for `op`. A second completion of one operation, or one never begun, is a driver's bug.
     pub(super) fn complete(&mut self, op: OpId) -> T {
-        let entry = self.slots.get_mut(op.slot as usize).filter(|slot| slot.generation == op.generation);
+        let entry = self
+            .slots
+            .get_mut(op.slot as usize)
+            .filter(|slot| slot.generation == op.generation);
         let pending = entry.and_then(|slot| {
             slot.generation = slot.generation.wrapping_add(1);
             slot.pending.take()

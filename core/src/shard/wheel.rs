@@ -74,14 +74,24 @@ impl<T> Wheel<T> {
     pub(super) fn arm(&mut self, at: Monotonic, reason: T) -> TimerKey {
         let tick = at.0.div_ceil(NANOS_PER_TICK);
         let index = self.free.pop().unwrap_or_else(|| {
-            let entry = Entry { generation: 0, tick: 0, previous: NIL, next: NIL, place: Place::Free, reason: None };
+            let entry = Entry {
+                generation: 0,
+                tick: 0,
+                previous: NIL,
+                next: NIL,
+                place: Place::Free,
+                reason: None,
+            };
             self.entries.push(entry);
             (self.entries.len() - 1) as u32
         });
         let entry = &mut self.entries[index as usize];
         entry.tick = tick;
         entry.reason = Some(reason);
-        let key = TimerKey { slot: index, generation: entry.generation };
+        let key = TimerKey {
+            slot: index,
+            generation: entry.generation,
+        };
         self.link(index);
         self.armed += 1;
         key
@@ -140,7 +150,10 @@ impl<T> Wheel<T> {
         let entry = &mut self.entries[index as usize];
         entry.previous = NIL;
         entry.next = head;
-        entry.place = Place::Listed { level: level as u8, slot: slot as u8 };
+        entry.place = Place::Listed {
+            level: level as u8,
+            slot: slot as u8,
+        };
         if head != NIL {
             self.entries[head as usize].previous = index;
         }
@@ -149,7 +162,9 @@ impl<T> Wheel<T> {
     }
 
     fn unlink(&mut self, index: u32) {
-        let Entry { previous, next, place, .. } = self.entries[index as usize];
+        let Entry {
+            previous, next, place, ..
+        } = self.entries[index as usize];
         let Place::Listed { level, slot } = place else { return };
         if next != NIL {
             self.entries[next as usize].previous = previous;
@@ -192,7 +207,10 @@ impl<T> Wheel<T> {
                 if level == 0 {
                     let entry = &mut self.entries[index as usize];
                     entry.place = Place::Due;
-                    self.due.push_back(TimerKey { slot: index, generation: entry.generation });
+                    self.due.push_back(TimerKey {
+                        slot: index,
+                        generation: entry.generation,
+                    });
                 } else {
                     self.link(index);
                 }
@@ -239,7 +257,11 @@ mod tests {
                 now += if seed.chance(1, 3) { seed.below(step) } else { 0 };
                 let mut fired = Vec::new();
                 wheel.fire(at(now), usize::MAX, &mut fired);
-                let mut expected: Vec<_> = model.iter().filter(|(_, (due, _))| *due <= now).map(|(&id, _)| id).collect();
+                let mut expected: Vec<_> = model
+                    .iter()
+                    .filter(|(_, (due, _))| *due <= now)
+                    .map(|(&id, _)| id)
+                    .collect();
                 model.retain(|_, (due, _)| *due > now);
                 fired.sort_unstable();
                 expected.sort_unstable();

@@ -1,0 +1,338 @@
+//! The image: all records applied so far, and how one more changes it.
+
+use super::record::{Change, MetadataRecord, PartitionRecord, RegisterBrokerRecord, RemoveTopicRecord, TopicRecord};
+use crate::types::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, ProducerId, TopicId, Uuid};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use rpds::RedBlackTreeMapSync;
+
+/// The state of the cluster after a prefix of the metadata log. Images share structure, so keeping an old one or
+/// making the next costs in proportion to the change.
+#[derive(Clone, Default, Debug)]
+pub struct Image {
+    end: Offset,
+    brokers: BTreeMap<BrokerId, Registration>,
+    topics: RedBlackTreeMapSync<TopicId, Arc<Topic>>,
+    names: RedBlackTreeMapSync<Arc<str>, TopicId>,
+    next_producer_id: i64,
+}
+
+/// A broker's latest start.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Registration {
+    /// The offset of its registration in the metadata log.
+    pub epoch: BrokerEpoch,
+    /// How many times it has registered.
+    pub starts: u32,
+    /// The advertised host.
+    pub host: String,
+    /// The advertised port.
+    pub port: u16,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+}
+
+/// A topic.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Topic {
+    /// Its identity.
+    pub id: TopicId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its partitions, by index; never empty.
+    pub partitions: Vec<Partition>,
+    /// The configuration keys that it sets itself.
+    pub config: BTreeMap<String, String>,
+}
+
+/// Where a partition is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Partition {
+    /// The brokers that hold it, preferred leader first.
+    pub replicas: Arc<[BrokerId]>,
+    /// The in-sync replicas.
+    pub isr: Arc<[BrokerId]>,
+    /// The leader.
+    pub leader: BrokerId,
+    /// The version of this state.
+    pub partition_epoch: i32,
+    leader_epoch: i32,
+    leader_starts: u32,
+}
+
+/// What a run of records changed, for those who keep state of their own about topics.
+#[derive(Clone, Default, Debug)]
+pub struct Delta {
+    /// Topics that are new.
+    pub created: Vec<Arc<Topic>>,
+    /// Topics that are gone.
+    pub deleted: Vec<Arc<Topic>>,
+}
+
+/// A record that does not fit the image before it: the log is corrupt, or a newer version wrote it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ApplyError {
+    /// Of a kind that this version does not know.
+    UnknownRecord,
+    /// It contradicts what came before; the text says how.
+    Contradiction(String),
+}
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownRecord => f.write_str("a record of an unknown kind, written by a newer version of Klamm"),
+            Self::Contradiction(text) => write!(f, "a record that contradicts those before it: {text}"),
+        }
+    }
+}
+
+impl Image {
+    /// The offset after the last record applied.
+    pub const fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// The brokers that ever registered.
+    pub fn brokers(&self) -> impl Iterator<Item = (BrokerId, &Registration)> {
+        self.brokers.iter().map(|(&id, registration)| (id, registration))
+    }
+
+    /// A broker's latest registration.
+    pub fn broker(&self, id: BrokerId) -> Option<&Registration> {
+        self.brokers.get(&id)
+    }
+
+    /// All topics, in the order of their names.
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<Topic>> {
+        self.names.values().filter_map(|id| self.topics.get(id))
+    }
+
+    /// The topic of this identity.
+    pub fn topic(&self, id: TopicId) -> Option<&Arc<Topic>> {
+        self.topics.get(&id)
+    }
+
+    /// The topic of this name.
+    pub fn topic_named(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.topics.get(self.names.get(name)?)
+    }
+
+    /// The first producer id that is not reserved yet.
+    pub const fn next_producer_id(&self) -> ProducerId {
+        ProducerId(self.next_producer_id)
+    }
+
+    /// The leader epoch of a partition: what its record says, and one more for each start of its leader since.
+    pub fn leader_epoch(&self, partition: &Partition) -> LeaderEpoch {
+        let starts = self
+            .brokers
+            .get(&partition.leader)
+            .map_or(partition.leader_starts, |broker| broker.starts);
+        let since = starts.saturating_sub(partition.leader_starts);
+        LeaderEpoch(partition.leader_epoch.saturating_add(since as i32))
+    }
+
+    /// Applies the record at `offset`, which is the image's end, and notes in `delta` what it changed.
+    pub fn apply(&mut self, offset: Offset, record: &MetadataRecord, delta: &mut Delta) -> Result<(), ApplyError> {
+        assert!(
+            offset >= self.end,
+            "metadata record {offset} applied twice: the image ends at {}",
+            self.end
+        );
+        match record.change.as_ref().ok_or(ApplyError::UnknownRecord)? {
+            Change::RegisterBroker(record) => self.register(offset, record)?,
+            Change::Topic(record) => self.add_topic(record, delta)?,
+            Change::RemoveTopic(record) => self.remove_topic(record, delta)?,
+            Change::ReserveProducerIds(record) => {
+                if record.next < self.next_producer_id {
+                    return contradiction(format_args!("producer ids go back to {}", record.next));
+                }
+                self.next_producer_id = record.next;
+            }
+        }
+        self.end = offset.plus(1);
+        Ok(())
+    }
+
+    fn register(&mut self, offset: Offset, record: &RegisterBrokerRecord) -> Result<(), ApplyError> {
+        let id = BrokerId(record.broker);
+        let before = self.brokers.get(&id).map_or(0, |broker| broker.starts);
+        if record.starts < before {
+            return contradiction(format_args!(
+                "broker {id} counts {} starts after {before}",
+                record.starts
+            ));
+        }
+        let Ok(port) = u16::try_from(record.port) else {
+            return contradiction(format_args!("broker {id} at port {}", record.port));
+        };
+        let (host, rack) = (record.host.clone(), record.rack.clone());
+        let registration = Registration {
+            epoch: BrokerEpoch(offset.0),
+            starts: record.starts,
+            host,
+            port,
+            rack,
+        };
+        self.brokers.insert(id, registration);
+        Ok(())
+    }
+
+    fn add_topic(&mut self, record: &TopicRecord, delta: &mut Delta) -> Result<(), ApplyError> {
+        let id = topic_id(&record.topic_id)?;
+        let name: Arc<str> = Arc::from(record.name.as_str());
+        if self.topics.contains_key(&id) || self.names.contains_key(&name) {
+            return contradiction(format_args!("topic {name} ({id}) is created twice"));
+        }
+        let partitions = partitions(&record.partitions);
+        let topic = Arc::new(Topic {
+            id,
+            name: Arc::clone(&name),
+            partitions,
+            config: record.config.clone(),
+        });
+        self.topics.insert_mut(id, Arc::clone(&topic));
+        self.names.insert_mut(name, id);
+        delta.created.push(topic);
+        Ok(())
+    }
+
+    fn remove_topic(&mut self, record: &RemoveTopicRecord, delta: &mut Delta) -> Result<(), ApplyError> {
+        let id = topic_id(&record.topic_id)?;
+        let Some(topic) = self.topics.get(&id).cloned() else {
+            return contradiction(format_args!("topic {id} is deleted but was never created"));
+        };
+        self.topics.remove_mut(&id);
+        self.names.remove_mut(&topic.name);
+        delta.deleted.push(topic);
+        Ok(())
+    }
+}
+
+/// Partitions of one topic mostly share their replicas: each distinct list is kept once.
+fn partitions(records: &[PartitionRecord]) -> Vec<Partition> {
+    let mut lists: BTreeMap<&[i32], Arc<[BrokerId]>> = BTreeMap::new();
+    let mut placed = Vec::with_capacity(records.len());
+    for record in records {
+        let [replicas, isr] = [&record.replicas, &record.isr].map(|ids| {
+            let list = lists
+                .entry(ids)
+                .or_insert_with_key(|ids| ids.iter().map(|&id| BrokerId(id)).collect());
+            Arc::clone(list)
+        });
+        placed.push(Partition {
+            replicas,
+            isr,
+            leader: BrokerId(record.leader),
+            partition_epoch: record.partition_epoch,
+            leader_epoch: record.leader_epoch,
+            leader_starts: record.leader_starts,
+        });
+    }
+    placed
+}
+
+fn topic_id(bytes: &[u8]) -> Result<TopicId, ApplyError> {
+    match <[u8; 16]>::try_from(bytes) {
+        Ok(bytes) => Ok(TopicId(Uuid(bytes))),
+        Err(_) => contradiction(format_args!("a topic id of {} bytes", bytes.len())),
+    }
+}
+
+fn contradiction<T>(text: fmt::Arguments<'_>) -> Result<T, ApplyError> {
+    Err(ApplyError::Contradiction(alloc::fmt::format(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::ReserveProducerIdsRecord;
+
+    fn register(starts: u32) -> MetadataRecord {
+        let host = String::from("localhost");
+        Change::RegisterBroker(RegisterBrokerRecord {
+            broker: 1,
+            starts,
+            host,
+            port: 9092,
+            rack: None,
+        })
+        .into()
+    }
+
+    fn topic(id: u8, name: &str, leader_starts: u32) -> MetadataRecord {
+        let partition = PartitionRecord {
+            replicas: Vec::from([1]),
+            isr: Vec::from([1]),
+            leader: 1,
+            leader_epoch: 0,
+            leader_starts,
+            partition_epoch: 0,
+        };
+        let record = TopicRecord {
+            topic_id: Vec::from([id; 16]),
+            name: String::from(name),
+            partitions: Vec::from([partition.clone(), partition]),
+            config: BTreeMap::new(),
+        };
+        Change::Topic(record).into()
+    }
+
+    fn remove(id: u8) -> MetadataRecord {
+        Change::RemoveTopic(RemoveTopicRecord {
+            topic_id: Vec::from([id; 16]),
+        })
+        .into()
+    }
+
+    fn apply(image: &mut Image, record: &MetadataRecord) -> Result<Delta, ApplyError> {
+        let mut delta = Delta::default();
+        image.apply(image.end(), record, &mut delta).map(|()| delta)
+    }
+
+    #[test]
+    fn each_start_of_the_leader_gives_its_partitions_a_new_epoch() {
+        let mut image = Image::default();
+        apply(&mut image, &register(3)).unwrap();
+        apply(&mut image, &topic(7, "orders", 3)).unwrap();
+        let partition = image.topic_named("orders").unwrap().partitions[1].clone();
+        assert_eq!(image.leader_epoch(&partition), LeaderEpoch(0));
+        apply(&mut image, &register(4)).unwrap();
+        assert_eq!(image.leader_epoch(&partition), LeaderEpoch(1));
+    }
+
+    #[test]
+    fn an_image_kept_does_not_see_later_records() {
+        let mut image = Image::default();
+        apply(&mut image, &topic(1, "a", 0)).unwrap();
+        let before = image.clone();
+        let delta = apply(&mut image, &remove(1)).unwrap();
+        assert_eq!(&*delta.deleted[0].name, "a");
+        assert!(image.topic_named("a").is_none() && before.topic_named("a").is_some());
+        let delta = apply(&mut image, &topic(2, "a", 0)).unwrap();
+        assert_eq!(delta.created[0].id, image.topic_named("a").unwrap().id);
+    }
+
+    #[test]
+    fn records_that_contradict_the_image_are_refused() {
+        let mut image = Image::default();
+        apply(&mut image, &topic(1, "a", 0)).unwrap();
+        let reserve = |next| Change::ReserveProducerIds(ReserveProducerIdsRecord { next }).into();
+        apply(&mut image, &reserve(2000)).unwrap();
+        for record in [topic(2, "a", 0), topic(1, "b", 0), remove(9), reserve(1000)] {
+            assert!(
+                matches!(apply(&mut image, &record), Err(ApplyError::Contradiction(_))),
+                "{record:?}"
+            );
+        }
+        assert_eq!(
+            apply(&mut image, &MetadataRecord { change: None }).unwrap_err(),
+            ApplyError::UnknownRecord
+        );
+        assert_eq!(image.end(), Offset(2));
+    }
+}
