@@ -1,6 +1,6 @@
 //! Deliberate bugs: each proves that the check which should catch it does.
 //!
-//! `bug!(AckBeforeFsync)` is the constant `false`, unless the build has `--cfg klamm_bugs`; then [`select`] decides at
+//! `bug!(AckBeforeFsync)` is the constant `false`, unless the build has `--cfg klamm_bugs`; then `select` decides at
 //! run time. A release binary holds neither the selector nor the bugs.
 
 /// A deliberate bug, by the number it has in DESIGN.md.
