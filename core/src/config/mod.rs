@@ -6,5 +6,6 @@
 mod broker;
 mod topic;
 
+pub use crate::record::TimestampType;
 pub use broker::{AdvertisedListener, BrokerConfig, FlushMode, Limits};
-pub use topic::{TimestampType, TopicConfig};
+pub use topic::TopicConfig;

@@ -1,13 +1,6 @@
 //! What a topic's configuration amounts to, once every key has its value.
 
-/// Which clock a record's timestamp comes from (`message.timestamp.type`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TimestampType {
-    /// The producer's.
-    CreateTime,
-    /// The broker's, at append.
-    LogAppendTime,
-}
+use crate::record::TimestampType;
 
 /// The resolved configuration of a topic: topic override, else broker default, else Kafka's default.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,6 +1,74 @@
-//! Compression of a batch's records.
+//! Compression of a batch's records: what producers write, read within a bound, and written so that every client reads it.
+//!
+//! Invariants:
+//! - Output never takes more memory than the caller's bound and a small constant, whatever the input claims; it grows as
+//!   it comes. Too much of it is [`CodecError::TooLarge`], not an allocation.
+//! - What is refused: anything left over behind the compressed data, because readers disagree on whether they read it.
+//!
+//! The codecs need the feature `std`; without it, everything but [`Compression::None`] is
+//! [`CodecError::Unsupported`].
 
+#[cfg(feature = "std")]
+mod gzip;
+#[cfg(feature = "std")]
+mod lz4;
+#[cfg(feature = "std")]
+mod snappy;
+#[cfg(feature = "std")]
+mod zstd;
+
+use bytes::Bytes;
 use core::fmt;
+
+/// How hard to try, in the codec's own scale (`compression.gzip.level`, `compression.zstd.level`); a level beyond a scale
+/// counts as its end. Snappy has no levels, and lz4 only the fast one here, which every lz4 reader reads.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Level {
+    /// What Kafka takes when nothing is set: 6 for gzip, 3 for zstd.
+    #[default]
+    Default,
+    /// This one.
+    Of(i32),
+}
+
+/// `input`, compressed. A codec that this build lacks is an error; nothing else is.
+pub fn compress(codec: Compression, level: Level, input: &Bytes) -> Result<Bytes, CodecError> {
+    match codec {
+        Compression::None => Ok(input.clone()),
+        #[cfg(feature = "std")]
+        Compression::Gzip => gzip::compress(input, level).map(Bytes::from),
+        #[cfg(feature = "std")]
+        Compression::Snappy => snappy::compress(input).map(Bytes::from),
+        #[cfg(feature = "std")]
+        Compression::Lz4 => lz4::compress(input).map(Bytes::from),
+        #[cfg(feature = "std")]
+        Compression::Zstd => zstd::compress(input, level).map(Bytes::from),
+        #[cfg(not(feature = "std"))]
+        codec => {
+            let _ = level;
+            Err(CodecError::Unsupported(codec))
+        }
+    }
+}
+
+/// What `input` was before it was compressed, if that has at most `bound` bytes. Uncompressed input comes back as it is,
+/// without a copy.
+pub fn decompress(codec: Compression, input: &Bytes, bound: usize) -> Result<Bytes, CodecError> {
+    match codec {
+        Compression::None if input.len() > bound => Err(CodecError::TooLarge { bound }),
+        Compression::None => Ok(input.clone()),
+        #[cfg(feature = "std")]
+        Compression::Gzip => gzip::decompress(input, bound).map(Bytes::from),
+        #[cfg(feature = "std")]
+        Compression::Snappy => snappy::decompress(input, bound).map(Bytes::from),
+        #[cfg(feature = "std")]
+        Compression::Lz4 => lz4::decompress(input, bound).map(Bytes::from),
+        #[cfg(feature = "std")]
+        Compression::Zstd => zstd::decompress(input, bound).map(Bytes::from),
+        #[cfg(not(feature = "std"))]
+        codec => Err(CodecError::Unsupported(codec)),
+    }
+}
 
 /// How a batch's records are compressed (`CompressionType`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
@@ -83,3 +151,6 @@ impl fmt::Display for CodecError {
 }
 
 impl core::error::Error for CodecError {}
+
+#[cfg(all(test, feature = "std"))]
+mod tests;
