@@ -13,6 +13,7 @@ extern crate alloc;
 
 pub mod bugs;
 pub mod types;
+pub mod wire;
 
 pub mod record;
 
