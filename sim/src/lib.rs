@@ -1,1 +1,6 @@
-//! World, the deterministic simulator of whole Klamm brokers.
+//! World: a deterministic simulator of Klamm brokers.
+//!
+//! One integer decides everything about a run: options, workload, delays and faults. The same integer replays it.
+
+pub mod disk;
+pub mod draw;

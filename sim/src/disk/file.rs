@@ -1,0 +1,323 @@
+//! One file: what the page cache holds, what the device holds, and what separates the two.
+
+use crate::draw::Draw;
+
+/// The unit in which a device writes whole or not at all.
+pub const SECTOR: u64 = 512;
+
+/// A range of bytes that the page cache holds and the device may not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Dirty {
+    start: u64,
+    end: u64,
+    /// When it was written, on the disk's count of operations.
+    written: u64,
+}
+
+/// What a sync that began will have made durable when it ends.
+#[derive(Debug)]
+pub(super) struct FileSnapshot {
+    began: u64,
+    size: u64,
+    pieces: Vec<(u64, Vec<u8>)>,
+}
+
+/// What becomes of sectors that had not reached the device when the power went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tear {
+    /// None of the unsynced bytes arrived.
+    Nothing,
+    /// All of them did.
+    Everything,
+    /// A prefix, to the byte.
+    Prefix,
+    /// Any subset of sectors.
+    Sectors,
+}
+
+/// What a sector holds that belongs to the file by its size but was never written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Filler {
+    /// Zeros.
+    Zeros,
+    /// What was on the device before.
+    Stale,
+}
+
+/// A file's bytes, twice.
+#[derive(Default, Debug)]
+pub(super) struct File {
+    cache: Vec<u8>,
+    durable: Vec<u8>,
+    /// Ascending and disjoint.
+    dirty: Vec<Dirty>,
+    /// Sizes since the durable one, with when each was taken, oldest first.
+    sizes: Vec<(u64, u64)>,
+    /// Ranges that a failed write-back left readable in the cache, clean, and not on the device.
+    forsaken: Vec<(u64, u64)>,
+    /// Counts changes of durable bytes other than growth at the end.
+    rewrites: u64,
+    /// Whether no name leads here any more; then its bytes count for nothing.
+    unlinked: bool,
+}
+
+impl File {
+    pub(super) fn size(&self) -> u64 {
+        self.cache.len() as u64
+    }
+
+    pub(super) fn cache(&self) -> &[u8] {
+        &self.cache
+    }
+
+    pub(super) fn durable(&self) -> &[u8] {
+        &self.durable
+    }
+
+    pub(super) fn rewrites(&self) -> u64 {
+        self.rewrites
+    }
+
+    /// What the file takes of the device's capacity.
+    pub(super) fn occupied(&self) -> u64 {
+        if self.unlinked { 0 } else { self.size() }
+    }
+
+    /// The last name is gone.
+    pub(super) fn unlinked(&mut self) {
+        self.unlinked = true;
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty() || !self.sizes.is_empty()
+    }
+
+    pub(super) fn dirty_bytes(&self) -> u64 {
+        self.dirty.iter().map(|range| range.end - range.start).sum()
+    }
+
+    pub(super) fn read(&self, position: u64, length: u64) -> &[u8] {
+        let start = position.min(self.size()) as usize;
+        let end = position.saturating_add(length).min(self.size()) as usize;
+        &self.cache[start..end]
+    }
+
+    pub(super) fn write(&mut self, position: u64, bytes: &[u8], now: u64) {
+        if bytes.is_empty() {
+            return;
+        }
+        let end = position + bytes.len() as u64;
+        if end > self.size() {
+            self.cache.resize(end as usize, 0);
+            self.sizes.push((now, end));
+        }
+        self.cache[position as usize..end as usize].copy_from_slice(bytes);
+        self.mark_dirty(position, end, now);
+    }
+
+    /// Makes `start..end` dirty as of `now`; parts of older ranges below it are replaced.
+    fn mark_dirty(&mut self, start: u64, end: u64, now: u64) {
+        carve(&mut self.forsaken, start, end);
+        if let Some(last) = self.dirty.last_mut()
+            && last.end == start
+            && last.written == now
+        {
+            last.end = end;
+            return;
+        }
+        if self.dirty.last().is_none_or(|last| last.end <= start) {
+            self.dirty.push(Dirty {
+                start,
+                end,
+                written: now,
+            });
+            return;
+        }
+        let mut kept = Vec::with_capacity(self.dirty.len() + 2);
+        for range in self.dirty.drain(..) {
+            if range.start < start {
+                kept.push(Dirty {
+                    end: range.end.min(start),
+                    ..range
+                });
+            }
+            if range.end > end {
+                kept.push(Dirty {
+                    start: range.start.max(end),
+                    ..range
+                });
+            }
+        }
+        kept.push(Dirty {
+            start,
+            end,
+            written: now,
+        });
+        kept.sort_unstable_by_key(|range| range.start);
+        self.dirty = kept;
+    }
+
+    pub(super) fn truncate(&mut self, size: u64, now: u64) {
+        if size == self.size() {
+            return;
+        }
+        self.cache.resize(size as usize, 0);
+        self.sizes.push((now, size));
+        for range in &mut self.dirty {
+            range.end = range.end.min(size);
+        }
+        self.dirty.retain(|range| range.start < range.end);
+        carve(&mut self.forsaken, size, u64::MAX);
+    }
+
+    /// What a sync that begins now covers.
+    pub(super) fn snapshot(&self, now: u64) -> FileSnapshot {
+        let pieces = self.dirty.iter();
+        FileSnapshot {
+            began: now,
+            size: self.size(),
+            pieces: pieces.map(|range| (range.start, self.cached(range))).collect(),
+        }
+    }
+
+    fn cached(&self, range: &Dirty) -> Vec<u8> {
+        self.cache[range.start as usize..range.end as usize].to_vec()
+    }
+
+    /// The sync that took `snapshot` ended well.
+    pub(super) fn persist(&mut self, snapshot: &FileSnapshot) {
+        let known = self.durable.len();
+        self.set_durable_size(snapshot.size);
+        for (start, bytes) in &snapshot.pieces {
+            self.set_durable(*start as usize, bytes, known);
+        }
+        self.settle(snapshot.began);
+    }
+
+    /// The sync that took `snapshot` failed: the device has its size, none of its bytes.
+    pub(super) fn persist_size_only(&mut self, snapshot: &FileSnapshot) {
+        self.set_durable_size(snapshot.size);
+        self.sizes.retain(|&(taken, _)| taken > snapshot.began);
+        self.forsake(snapshot.began);
+    }
+
+    /// Everything up to `began` is clean.
+    fn settle(&mut self, began: u64) {
+        self.dirty.retain(|range| range.written > began);
+        self.sizes.retain(|&(taken, _)| taken > began);
+    }
+
+    /// Write-back of everything up to `began` failed: the pages are clean and hold bytes that the device does not.
+    pub(super) fn forsake(&mut self, began: u64) {
+        let lost = self.dirty.iter().filter(|range| range.written <= began);
+        self.forsaken.extend(lost.map(|range| (range.start, range.end)));
+        self.dirty.retain(|range| range.written > began);
+    }
+
+    /// Clean pages that the device does not have leave the cache; the next read sees what the device has.
+    pub(super) fn evict_forsaken(&mut self) {
+        for (start, end) in std::mem::take(&mut self.forsaken) {
+            for at in start..end.min(self.size()) {
+                self.cache[at as usize] = self.durable.get(at as usize).copied().unwrap_or(0);
+            }
+        }
+    }
+
+    fn set_durable_size(&mut self, size: u64) {
+        if size < self.durable.len() as u64 {
+            self.rewrites += 1;
+        }
+        self.durable.resize(size as usize, 0);
+    }
+
+    /// Puts `bytes` at `start`, as far as the file's size goes. Only what lay below `known` counts as a rewrite.
+    fn set_durable(&mut self, start: usize, bytes: &[u8], known: usize) {
+        let end = (start + bytes.len()).min(self.durable.len());
+        if start >= end {
+            return;
+        }
+        let source = &bytes[..end - start];
+        let old_end = known.clamp(start, end);
+        if self.durable[start..old_end] != source[..old_end - start] {
+            self.rewrites += 1;
+        }
+        self.durable[start..end].copy_from_slice(source);
+    }
+
+    /// The power goes. Returns whether the device ended up with something else than the cache held.
+    pub(super) fn cut(&mut self, tear: Tear, filler: Filler, draw: &mut Draw) -> bool {
+        self.unlinked = false;
+        if !self.is_dirty() && self.forsaken.is_empty() {
+            return false;
+        }
+        let mut after = self.durable.clone();
+        let size = match tear {
+            Tear::Nothing => after.len() as u64,
+            Tear::Everything => self.sizes.last().map_or(after.len() as u64, |&(_, size)| size),
+            Tear::Prefix | Tear::Sectors => {
+                let which = draw.index(self.sizes.len() + 1);
+                which
+                    .checked_sub(1)
+                    .map_or(after.len() as u64, |which| self.sizes[which].1)
+            }
+        };
+        after.resize(size as usize, 0);
+        for range in std::mem::take(&mut self.dirty) {
+            self.tear_range(&range, tear, filler, &mut after, draw);
+        }
+        let torn = after != self.cache;
+        self.cache.clone_from(&after);
+        if after != self.durable {
+            self.rewrites += 1;
+        }
+        self.durable = after;
+        self.sizes.clear();
+        self.forsaken.clear();
+        torn
+    }
+
+    /// Writes what arrived of `range` to `after`, a sector at a time.
+    fn tear_range(&self, range: &Dirty, tear: Tear, filler: Filler, after: &mut [u8], draw: &mut Draw) {
+        let prefix_end = if tear == Tear::Prefix {
+            draw.within(range.start, range.end)
+        } else {
+            range.end
+        };
+        let mut start = range.start;
+        while start < range.end {
+            let end = ((start / SECTOR + 1) * SECTOR).min(range.end);
+            let arrived_end = match tear {
+                Tear::Nothing => start,
+                Tear::Everything => end,
+                Tear::Prefix => prefix_end.clamp(start, end),
+                Tear::Sectors => [start, end][usize::from(draw.chance(1, 2))],
+            };
+            for at in start..end.min(after.len() as u64) {
+                let index = at as usize;
+                if at < arrived_end {
+                    after[index] = self.cache[index];
+                } else if index >= self.durable.len() && filler == Filler::Stale {
+                    after[index] = draw.below(256) as u8;
+                }
+            }
+            start = end;
+        }
+    }
+}
+
+/// Removes `start..end` from `ranges`.
+fn carve(ranges: &mut Vec<(u64, u64)>, start: u64, end: u64) {
+    if ranges.is_empty() {
+        return;
+    }
+    let mut kept = Vec::with_capacity(ranges.len() + 1);
+    for &(from, to) in ranges.iter() {
+        if from < start {
+            kept.push((from, to.min(start)));
+        }
+        if to > end {
+            kept.push((from.max(end), to));
+        }
+    }
+    *ranges = kept;
+}

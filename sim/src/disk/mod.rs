@@ -1,0 +1,254 @@
+//! A disk with a memory of what was never synced.
+//!
+//! Every file and directory exists twice: as the page cache shows it, and as the device holds it. A process kill keeps
+//! the first, a power cut leaves the second plus whatever part of the difference had happened to arrive: bytes by
+//! sector, sizes, creates, renames and removals *each on its own*.
+//!
+//! Invariants:
+//! - without faults, every operation answers as the same operation on a real directory does;
+//! - what a successful sync covered survives any power cut; nothing else is promised;
+//! - a sync covers what was written before it began, never what was written while it ran.
+
+mod directory;
+mod file;
+mod operate;
+mod sync;
+
+#[cfg(test)]
+mod tests;
+
+pub use directory::NameLoss;
+pub use file::{Filler, SECTOR, Tear};
+pub use sync::{SyncFailure, SyncTicket};
+
+use crate::draw::Draw;
+use directory::Directory;
+use file::File;
+use klamm_core::storage::{IoError, IoErrorKind};
+use klamm_core::types::FileId;
+use std::collections::BTreeMap;
+
+/// A file or directory, whatever its names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct InodeId(u32);
+
+#[derive(Debug)]
+enum Inode {
+    File(File),
+    Directory(Directory),
+}
+
+/// An open descriptor.
+#[derive(Debug)]
+struct Descriptor {
+    inode: InodeId,
+    /// A write-back failed since the last sync through this descriptor: the next one says so.
+    failed: bool,
+}
+
+/// One file system that holds one log directory.
+#[derive(Debug)]
+pub struct Disk {
+    inodes: BTreeMap<InodeId, Inode>,
+    next_inode: u32,
+    descriptors: BTreeMap<FileId, Descriptor>,
+    locked: bool,
+    /// Counts operations, so that a sync knows what came before it.
+    clock: u64,
+    /// How many bytes of files fit; `None` for as many as one likes.
+    capacity: Option<u64>,
+    used: u64,
+}
+
+const ROOT: InodeId = InodeId(0);
+
+/// What a power cut did.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct CutReport {
+    /// Files whose bytes or size differ from what the page cache held.
+    pub torn_files: usize,
+    /// Directories that lost a create, rename or removal.
+    pub torn_directories: usize,
+    /// Bytes that no sync had covered.
+    pub unsynced_bytes: u64,
+}
+
+/// A file as the device holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct DurableFile<'a> {
+    /// Which file it is.
+    pub inode: InodeId,
+    /// Its durable bytes.
+    pub bytes: &'a [u8],
+    /// Counts changes of durable bytes other than growth at the end.
+    pub rewrites: u64,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Disk {
+    /// An empty log directory.
+    pub fn new() -> Self {
+        Self {
+            inodes: BTreeMap::from([(ROOT, Inode::Directory(Directory::default()))]),
+            next_inode: 1,
+            descriptors: BTreeMap::new(),
+            locked: false,
+            clock: 0,
+            capacity: None,
+            used: 0,
+        }
+    }
+
+    /// How many bytes the files hold together.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Bounds the bytes that the files hold together; writes beyond fail with a short write.
+    pub fn set_capacity(&mut self, capacity: Option<u64>) {
+        self.capacity = capacity;
+    }
+
+    /// Descriptors that are open.
+    pub fn open_files(&self) -> usize {
+        self.descriptors.len()
+    }
+
+    /// Bytes that no sync has covered.
+    pub fn dirty_bytes(&self) -> u64 {
+        let files = self.inodes.values().filter_map(|inode| match inode {
+            Inode::File(file) => Some(file.dirty_bytes()),
+            Inode::Directory(_) => None,
+        });
+        files.sum()
+    }
+
+    /// The process died: descriptors and the lock are gone, the page cache stays.
+    pub fn kill(&mut self) {
+        self.descriptors.clear();
+        self.locked = false;
+        for inode in self.inodes.values_mut() {
+            if let Inode::File(file) = inode {
+                file.evict_forsaken();
+            }
+        }
+        self.collect();
+    }
+
+    /// The power goes: only what the device holds remains, and whatever part of the rest had arrived.
+    pub fn power_cut(&mut self, draw: &mut Draw) -> CutReport {
+        let mut report = CutReport {
+            unsynced_bytes: self.dirty_bytes(),
+            ..CutReport::default()
+        };
+        let uniform = draw.chance(1, 2).then(|| (draw_tear(draw), draw_loss(draw)));
+        for inode in self.inodes.values_mut() {
+            let (tear, loss) = uniform.unwrap_or_else(|| (draw_tear(draw), draw_loss(draw)));
+            match inode {
+                Inode::File(file) => {
+                    let filler = draw.pick(&[Filler::Zeros, Filler::Stale]);
+                    report.torn_files += usize::from(file.cut(tear, filler, draw));
+                }
+                Inode::Directory(directory) => {
+                    report.torn_directories += usize::from(directory.cut(loss, draw));
+                }
+            }
+        }
+        self.descriptors.clear();
+        self.locked = false;
+        self.collect();
+        report
+    }
+
+    /// Forgets what no name leads to any more.
+    fn collect(&mut self) {
+        let mut reached = std::collections::BTreeSet::from([ROOT]);
+        let mut open = vec![ROOT];
+        while let Some(id) = open.pop() {
+            if let Some(Inode::Directory(directory)) = self.inodes.get(&id) {
+                for &child in directory.names().values().chain(directory.durable().values()) {
+                    if reached.insert(child) {
+                        open.push(child);
+                    }
+                }
+            }
+        }
+        self.inodes.retain(|id, _| reached.contains(id));
+        let sizes = self.inodes.values().filter_map(|inode| match inode {
+            Inode::File(file) => Some(file.occupied()),
+            Inode::Directory(_) => None,
+        });
+        self.used = sizes.sum();
+    }
+
+    /// The names of a directory that the device holds, ascending; `None` when there is no such directory.
+    pub fn durable_names(&self, path: &str) -> Option<Vec<&str>> {
+        match self.inodes.get(&self.durable_inode(path)?)? {
+            Inode::Directory(directory) => Some(directory.durable().keys().map(|name| &**name).collect()),
+            Inode::File(_) => None,
+        }
+    }
+
+    /// The file at `path` as the device holds it: reached by durable names only.
+    pub fn durable_file(&self, path: &str) -> Option<DurableFile<'_>> {
+        let inode = self.durable_inode(path)?;
+        match self.inodes.get(&inode)? {
+            Inode::File(file) => Some(DurableFile {
+                inode,
+                bytes: file.durable(),
+                rewrites: file.rewrites(),
+            }),
+            Inode::Directory(_) => None,
+        }
+    }
+
+    fn durable_inode(&self, path: &str) -> Option<InodeId> {
+        let mut at = ROOT;
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            match self.inodes.get(&at)? {
+                Inode::Directory(directory) => at = *directory.durable().get(name)?,
+                Inode::File(_) => return None,
+            }
+        }
+        Some(at)
+    }
+
+    /// Every file that the page cache shows, with its path and bytes, ascending by path.
+    pub fn files(&self) -> Vec<(String, &[u8])> {
+        let mut found = Vec::new();
+        let mut open = vec![(String::new(), ROOT)];
+        while let Some((path, id)) = open.pop() {
+            match &self.inodes[&id] {
+                Inode::File(file) => found.push((path, file.cache())),
+                Inode::Directory(directory) => {
+                    for (name, &child) in directory.names() {
+                        let slash = if path.is_empty() { "" } else { "/" };
+                        open.push((format!("{path}{slash}{name}"), child));
+                    }
+                }
+            }
+        }
+        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        found
+    }
+}
+
+fn draw_tear(draw: &mut Draw) -> Tear {
+    draw.pick(&[Tear::Nothing, Tear::Everything, Tear::Prefix, Tear::Sectors])
+}
+
+fn draw_loss(draw: &mut Draw) -> NameLoss {
+    draw.pick(&[NameLoss::All, NameLoss::Nothing, NameLoss::Suffix, NameLoss::Any])
+}
+
+fn error(kind: IoErrorKind, text: impl Into<String>) -> IoError {
+    IoError {
+        kind,
+        text: text.into(),
+    }
+}

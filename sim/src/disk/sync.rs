@@ -1,0 +1,130 @@
+//! Syncs: they begin, run while other things happen, and end well or not.
+
+use super::file::FileSnapshot;
+use super::{Disk, Inode, InodeId, error};
+use klamm_core::storage::{FileOp, IoError, IoErrorKind, IoResult, IoValue};
+
+/// A sync that began.
+#[derive(Debug)]
+pub struct SyncTicket {
+    began: u64,
+    files: Vec<(InodeId, FileSnapshot)>,
+    directories: Vec<InodeId>,
+    /// A write-back had failed already, and this sync is the one that says so.
+    reports_failure: bool,
+}
+
+impl SyncTicket {
+    /// Whether any byte depends on this sync.
+    pub fn covers_something(&self) -> bool {
+        !self.files.is_empty() || !self.directories.is_empty()
+    }
+}
+
+/// How a sync fails; what real file systems were seen to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SyncFailure {
+    /// The pages count as clean and stay readable; once evicted, the file reads as the device has it.
+    CleanUntilEvicted,
+    /// The pages read as the device has them, at once.
+    RevertedAtOnce,
+    /// The file has its new size, and zeros.
+    SizeWithoutData,
+    /// Nothing is lost: the pages stay dirty, and a later sync would write them.
+    StaysDirty,
+}
+
+impl Disk {
+    /// Begins a sync: it will cover what was written before this call.
+    pub fn begin_sync(&mut self, op: &FileOp) -> Result<SyncTicket, IoError> {
+        let began = self.tick();
+        let mut ticket = SyncTicket {
+            began,
+            files: Vec::new(),
+            directories: Vec::new(),
+            reports_failure: false,
+        };
+        match op {
+            FileOp::Sync { files } => {
+                for file in files {
+                    let inode = self.descriptor(*file)?;
+                    ticket.files.push((inode, self.file(inode).snapshot(began)));
+                    if let Some(descriptor) = self.descriptors.get_mut(file) {
+                        ticket.reports_failure |= std::mem::take(&mut descriptor.failed);
+                    }
+                }
+            }
+            FileOp::SyncAll { .. } => {
+                for (&id, inode) in &self.inodes {
+                    match inode {
+                        Inode::File(file) if file.is_dirty() => ticket.files.push((id, file.snapshot(began))),
+                        Inode::Directory(directory) if directory.is_dirty() => ticket.directories.push(id),
+                        Inode::File(_) | Inode::Directory(_) => {}
+                    }
+                }
+                for descriptor in self.descriptors.values_mut() {
+                    ticket.reports_failure |= std::mem::take(&mut descriptor.failed);
+                }
+            }
+            FileOp::SyncDirectory { path } => ticket.directories.push(self.resolve_directory(path)?),
+            _ => return Err(error(IoErrorKind::Device, "not a sync")),
+        }
+        Ok(ticket)
+    }
+
+    /// The sync ends; what it covers is durable, unless an earlier write-back had failed.
+    pub fn end_sync(&mut self, ticket: &SyncTicket) -> IoResult {
+        for (inode, snapshot) in &ticket.files {
+            if let Some(Inode::File(file)) = self.inodes.get_mut(inode) {
+                file.persist(snapshot);
+            }
+        }
+        for inode in &ticket.directories {
+            if let Some(Inode::Directory(directory)) = self.inodes.get_mut(inode) {
+                directory.persist(ticket.began);
+            }
+        }
+        if ticket.reports_failure {
+            return Err(error(IoErrorKind::Device, "sync: input/output error"));
+        }
+        Ok(IoValue::Done)
+    }
+
+    /// The sync fails.
+    pub fn fail_sync(&mut self, ticket: &SyncTicket, failure: SyncFailure) -> IoResult {
+        for (inode, snapshot) in &ticket.files {
+            let Some(Inode::File(file)) = self.inodes.get_mut(inode) else {
+                continue;
+            };
+            match failure {
+                SyncFailure::CleanUntilEvicted => file.forsake(ticket.began),
+                SyncFailure::RevertedAtOnce => {
+                    file.forsake(ticket.began);
+                    file.evict_forsaken();
+                }
+                SyncFailure::SizeWithoutData => file.persist_size_only(snapshot),
+                SyncFailure::StaysDirty => {}
+            }
+        }
+        Err(error(IoErrorKind::Device, "sync: input/output error"))
+    }
+
+    /// The system writes dirty pages back on its own and fails. Only descriptors that are open now will hear of it, at
+    /// their next sync. Returns whether there was anything to lose.
+    pub fn fail_write_back(&mut self, choose: impl FnOnce(usize) -> usize) -> bool {
+        let dirty = self.descriptors.values().map(|descriptor| descriptor.inode);
+        let mut dirty: Vec<InodeId> = dirty.filter(|&inode| self.file(inode).dirty_bytes() > 0).collect();
+        dirty.sort_unstable();
+        dirty.dedup();
+        if dirty.is_empty() {
+            return false;
+        }
+        let victim = dirty[choose(dirty.len())];
+        let now = self.tick();
+        self.file_mut(victim).forsake(now);
+        for descriptor in self.descriptors.values_mut() {
+            descriptor.failed |= descriptor.inode == victim;
+        }
+        true
+    }
+}

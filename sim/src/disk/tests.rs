@@ -1,0 +1,488 @@
+//! The disk model against a real directory, and what its faults may and may not do.
+
+use super::{Disk, SyncFailure};
+use crate::draw::Draw;
+use bytes::Bytes;
+use klamm_core::storage::{DirectoryEntry, EntryKind, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue};
+use klamm_core::storage::{OpenMode, Piece};
+use klamm_core::types::{FileId, LogDirectoryId};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+const DIRECTORY: LogDirectoryId = LogDirectoryId(0);
+
+fn path(relative: &str) -> FilePath {
+    FilePath::new(DIRECTORY, relative)
+}
+
+/// The same operations on a real directory.
+struct RealDirectory {
+    root: PathBuf,
+    open: BTreeMap<FileId, File>,
+    locked: bool,
+}
+
+impl RealDirectory {
+    fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_path_buf(),
+            open: BTreeMap::new(),
+            locked: false,
+        }
+    }
+
+    fn at(&self, path: &FilePath) -> PathBuf {
+        self.root.join(&*path.relative)
+    }
+
+    fn perform(&mut self, op: &FileOp) -> IoResult {
+        self.attempt(op).map_err(|failure| IoError {
+            kind: match failure.kind() {
+                io::ErrorKind::NotFound => IoErrorKind::NotFound,
+                io::ErrorKind::AlreadyExists => IoErrorKind::AlreadyExists,
+                io::ErrorKind::WouldBlock => IoErrorKind::Locked,
+                _ => IoErrorKind::Device,
+            },
+            text: failure.to_string(),
+        })
+    }
+
+    fn file(&self, file: FileId) -> io::Result<&File> {
+        self.open.get(&file).ok_or_else(|| io::Error::other("bad descriptor"))
+    }
+
+    fn attempt(&mut self, op: &FileOp) -> io::Result<IoValue> {
+        match op {
+            FileOp::Open { file, path, mode } => {
+                let mut options = OpenOptions::new();
+                options.read(true).write(true);
+                match mode {
+                    OpenMode::Existing => &mut options,
+                    OpenMode::CreateNew => options.create_new(true),
+                    OpenMode::CreateOrEmpty => options.create(true).truncate(true),
+                };
+                let opened = options.open(self.at(path))?;
+                let size = opened.metadata()?.len();
+                self.open.insert(*file, opened);
+                return Ok(IoValue::Opened { size });
+            }
+            FileOp::Close { file } => {
+                self.open
+                    .remove(file)
+                    .ok_or_else(|| io::Error::other("bad descriptor"))?;
+            }
+            FileOp::Write { file, position, pieces } => {
+                let mut at = *position;
+                for piece in pieces {
+                    self.file(*file)?.write_all_at(piece.as_ref(), at)?;
+                    at += piece.as_ref().len() as u64;
+                }
+            }
+            FileOp::Read { file, position, length } => {
+                let opened = self.file(*file)?;
+                let left = opened.metadata()?.len().saturating_sub(*position);
+                let mut bytes = vec![0; left.min(u64::from(*length)) as usize];
+                opened.read_exact_at(&mut bytes, *position)?;
+                return Ok(IoValue::Bytes(Bytes::from(bytes)));
+            }
+            FileOp::Truncate { file, size } => self.file(*file)?.set_len(*size)?,
+            FileOp::Sync { files } => {
+                for file in files {
+                    self.file(*file)?.sync_data()?;
+                }
+            }
+            FileOp::SyncAll { .. } => {}
+            FileOp::SyncDirectory { path } => {
+                let directory = File::open(self.at(path))?;
+                if !directory.metadata()?.is_dir() {
+                    return Err(io::Error::other("not a directory"));
+                }
+            }
+            _ => return self.attempt_names(op),
+        }
+        Ok(IoValue::Done)
+    }
+
+    fn attempt_names(&mut self, op: &FileOp) -> io::Result<IoValue> {
+        match op {
+            FileOp::CreateDirectory { path } => match fs::create_dir(self.at(path)) {
+                Err(failure) if failure.kind() == io::ErrorKind::AlreadyExists && self.at(path).is_dir() => {}
+                other => other?,
+            },
+            FileOp::Rename { from, to } => fs::rename(self.at(from), self.at(to))?,
+            FileOp::Remove { path } => ignore_missing(fs::remove_file(self.at(path)))?,
+            FileOp::RemoveTree { path } => ignore_missing(fs::remove_dir_all(self.at(path)))?,
+            FileOp::List { path } => {
+                let mut entries = Vec::new();
+                for entry in fs::read_dir(self.at(path))? {
+                    let entry = entry?;
+                    let metadata = entry.metadata()?;
+                    entries.push(DirectoryEntry {
+                        name: entry.file_name().to_string_lossy().into_owned(),
+                        kind: if metadata.is_dir() {
+                            EntryKind::Directory
+                        } else {
+                            EntryKind::File(metadata.len())
+                        },
+                    });
+                }
+                entries.sort_by(|a, b| a.name.cmp(&b.name));
+                return Ok(IoValue::Entries(entries));
+            }
+            FileOp::Lock { path } => {
+                if std::mem::replace(&mut self.locked, true) {
+                    return Err(io::Error::from(io::ErrorKind::WouldBlock));
+                }
+                OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(self.at(path))?;
+            }
+            _ => unreachable!("the other operations are on descriptors"),
+        }
+        Ok(IoValue::Done)
+    }
+}
+
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(failure) if failure.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+const NAMES: [&str; 8] = ["a", "b", "d", "d/a", "d/b", "e", "e/a", "d/f"];
+
+fn pieces(draw: &mut Draw) -> Vec<Piece> {
+    let count = draw.within(1, 3);
+    let piece = |draw: &mut Draw| {
+        let length = draw.spread(0, 1500) as usize;
+        let fill = draw.below(256) as u8;
+        Piece::Body(Bytes::from(vec![fill; length]))
+    };
+    (0..count).map(|_| piece(draw)).collect()
+}
+
+/// An operation that makes sense often enough to go deep, and fails often enough to compare the errors.
+fn draw_op(draw: &mut Draw, next_file: &mut u64) -> FileOp {
+    let file = FileId(draw.below((*next_file).max(1)));
+    let named = path(draw.pick(&NAMES));
+    match draw.below(20) {
+        0..=3 => {
+            *next_file += 1;
+            FileOp::Open {
+                file: FileId(*next_file - 1),
+                path: named,
+                mode: draw.pick(&[OpenMode::Existing, OpenMode::CreateNew, OpenMode::CreateOrEmpty]),
+            }
+        }
+        4 => FileOp::Close { file },
+        5..=8 => FileOp::Write {
+            file,
+            position: draw.spread(0, 3000),
+            pieces: pieces(draw),
+        },
+        9 | 10 => FileOp::Read {
+            file,
+            position: draw.spread(0, 3000),
+            length: draw.spread(0, 5000) as u32,
+        },
+        11 => FileOp::Truncate {
+            file,
+            size: draw.spread(0, 4000),
+        },
+        12 => FileOp::Sync { files: vec![file] },
+        13 => FileOp::SyncDirectory { path: named },
+        14 | 15 => FileOp::CreateDirectory { path: named },
+        16 => FileOp::Rename {
+            from: named,
+            to: path(draw.pick(&NAMES)),
+        },
+        17 => FileOp::Remove { path: named },
+        18 => FileOp::RemoveTree { path: named },
+        _ => draw
+            .pick(
+                &[
+                    FileOp::List { path: path("") },
+                    FileOp::List { path: path("d") },
+                    FileOp::SyncAll { directory: DIRECTORY },
+                    FileOp::Lock { path: path(".lock") },
+                ]
+                .each_ref(),
+            )
+            .clone(),
+    }
+}
+
+/// What both must agree on: values to the byte, errors by kind.
+fn essence(result: &IoResult) -> Result<&IoValue, IoErrorKind> {
+    result.as_ref().map_err(|failure| failure.kind)
+}
+
+/// Renames of directories are never asked for; a real directory allows some of them.
+fn renames_a_directory(op: &FileOp, root: &Path) -> bool {
+    let is_dir = |path: &FilePath| root.join(&*path.relative).is_dir();
+    matches!(op, FileOp::Rename { from, to } if is_dir(from) || is_dir(to))
+}
+
+fn tree(root: &Path, prefix: &str, found: &mut Vec<(String, Vec<u8>)>) {
+    for entry in fs::read_dir(root).expect("a readable directory") {
+        let entry = entry.expect("a readable entry");
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            tree(&entry.path(), &format!("{name}/"), found);
+        } else {
+            found.push((name, fs::read(entry.path()).expect("a readable file")));
+        }
+    }
+}
+
+#[test]
+fn without_faults_the_model_answers_as_a_real_directory() {
+    let mut succeeded = 0;
+    for seed in 0..60 {
+        let mut draw = Draw::new(seed);
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let mut real = RealDirectory::new(temporary.path());
+        let mut model = Disk::new();
+        let mut next_file = 0;
+        for step in 0..250 {
+            let op = draw_op(&mut draw, &mut next_file);
+            if renames_a_directory(&op, temporary.path()) {
+                continue;
+            }
+            let expected = real.perform(&op);
+            let answered = model.perform(&op);
+            assert_eq!(
+                essence(&answered),
+                essence(&expected),
+                "seed {seed}, step {step}: {op:?}"
+            );
+            succeeded += u32::from(expected.is_ok());
+        }
+        let mut expected = Vec::new();
+        tree(temporary.path(), "", &mut expected);
+        expected.sort();
+        let held: Vec<_> = model
+            .files()
+            .into_iter()
+            .map(|(name, bytes)| (name, bytes.to_vec()))
+            .collect();
+        assert_eq!(held, expected, "seed {seed}: the trees differ");
+        assert_eq!(
+            model.used(),
+            expected.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>()
+        );
+    }
+    assert!(
+        succeeded > 4000,
+        "most operations must succeed for the comparison to mean something: {succeeded}"
+    );
+}
+
+fn write(file: u64, position: u64, value: u8, length: usize) -> FileOp {
+    FileOp::Write {
+        file: FileId(file),
+        position,
+        pieces: vec![Piece::Body(Bytes::from(vec![value; length]))],
+    }
+}
+
+fn create(file: u64, name: &str) -> FileOp {
+    FileOp::Open {
+        file: FileId(file),
+        path: path(name),
+        mode: OpenMode::CreateNew,
+    }
+}
+
+fn sync(file: u64) -> FileOp {
+    FileOp::Sync {
+        files: vec![FileId(file)],
+    }
+}
+
+fn perform(disk: &mut Disk, ops: &[FileOp]) {
+    for op in ops {
+        disk.perform(op).expect("a healthy disk");
+    }
+}
+
+/// A disk with `log` durable: 1000 bytes of 1.
+fn synced_log() -> Disk {
+    let mut disk = Disk::new();
+    let directory = FileOp::SyncDirectory { path: path("") };
+    perform(&mut disk, &[create(1, "log"), write(1, 0, 1, 1000), sync(1), directory]);
+    disk
+}
+
+fn content(disk: &Disk, name: &str) -> Option<Vec<u8>> {
+    let files = disk.files();
+    files
+        .into_iter()
+        .find(|(path, _)| path == name)
+        .map(|(_, bytes)| bytes.to_vec())
+}
+
+#[test]
+fn a_kill_keeps_the_page_cache_and_a_power_cut_only_what_was_synced() {
+    let mut killed = synced_log();
+    perform(&mut killed, &[write(1, 1000, 2, 700)]);
+    killed.kill();
+    assert_eq!(content(&killed, "log").map(|bytes| bytes.len()), Some(1700));
+    for seed in 0..200 {
+        let mut cut = synced_log();
+        perform(&mut cut, &[write(1, 1000, 2, 700)]);
+        cut.power_cut(&mut Draw::new(seed));
+        let bytes = content(&cut, "log").expect("a durable name");
+        assert_eq!(bytes[..1000], [1; 1000], "seed {seed}: synced bytes survive");
+    }
+}
+
+#[test]
+fn a_power_cut_reaches_every_kind_of_tail() {
+    let (mut nothing, mut everything, mut prefix, mut zeros, mut stale) = (0, 0, 0, 0, 0);
+    for seed in 0..400 {
+        let mut disk = synced_log();
+        perform(&mut disk, &[write(1, 1000, 2, 500), write(1, 1500, 3, 2000)]);
+        let report = disk.power_cut(&mut Draw::new(seed));
+        assert_eq!(report.unsynced_bytes, 2500);
+        let tail = content(&disk, "log").expect("a durable name").split_off(1000);
+        let whole = [vec![2; 500], vec![3; 2000]].concat();
+        assert!(
+            [0, 500, 2500].contains(&tail.len()),
+            "sizes are ones that the file had: {}",
+            tail.len()
+        );
+        assert_eq!(report.torn_files, usize::from(tail != whole));
+        match tail {
+            tail if tail.is_empty() => nothing += 1,
+            tail if tail == whole => everything += 1,
+            tail if tail.iter().any(|byte| ![0, 2, 3].contains(byte)) => stale += 1,
+            tail if tail.is_sorted_by_key(|byte| *byte == 0) => prefix += 1,
+            _ => zeros += 1,
+        }
+    }
+    for (kind, seen) in [nothing, everything, prefix, zeros, stale].into_iter().enumerate() {
+        assert!(seen > 5, "kind {kind} was seen {seen} times");
+    }
+}
+
+#[test]
+fn a_name_is_durable_only_once_its_directory_was_synced() {
+    let mut lost = 0;
+    for seed in 0..100 {
+        let mut disk = Disk::new();
+        perform(&mut disk, &[create(1, "log"), write(1, 0, 1, 10), sync(1)]);
+        disk.power_cut(&mut Draw::new(seed));
+        lost += u32::from(content(&disk, "log").is_none());
+    }
+    assert!((20..90).contains(&lost), "lost {lost} of 100");
+    for seed in 0..100 {
+        let mut disk = synced_log();
+        let replace = FileOp::Rename {
+            from: path("new"),
+            to: path("log"),
+        };
+        perform(&mut disk, &[create(2, "new"), write(2, 0, 9, 5), sync(2), replace]);
+        disk.power_cut(&mut Draw::new(seed));
+        let bytes = content(&disk, "log").expect("the old file or the new one");
+        assert!(
+            bytes == [1; 1000] || bytes == [9; 5],
+            "seed {seed}: a rename arrives whole or not at all"
+        );
+    }
+}
+
+#[test]
+fn a_write_that_came_after_a_sync_began_is_not_covered_by_it() {
+    let mut disk = synced_log();
+    perform(&mut disk, &[write(1, 1000, 2, 100)]);
+    let ticket = disk.begin_sync(&sync(1)).expect("an open file");
+    perform(&mut disk, &[write(1, 1100, 3, 100)]);
+    disk.end_sync(&ticket).expect("a healthy disk");
+    let durable = disk.durable_file("log").expect("a durable file");
+    assert_eq!(durable.bytes.len(), 1100);
+    assert_eq!(disk.dirty_bytes(), 100);
+}
+
+#[test]
+fn growth_is_no_rewrite_of_durable_bytes_and_an_overwrite_is() {
+    let mut disk = synced_log();
+    let rewrites = |disk: &Disk| disk.durable_file("log").expect("a durable file").rewrites;
+    let before = rewrites(&disk);
+    perform(&mut disk, &[write(1, 1000, 2, 100), sync(1)]);
+    assert_eq!(rewrites(&disk), before);
+    perform(&mut disk, &[write(1, 500, 2, 1), sync(1)]);
+    assert_eq!(rewrites(&disk), before + 1);
+}
+
+#[test]
+fn a_failed_sync_loses_what_its_kind_says_and_a_later_sync_does_not_bring_it_back() {
+    let cases = [
+        (SyncFailure::CleanUntilEvicted, 2, 1000),
+        (SyncFailure::RevertedAtOnce, 0, 1000),
+        (SyncFailure::SizeWithoutData, 2, 1100),
+        (SyncFailure::StaysDirty, 2, 1100),
+    ];
+    for (failure, readable, size) in cases {
+        let mut disk = synced_log();
+        perform(&mut disk, &[write(1, 1000, 2, 100)]);
+        let ticket = disk.begin_sync(&sync(1)).expect("an open file");
+        assert!(disk.fail_sync(&ticket, failure).is_err());
+        assert_eq!(
+            content(&disk, "log").expect("a file")[1050],
+            readable,
+            "{failure:?}: in the cache"
+        );
+        if failure == SyncFailure::StaysDirty {
+            perform(&mut disk, &[sync(1)]);
+        }
+        let durable = disk.durable_file("log").expect("a durable file").bytes;
+        assert_eq!(durable.len(), size, "{failure:?}: on the device");
+        let expected = if failure == SyncFailure::StaysDirty { 2 } else { 0 };
+        assert!(
+            durable[1000..].iter().all(|&byte| byte == expected),
+            "{failure:?}: on the device"
+        );
+    }
+}
+
+#[test]
+fn only_descriptors_open_at_the_time_hear_of_a_failed_write_back() {
+    let mut disk = synced_log();
+    perform(&mut disk, &[write(1, 1000, 2, 100)]);
+    assert!(disk.fail_write_back(|_| 0));
+    assert!(disk.perform(&sync(1)).is_err(), "the next sync says so");
+    perform(&mut disk, &[write(1, 1100, 2, 100)]);
+    assert!(disk.fail_write_back(|_| 0));
+    let reopen = FileOp::Open {
+        file: FileId(2),
+        path: path("log"),
+        mode: OpenMode::Existing,
+    };
+    perform(&mut disk, &[FileOp::Close { file: FileId(1) }, reopen, sync(2)]);
+    let durable = disk.durable_file("log").expect("a durable file").bytes;
+    assert!(
+        durable.get(1100).is_none_or(|&byte| byte == 0),
+        "silently lost with the descriptor"
+    );
+    assert!(!disk.fail_write_back(|_| 0), "nothing is dirty any more");
+}
+
+#[test]
+fn a_full_disk_takes_a_prefix_and_takes_the_rest_once_there_is_room() {
+    let mut disk = synced_log();
+    disk.set_capacity(Some(1300));
+    let short = disk.perform(&write(1, 1000, 2, 700)).map_err(|failure| failure.kind);
+    assert_eq!(short, Err(IoErrorKind::NoSpace));
+    assert_eq!(content(&disk, "log").map(|bytes| bytes.len()), Some(1300));
+    perform(&mut disk, &[write(1, 900, 3, 400)]);
+    disk.set_capacity(None);
+    perform(&mut disk, &[write(1, 1000, 2, 700)]);
+    assert_eq!(content(&disk, "log").map(|bytes| bytes.len()), Some(1700));
+}
