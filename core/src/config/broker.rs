@@ -2,6 +2,7 @@
 
 use super::TopicConfig;
 use crate::types::BrokerId;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 
 /// What an acknowledgement waits for.
@@ -90,6 +91,8 @@ pub struct BrokerConfig {
     pub fetch_max_bytes: u32,
     /// What a topic has where it says nothing itself.
     pub topic_defaults: TopicConfig,
+    /// The settings that were given, by key, in canonical form; what DescribeConfigs calls static.
+    pub settings: BTreeMap<&'static str, String>,
     /// Bounds of the machines.
     pub limits: Limits,
 }
@@ -113,6 +116,7 @@ impl Default for BrokerConfig {
             retention_check_interval_ms: 300_000,
             fetch_max_bytes: 57_671_680,
             topic_defaults: TopicConfig::default(),
+            settings: BTreeMap::new(),
             limits: Limits::default(),
         }
     }

@@ -2,10 +2,28 @@
 //!
 //! Every size, count and interval of the core is here, with its production default, so that a simulation can draw each
 //! down to its smallest legal value.
+//!
+//! A setting that is accepted acts, or is known to change nothing as long as what it tunes is off; one that would have
+//! to act and cannot yet is refused with its reason. Nothing is silently without effect.
 
 mod broker;
+mod broker_inert;
+mod broker_keys;
+mod describe;
+mod listener;
+mod overrides;
+mod properties;
+mod server;
 mod topic;
+mod topic_keys;
+mod value;
 
 pub use crate::record::TimestampType;
 pub use broker::{AdvertisedListener, BrokerConfig, FlushMode, Limits};
+pub use describe::{ConfigEntry, ConfigSource, ConfigSynonym, describe_broker, describe_topic};
+pub use listener::HostPort;
+pub use overrides::TopicOverrides;
+pub use properties::{MAX_PROPERTIES_BYTES, parse_properties};
+pub use server::{Metrics, Notes, ServerConfig};
 pub use topic::TopicConfig;
+pub use value::{Bounds, ConfigError, Value, ValueType};

@@ -1,0 +1,221 @@
+//! The table of a broker's settings: those of Apache Kafka 4.3 that act here, and Klamm's own.
+//!
+//! Invariant: a key is in this table or in the one of inert keys, never in both.
+
+use super::broker_inert::INERT_KEYS;
+use super::value::{Bounds, ValueType};
+
+/// What a value of a key does.
+#[derive(Clone, Copy)]
+pub(super) enum BrokerRole {
+    /// It changes what the broker does.
+    Acts,
+    /// Nothing, for this reason.
+    Inert(&'static str),
+    /// Only this value is accepted yet; the start is refused with another, for this reason.
+    Only(&'static str, &'static str),
+}
+
+/// A setting of a broker.
+#[derive(Clone, Copy)]
+pub(super) struct BrokerKey {
+    pub(super) name: &'static str,
+    pub(super) kind: ValueType,
+    pub(super) bounds: Bounds,
+    pub(super) default: Option<&'static str>,
+    pub(super) role: BrokerRole,
+    pub(super) doc: &'static str,
+}
+
+impl BrokerKey {
+    const fn doc(self, doc: &'static str) -> Self {
+        Self { doc, ..self }
+    }
+
+    const fn only(self, value: &'static str, reason: &'static str) -> Self {
+        Self {
+            role: BrokerRole::Only(value, reason),
+            ..self
+        }
+    }
+
+    /// The key called `name`.
+    pub(super) fn find(name: &str) -> Option<&'static Self> {
+        Self::all().find(|key| key.name == name)
+    }
+
+    /// Every key, in no order to rely on.
+    pub(super) fn all() -> impl Iterator<Item = &'static Self> {
+        ACTING_KEYS.iter().chain(INERT_KEYS)
+    }
+}
+
+const ALONE: &str = "this node is alone, and a topic can have one replica; use 1";
+const COMPACTION: &str = "log compaction is not available yet; use 'delete'";
+const JAVA: &str = "a Java class cannot run in this broker; remove the setting";
+const OPEN: &str = "there is no authorizer yet, and the broker would serve everybody; remove the setting, and keep the \
+                    listeners on addresses that only trusted clients reach";
+const PLAIN: &str = "TLS and SASL are not available yet; use PLAINTEXT";
+const RECOMPRESSION: &str = "the broker does not compress batches anew yet; use 'producer'";
+const SECRETS: &str = "values are not looked up elsewhere; write the values into the file";
+const TIERED: &str = "tiered storage is not available yet; use 'false'";
+const UNCLEAN: &str = "unclean leader election is not available yet; use 'false'";
+
+/// What is listened on where nobody says it: this machine alone.
+pub(super) const LISTENERS: &str = "PLAINTEXT://127.0.0.1:9092,PLAINTEXT://[::1]:9092";
+
+/// The settings that act, or that would have to.
+pub(super) const ACTING_KEYS: &[BrokerKey] = {
+    use Bounds::{Any, AtLeast, Between, OneOf};
+    use ValueType::{Boolean, Class, Int, List, Long, String};
+    &[
+        key("advertised.listeners", List, Any, None)
+            .doc("Where clients are told to connect; never a wildcard address."),
+        key("alter.config.policy.class.name", Class, Any, None).only("", JAVA),
+        key("authorizer.class.name", String, Any, Some("")).only("", OPEN),
+        key("auto.create.topics.enable", Boolean, Any, Some("true"))
+            .doc("Whether a topic that a client names is created."),
+        key("broker.id", Int, AtLeast(0), None).doc("An older name of node.id."),
+        key("broker.rack", String, Any, None).doc("The rack this broker stands in."),
+        key("client.quota.callback.class", Class, Any, None).only("", JAVA),
+        key("cluster.id", String, Any, None).doc("Klamm: the cluster id that the log directory has to carry."),
+        key("compression.type", String, Any, Some("producer")).only("producer", RECOMPRESSION),
+        key("config.providers", List, Any, Some("")).only("", SECRETS),
+        key("connections.max.idle.ms", Long, AtLeast(1), Some("600000"))
+            .doc("Milliseconds after which an idle connection is closed."),
+        key("controller.listener.names", List, Any, None)
+            .doc("The listeners of the controller; a node that is alone does not open them."),
+        key("create.topic.policy.class.name", Class, Any, None).only("", JAVA),
+        key("default.replication.factor", Int, Any, Some("1")).only("1", ALONE),
+        key("delete.topic.enable", Boolean, Any, Some("true")).doc("Whether clients may delete topics."),
+        key("fetch.max.bytes", Int, AtLeast(1024), Some("57671680"))
+            .doc("The most a fetch response carries, in bytes."),
+        key("flush", String, OneOf(&["fsync", "os"]), Some("fsync"))
+            .doc("Klamm: what an acknowledgement waits for: the device (fsync) or the page cache (os)."),
+        key(
+            "listener.security.protocol.map",
+            String,
+            Any,
+            Some("PLAINTEXT:PLAINTEXT"),
+        )
+        .doc("The security protocol of each listener name."),
+        key("listeners", List, Any, Some(LISTENERS)).doc("The addresses the broker listens on."),
+        key(
+            "log.cleanup.policy",
+            List,
+            OneOf(&["compact", "delete"]),
+            Some("delete"),
+        )
+        .only("delete", COMPACTION),
+        key("log.dir", List, Any, Some("klamm-data")).doc("The log directory, where log.dirs is not set."),
+        key("log.dirs", List, Any, None).doc("The log directory."),
+        key("log.index.interval.bytes", Int, AtLeast(0), Some("4096"))
+            .doc("Default of a topic's index.interval.bytes."),
+        key("log.message.timestamp.after.max.ms", Long, AtLeast(0), Some("3600000"))
+            .doc("Default of a topic's message.timestamp.after.max.ms."),
+        key(
+            "log.message.timestamp.before.max.ms",
+            Long,
+            AtLeast(0),
+            Some("9223372036854775807"),
+        )
+        .doc("Default of a topic's message.timestamp.before.max.ms."),
+        key(
+            "log.message.timestamp.type",
+            String,
+            OneOf(&["CreateTime", "LogAppendTime"]),
+            Some("CreateTime"),
+        )
+        .doc("Default of a topic's message.timestamp.type."),
+        key("log.retention.bytes", Long, Any, Some("-1")).doc("Default of a topic's retention.bytes."),
+        key("log.retention.check.interval.ms", Long, AtLeast(1), Some("300000"))
+            .doc("Milliseconds between two looks for segments to drop."),
+        key("log.retention.hours", Int, Any, Some("168")).doc("Default of a topic's retention.ms, in hours."),
+        key("log.retention.minutes", Int, Any, None).doc("Default of a topic's retention.ms, in minutes."),
+        key("log.retention.ms", Long, Any, None).doc("Default of a topic's retention.ms."),
+        key("log.roll.hours", Int, AtLeast(1), Some("168")).doc("Default of a topic's segment.ms, in hours."),
+        key("log.roll.ms", Long, AtLeast(1), None).doc("Default of a topic's segment.ms."),
+        key("log.segment.bytes", Int, AtLeast(1 << 20), Some("1073741824")).doc("Default of a topic's segment.bytes."),
+        key("max.connections", Int, AtLeast(1), Some("10000"))
+            .doc("Connections that are served at once; Kafka has no bound."),
+        key(
+            "max.incremental.fetch.session.cache.slots",
+            Int,
+            AtLeast(0),
+            Some("1000"),
+        )
+        .doc("Fetch sessions that a shard remembers."),
+        key("message.max.bytes", Int, AtLeast(0), Some("1048588")).doc("Default of a topic's max.message.bytes."),
+        key("metrics.listener", String, Any, Some("127.0.0.1:9464"))
+            .doc("Klamm: where /metrics, /health and /ready are served; 'off' serves them nowhere."),
+        key("min.insync.replicas", Int, AtLeast(1), Some("1")).doc("Default of a topic's min.insync.replicas."),
+        key("node.id", Int, AtLeast(0), Some("1")).doc("The id of this node in its cluster."),
+        key("num.partitions", Int, Between(1, 10_000), Some("1"))
+            .doc("Partitions of a topic that is created without a count."),
+        key("principal.builder.class", Class, Any, None).only("", JAVA),
+        key(
+            "process.roles",
+            List,
+            OneOf(&["broker", "controller"]),
+            Some("broker,controller"),
+        )
+        .doc("What this node is: broker and controller at once."),
+        key("producer.id.expiration.ms", Int, AtLeast(1), Some("86400000"))
+            .doc("Milliseconds after which an idle producer is forgotten."),
+        key("remote.log.storage.system.enable", Boolean, Any, Some("false")).only("false", TIERED),
+        key("security.inter.broker.protocol", String, Any, Some("PLAINTEXT")).only("PLAINTEXT", PLAIN),
+        key("security.providers", String, Any, None).only("", JAVA),
+        key("shards", Int, Between(1, 256), None)
+            .doc("Klamm: threads that serve; by default one up to 3 cores, cores - 1 above."),
+        key("socket.request.max.bytes", Int, AtLeast(1), Some("104857600")).doc("The largest request, in bytes."),
+        key("unclean.leader.election.enable", Boolean, Any, Some("false")).only("false", UNCLEAN),
+    ]
+};
+
+/// The start of a row.
+const fn key(name: &'static str, kind: ValueType, bounds: Bounds, default: Option<&'static str>) -> BrokerKey {
+    BrokerKey {
+        name,
+        kind,
+        bounds,
+        default,
+        role: BrokerRole::Acts,
+        doc: "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::value::parse_value;
+    use super::*;
+
+    #[test]
+    fn each_key_is_there_once_and_its_default_is_allowed() {
+        for key in BrokerKey::all() {
+            assert_eq!(
+                BrokerKey::all().filter(|other| other.name == key.name).count(),
+                1,
+                "{}",
+                key.name
+            );
+            let Some(default) = key.default else { continue };
+            let value = parse_value(key.name, key.kind, key.bounds, default).unwrap();
+            if let BrokerRole::Only(only, _) = key.role {
+                assert_eq!(value.canonical(), only, "{}", key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_people_set_is_known() {
+        for name in [
+            "node.id",
+            "log.dirs",
+            "num.io.threads",
+            "offsets.retention.minutes",
+            "controller.quorum.voters",
+        ] {
+            assert!(BrokerKey::find(name).is_some(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Settings as DescribeConfigs lists them: every key with value, type, source and synonyms.
+
+use super::broker_keys::BrokerKey;
+use super::topic_keys::{Role, TOPIC_KEYS, TopicKey, Unit};
+use super::value::ValueType;
+use super::{BrokerConfig, TopicOverrides};
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// Where a value comes from, by Kafka's `DescribeConfigsResponse.ConfigSource`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum ConfigSource {
+    /// The topic's own setting.
+    DynamicTopic,
+    /// The broker's start: its file or command line.
+    StaticBroker,
+    /// Nobody said anything.
+    Default,
+}
+
+impl ConfigSource {
+    /// The number on the wire.
+    pub const fn id(self) -> i8 {
+        match self {
+            Self::DynamicTopic => 1,
+            Self::StaticBroker => 4,
+            Self::Default => 5,
+        }
+    }
+}
+
+/// Another place that gives, or would give, a setting its value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigSynonym {
+    /// The key there.
+    pub name: &'static str,
+    /// The value there.
+    pub value: Option<String>,
+    /// The place.
+    pub source: ConfigSource,
+}
+
+/// One setting as DescribeConfigs shows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigEntry {
+    /// The key.
+    pub name: &'static str,
+    /// The value in effect; `None` where there is none.
+    pub value: Option<String>,
+    /// Its type.
+    pub kind: ValueType,
+    /// Where the value comes from.
+    pub source: ConfigSource,
+    /// Whether the value is a secret. None is: nothing that needs one is accepted yet.
+    pub sensitive: bool,
+    /// Whether it can only be set at the broker's start.
+    pub read_only: bool,
+    /// Where the value comes from and would come from otherwise, the one in effect first.
+    pub synonyms: Vec<ConfigSynonym>,
+    /// What the setting does.
+    pub documentation: &'static str,
+}
+
+/// Every setting of a topic, sorted by key.
+pub fn describe_topic(overrides: &TopicOverrides, broker: &BrokerConfig) -> Vec<ConfigEntry> {
+    TOPIC_KEYS
+        .iter()
+        .filter(|key| key.default.is_some() || overrides.get(key.name).is_some())
+        .map(|key| topic_entry(key, overrides, broker))
+        .collect()
+}
+
+fn topic_entry(key: &'static TopicKey, overrides: &TopicOverrides, broker: &BrokerConfig) -> ConfigEntry {
+    let mut synonyms = Vec::new();
+    let mut in_effect = None;
+    if let Some(value) = overrides.get(key.name) {
+        in_effect = Some((value.to_owned(), ConfigSource::DynamicTopic));
+        let value = Some(value.to_owned());
+        synonyms.push(ConfigSynonym {
+            name: key.name,
+            value,
+            source: ConfigSource::DynamicTopic,
+        });
+    }
+    // Where only one value is accepted, a broker's setting is inert and gives no default.
+    let inherited = if matches!(key.role, Role::Only(..)) {
+        &[]
+    } else {
+        key.broker
+    };
+    for &(name, unit) in inherited {
+        let Some(value) = broker.settings.get(name) else {
+            continue;
+        };
+        in_effect.get_or_insert_with(|| (in_topic_unit(value, unit), ConfigSource::StaticBroker));
+        synonyms.push(ConfigSynonym {
+            name,
+            value: Some(value.clone()),
+            source: ConfigSource::StaticBroker,
+        });
+    }
+    let default = key.default.unwrap_or_default();
+    if let Some(&(name, _)) = key.broker.first()
+        && BrokerKey::find(name).is_some_and(|broker_key| broker_key.default == Some(default))
+    {
+        let value = Some(default.to_owned());
+        synonyms.push(ConfigSynonym {
+            name,
+            value,
+            source: ConfigSource::Default,
+        });
+    }
+    let (value, source) = in_effect.unwrap_or_else(|| (default.to_owned(), ConfigSource::Default));
+    ConfigEntry {
+        name: key.name,
+        value: Some(value),
+        kind: key.kind,
+        source,
+        sensitive: false,
+        read_only: false,
+        synonyms,
+        documentation: key.doc,
+    }
+}
+
+/// A broker's value, in the unit of the topic's key.
+fn in_topic_unit(value: &str, unit: Unit) -> String {
+    match value.parse::<i64>() {
+        Ok(number) if number >= 0 => number.saturating_mul(unit.factor()).to_string(),
+        // Below zero is 'no bound', whatever the unit.
+        Ok(_) => "-1".to_owned(),
+        Err(_) => value.to_owned(),
+    }
+}
+
+/// Every setting of the broker, sorted by key.
+pub fn describe_broker(broker: &BrokerConfig) -> Vec<ConfigEntry> {
+    let mut keys: Vec<&BrokerKey> = BrokerKey::all().collect();
+    keys.sort_unstable_by_key(|key| key.name);
+    keys.into_iter()
+        .map(|key| {
+            let set = broker.settings.get(key.name).cloned();
+            let default = key.default.map(ToOwned::to_owned);
+            let sources = [(&set, ConfigSource::StaticBroker), (&default, ConfigSource::Default)];
+            let synonyms: Vec<ConfigSynonym> = sources
+                .into_iter()
+                .filter(|(value, _)| value.is_some())
+                .map(|(value, source)| ConfigSynonym {
+                    name: key.name,
+                    value: value.clone(),
+                    source,
+                })
+                .collect();
+            ConfigEntry {
+                name: key.name,
+                kind: key.kind,
+                source: if set.is_some() {
+                    ConfigSource::StaticBroker
+                } else {
+                    ConfigSource::Default
+                },
+                value: set.or(default),
+                sensitive: false,
+                read_only: true,
+                synonyms,
+                documentation: key.doc,
+            }
+        })
+        .collect()
+}
