@@ -1,3 +1,5 @@
+//! Every codec against round trips, cuts, bombs, lies about lengths, and the bytes that other clients write.
+
 use super::*;
 use alloc::vec;
 use alloc::vec::Vec;

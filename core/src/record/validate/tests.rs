@@ -1,3 +1,5 @@
+//! Validation against every lie that a header or a record can tell, every flipped bit, and whatever a builder builds.
+
 use super::*;
 use crate::record::{Attributes, BatchBuilder, CodecError, HEADER_LEN, Producer, RecordDefect};
 use crate::types::{ErrorCode, LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
