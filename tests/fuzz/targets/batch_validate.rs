@@ -24,7 +24,9 @@ enum Shape {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&[selector, flags], data)) = data.split_first_chunk() else { return };
+    let Some((&[selector, flags], data)) = data.split_first_chunk() else {
+        return;
+    };
     let shape = match selector % 8 {
         0 => Shape::Raw,
         1 | 2 => Shape::Sealed,
@@ -50,11 +52,19 @@ fn rules(flags: u8) -> ProduceRules {
     ProduceRules {
         max_message_bytes: if flags & 1 == 0 { 1_048_588 } else { 100 },
         keys: if flags & 2 == 0 { Keys::Optional } else { Keys::Required },
-        timestamp_type: if flags & 4 == 0 { TimestampType::CreateTime } else { TimestampType::LogAppendTime },
+        timestamp_type: if flags & 4 == 0 {
+            TimestampType::CreateTime
+        } else {
+            TimestampType::LogAppendTime
+        },
         now: Timestamp(1_700_000_000_000),
         before_max_ms: if flags & 8 == 0 { i64::MAX as u64 } else { 1000 },
         after_max_ms: if flags & 16 == 0 { u64::MAX } else { 1000 },
-        opening: if flags & 32 == 0 { Opening::Always } else { Opening::WhereNeeded },
+        opening: if flags & 32 == 0 {
+            Opening::Always
+        } else {
+            Opening::WhereNeeded
+        },
     }
 }
 
@@ -70,7 +80,12 @@ fn damaged(data: &[u8], compression: Compression) -> Option<Bytes> {
     let (&[at, with, count], value) = data.split_first_chunk()?;
     let mut builder = BatchBuilder::new(compression, Level::Default, Producer::Plain);
     for i in 0..=i64::from(count) % 8 {
-        builder.append(Timestamp(1_700_000_000_000 + i), Some(b"key"), Some(value), &[("header", None)]);
+        builder.append(
+            Timestamp(1_700_000_000_000 + i),
+            Some(b"key"),
+            Some(value),
+            &[("header", None)],
+        );
     }
     let batch = builder.build().expect("records of a small input fit");
     let mut body = batch.body().to_vec();
@@ -103,8 +118,14 @@ fn check(batch: &Batch, rules: &ProduceRules) {
     };
     if opened_for_checks && batch.len() <= BOUND {
         let opened = batch.open(BOUND).expect("it was opened before");
-        let offsets: Vec<_> = opened.records().map(|record| record.expect("it was walked before").offset_delta).collect();
-        assert!(offsets.iter().copied().eq(0..batch.header().record_count), "{offsets:?}");
+        let offsets: Vec<_> = opened
+            .records()
+            .map(|record| record.expect("it was walked before").offset_delta)
+            .collect();
+        assert!(
+            offsets.iter().copied().eq(0..batch.header().record_count),
+            "{offsets:?}"
+        );
 
         let plain = recode(batch, Compression::None, Level::Default, BOUND).expect("it was opened before");
         assert_eq!(plain.body(), opened.bytes());
