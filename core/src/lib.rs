@@ -22,4 +22,6 @@ pub mod storage;
 
 pub mod metadata;
 
+pub mod controller;
+
 pub mod shard;

@@ -17,6 +17,8 @@ pub struct Image {
     brokers: BTreeMap<BrokerId, Registration>,
     topics: RedBlackTreeMapSync<TopicId, Arc<Topic>>,
     names: RedBlackTreeMapSync<Arc<str>, TopicId>,
+    /// Names that hold a '.' or '_', by the name with all of these made '_'.
+    unified: RedBlackTreeMapSync<String, Arc<str>>,
     next_producer_id: i64,
 }
 
@@ -121,6 +123,12 @@ impl Image {
         self.topics.get(self.names.get(name)?)
     }
 
+    /// A topic whose name differs from `name` only in '.' and '_', or is `name`: metrics could not tell the two apart
+    /// (`org.apache.kafka.common.internals.Topic.hasCollision`).
+    pub fn name_colliding_with(&self, name: &str) -> Option<&Arc<str>> {
+        self.unified.get(&unified(name)?)
+    }
+
     /// The first producer id that is not reserved yet.
     pub const fn next_producer_id(&self) -> ProducerId {
         ProducerId(self.next_producer_id)
@@ -196,6 +204,9 @@ impl Image {
             config: record.config.clone(),
         });
         self.topics.insert_mut(id, Arc::clone(&topic));
+        if let Some(unified) = unified(&name) {
+            self.unified.insert_mut(unified, Arc::clone(&name));
+        }
         self.names.insert_mut(name, id);
         delta.created.push(topic);
         Ok(())
@@ -208,9 +219,16 @@ impl Image {
         };
         self.topics.remove_mut(&id);
         self.names.remove_mut(&topic.name);
+        if let Some(unified) = unified(&topic.name) {
+            self.unified.remove_mut(&unified);
+        }
         delta.deleted.push(topic);
         Ok(())
     }
+}
+
+fn unified(name: &str) -> Option<String> {
+    name.contains(['.', '_']).then(|| name.replace('.', "_"))
 }
 
 /// Partitions of one topic mostly share their replicas: each distinct list is kept once.
@@ -308,13 +326,14 @@ mod tests {
     #[test]
     fn an_image_kept_does_not_see_later_records() {
         let mut image = Image::default();
-        apply(&mut image, &topic(1, "a", 0)).unwrap();
+        apply(&mut image, &topic(1, "a.b", 0)).unwrap();
         let before = image.clone();
         let delta = apply(&mut image, &remove(1)).unwrap();
-        assert_eq!(&*delta.deleted[0].name, "a");
-        assert!(image.topic_named("a").is_none() && before.topic_named("a").is_some());
-        let delta = apply(&mut image, &topic(2, "a", 0)).unwrap();
-        assert_eq!(delta.created[0].id, image.topic_named("a").unwrap().id);
+        assert_eq!(&*delta.deleted[0].name, "a.b");
+        assert!(image.name_colliding_with("a_b").is_none() && before.name_colliding_with("a_b").is_some());
+        assert!(image.topic_named("a.b").is_none() && before.topic_named("a.b").is_some());
+        let delta = apply(&mut image, &topic(2, "a.b", 0)).unwrap();
+        assert_eq!(delta.created[0].id, image.topic_named("a.b").unwrap().id);
     }
 
     #[test]

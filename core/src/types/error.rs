@@ -146,6 +146,21 @@ impl fmt::Display for ErrorCode {
     }
 }
 
+/// Why a client's request is refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// Kafka's code.
+    pub code: ErrorCode,
+    /// What is wrong and what is allowed, for those APIs that carry a text.
+    pub message: Option<String>,
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, message: None }
+    }
+}
+
 /// What a disk did to us. A fault takes a log or a log directory offline; clients see `KAFKA_STORAGE_ERROR`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fault {

@@ -7,7 +7,7 @@ mod offsets;
 mod seed;
 mod time;
 
-pub use error::{ErrorCode, Fault};
+pub use error::{ErrorCode, Fault, Refusal};
 pub use ids::{
     BrokerEpoch, BrokerId, ClientId, ConnectionId, LogDirectoryId, OpId, ProducerEpoch, ProducerId, ShardId,
 };

@@ -1,0 +1,258 @@
+//! The one that changes the metadata: it checks what is asked against the image, turns it into records, and answers
+//! once these are durable and every shard has seen them.
+//!
+//! Invariants:
+//! - a request is checked against an image that holds everything decided before it, published or not;
+//! - nothing is answered as done before its records are durable and every shard applies them, so that whoever got the
+//!   answer sees the change on every connection;
+//! - one commit is under way at a time; requests that arrive meanwhile share the next.
+
+mod topics;
+
+pub use topics::{DeletedTopic, NewTopic, Outcome, TopicReference, check_topic_name};
+
+use crate::bugs::bug;
+use crate::config::BrokerConfig;
+use crate::metadata::{Change, Delta, Image, MetadataRecord, RegisterBrokerRecord, ReserveProducerIdsRecord};
+use crate::types::{Offset, ProducerId, Seed};
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// What a controller is asked to change.
+#[derive(Clone, Debug)]
+pub enum ControllerRequest {
+    /// Create topics, or only check whether they could be.
+    CreateTopics {
+        /// The topics, in the order of the request.
+        topics: Vec<NewTopic>,
+        /// Check, and change nothing.
+        validate_only: bool,
+    },
+    /// Delete topics.
+    DeleteTopics(Vec<TopicReference>),
+    /// Set a block of producer ids aside for one shard.
+    ReserveProducerIds,
+}
+
+/// What came of a [`ControllerRequest`].
+#[derive(Clone, Debug)]
+pub enum ControllerAnswer {
+    /// One outcome a topic, in the order of the request.
+    Created(Vec<Outcome>),
+    /// One result a topic, in the order of the request.
+    Deleted(Vec<DeletedTopic>),
+    /// Producer ids that nobody else has or will have.
+    ProducerIds(Range<i64>),
+    /// The metadata log could not be written; nothing is known to have changed.
+    StorageError,
+}
+
+/// A commit that became durable: the image to publish, and what differs from the one before.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// The new image.
+    pub image: Arc<Image>,
+    /// What changed.
+    pub delta: Arc<Delta>,
+}
+
+/// The controller. `A` names who asked.
+#[derive(Debug)]
+pub struct Controller<A> {
+    config: Arc<BrokerConfig>,
+    seed: Seed,
+    image: Arc<Image>,
+    queue: VecDeque<(A, ControllerRequest)>,
+    commit: Commit<A>,
+    answers: Vec<(A, ControllerAnswer)>,
+}
+
+#[derive(Debug)]
+enum Commit<A> {
+    /// Nothing is under way.
+    Idle,
+    /// Records are in the log, not durable yet.
+    Appended(Decided<A>),
+    /// The image is on its way to the shards.
+    Publishing {
+        answers: Vec<(A, ControllerAnswer)>,
+        shards: usize,
+    },
+}
+
+/// What one commit decides: the records, and the answers that wait for them.
+#[derive(Debug)]
+struct Decided<A> {
+    image: Image,
+    delta: Delta,
+    records: Vec<MetadataRecord>,
+    answers: Vec<(A, ControllerAnswer)>,
+}
+
+impl<A> Decided<A> {
+    /// Adds a change to the commit. The checks before it make sure that it fits.
+    fn add(&mut self, change: Change) {
+        let record = MetadataRecord::from(change);
+        let applied = self.image.apply(self.image.end(), &record, &mut self.delta);
+        assert!(
+            applied.is_ok(),
+            "the controller decided on a record that its own image refuses: {applied:?}"
+        );
+        self.records.push(record);
+    }
+}
+
+impl<A> Controller<A> {
+    /// A controller that goes on from `image`, the state after the whole metadata log.
+    pub fn new(image: Image, config: Arc<BrokerConfig>, seed: Seed) -> Self {
+        let (image, queue, answers) = (Arc::new(image), VecDeque::new(), Vec::new());
+        Self {
+            config,
+            seed,
+            image,
+            queue,
+            commit: Commit::Idle,
+            answers,
+        }
+    }
+
+    /// The state that every shard has been told of.
+    pub const fn image(&self) -> &Arc<Image> {
+        &self.image
+    }
+
+    /// Takes a request; its answer comes out of [`answers`](Self::answers).
+    pub fn submit(&mut self, asker: A, request: ControllerRequest) {
+        self.queue.push_back((asker, request));
+    }
+
+    /// The answers that are ready, in the order decided.
+    pub fn answers(&mut self) -> alloc::vec::Drain<'_, (A, ControllerAnswer)> {
+        self.answers.drain(..)
+    }
+
+    /// Whether nothing is under way or waiting.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && matches!(self.commit, Commit::Idle) && self.answers.is_empty()
+    }
+
+    /// The registration of this broker's start, to be appended before anything else: it gives every partition that the
+    /// broker leads a new leader epoch.
+    pub fn register(&mut self) -> Vec<MetadataRecord> {
+        let before = self.image.broker(self.config.node_id).map_or(0, |broker| broker.starts);
+        let starts = if bug!(KeepLeaderEpoch) {
+            before.max(1)
+        } else {
+            before.saturating_add(1)
+        };
+        let mut decided = self.decide();
+        decided.add(Change::RegisterBroker(RegisterBrokerRecord {
+            broker: self.config.node_id.0,
+            starts,
+            host: self.config.advertised.host.clone(),
+            port: u32::from(self.config.advertised.port),
+            rack: self.config.rack.clone(),
+        }));
+        let records = decided.records.clone();
+        self.commit = Commit::Appended(decided);
+        records
+    }
+
+    /// Decides on the requests that wait, unless a commit is under way. Returns the records to append, as one batch at
+    /// the image's end; `None` when there is nothing to append.
+    pub fn next_commit(&mut self) -> Option<Vec<MetadataRecord>> {
+        if !matches!(self.commit, Commit::Idle) || self.queue.is_empty() {
+            return None;
+        }
+        let mut decided = self.decide();
+        while let Some((asker, request)) = self.queue.pop_front() {
+            let answer = match request {
+                ControllerRequest::CreateTopics { topics, validate_only } => {
+                    let created = self.create_topics(&topics, validate_only, &mut decided);
+                    ControllerAnswer::Created(created)
+                }
+                ControllerRequest::DeleteTopics(topics) => {
+                    ControllerAnswer::Deleted(topics::delete_topics(topics, &mut decided))
+                }
+                ControllerRequest::ReserveProducerIds => {
+                    let ids = self.reserve_producer_ids(&mut decided);
+                    if bug!(ProducerIdsNotReserved) {
+                        self.answers.push((asker, ControllerAnswer::ProducerIds(ids)));
+                        continue;
+                    }
+                    ControllerAnswer::ProducerIds(ids)
+                }
+            };
+            decided.answers.push((asker, answer));
+        }
+        if decided.records.is_empty() {
+            self.answers.append(&mut decided.answers);
+            return None;
+        }
+        let records = decided.records.clone();
+        self.commit = Commit::Appended(decided);
+        Some(records)
+    }
+
+    /// The records are durable; `end` is the log's end after them. Returns what to tell all `shards` shards.
+    pub fn committed(&mut self, end: Offset, shards: usize) -> Publication {
+        let Commit::Appended(decided) = core::mem::replace(&mut self.commit, Commit::Idle) else {
+            panic!("the metadata log became durable up to {end}, and nothing was appended");
+        };
+        assert_eq!(decided.image.end(), end, "the image and the metadata log end apart");
+        self.image = Arc::new(decided.image);
+        self.commit = Commit::Publishing {
+            answers: decided.answers,
+            shards,
+        };
+        Publication {
+            image: Arc::clone(&self.image),
+            delta: Arc::new(decided.delta),
+        }
+    }
+
+    /// One more shard applies the published image.
+    pub fn published(&mut self) {
+        let Commit::Publishing { answers, shards } = &mut self.commit else {
+            panic!("a shard reports an image that was not published");
+        };
+        *shards -= 1;
+        if *shards == 0 {
+            self.answers.append(answers);
+            self.commit = Commit::Idle;
+        }
+    }
+
+    /// The records could not be made durable: whoever waits for them is told so, and the state stays what it was.
+    pub fn append_failed(&mut self) {
+        if let Commit::Appended(decided) = core::mem::replace(&mut self.commit, Commit::Idle) {
+            let failed = decided
+                .answers
+                .into_iter()
+                .map(|(asker, _)| (asker, ControllerAnswer::StorageError));
+            self.answers.extend(failed);
+        }
+    }
+
+    fn decide(&self) -> Decided<A> {
+        let image = Image::clone(&self.image);
+        Decided {
+            image,
+            delta: Delta::default(),
+            records: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    fn reserve_producer_ids(&self, decided: &mut Decided<A>) -> Range<i64> {
+        let ProducerId(first) = decided.image.next_producer_id();
+        let next = first.saturating_add(i64::from(self.config.limits.producer_id_block));
+        decided.add(Change::ReserveProducerIds(ReserveProducerIdsRecord { next }));
+        first..next
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,348 @@
+//! Topics created and deleted, under Kafka's rules (`ReplicationControlManager`).
+
+use super::{Controller, Decided};
+use crate::config::{self, TopicOverrides};
+use crate::metadata::{Change, PartitionRecord, RemoveTopicRecord, Topic, TopicRecord};
+use crate::types::{BrokerId, ErrorCode, Refusal, TopicId, Uuid};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// More partitions than this in one request are refused.
+const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
+const MAX_NAME_LENGTH: usize = 249;
+
+/// A topic to create.
+#[derive(Clone, Debug)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions; −1 takes `num.partitions`.
+    pub partitions: i32,
+    /// How many replicas each; −1 takes `default.replication.factor`.
+    pub replication_factor: i16,
+    /// The replicas of each partition by index, instead of both counts.
+    pub assignments: BTreeMap<i32, Vec<BrokerId>>,
+    /// Configuration keys and values.
+    pub config: Vec<(String, Option<String>)>,
+}
+
+/// A topic to delete.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TopicReference {
+    /// By name.
+    Name(String),
+    /// By identity.
+    Id(TopicId),
+    /// The request names it in a way that cannot be meant.
+    Invalid {
+        /// The name given, if any.
+        name: Option<String>,
+        /// The id given; zero if none.
+        id: TopicId,
+        /// What is wrong.
+        reason: &'static str,
+    },
+}
+
+/// What became of a [`NewTopic`].
+pub type Outcome = Result<Arc<Topic>, Refusal>;
+
+/// What became of a [`TopicReference`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeletedTopic {
+    /// Its name, where it is known.
+    pub name: Option<String>,
+    /// Its identity; zero where it is not known.
+    pub id: TopicId,
+    /// Whether it is gone.
+    pub result: Result<(), Refusal>,
+}
+
+fn refused<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal {
+        code,
+        message: Some(message.into()),
+    })
+}
+
+/// Whether clients may use `name` for a topic (`org.apache.kafka.common.internals.Topic.validate`).
+pub fn check_topic_name(name: &str) -> Result<(), Refusal> {
+    let legal = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
+    let reason = match name {
+        "" => String::from("it is empty"),
+        "." | ".." => format!("'{name}' is reserved"),
+        _ if name.len() > MAX_NAME_LENGTH => {
+            format!(
+                "it has {} characters, and at most {MAX_NAME_LENGTH} are allowed",
+                name.len()
+            )
+        }
+        _ if !name.bytes().all(legal) => {
+            format!("'{name}' holds other characters than ASCII letters, digits, '.', '_' and '-'")
+        }
+        _ => return Ok(()),
+    };
+    refused(
+        ErrorCode::InvalidTopicException,
+        format!("Topic name is invalid: {reason}"),
+    )
+}
+
+impl<A> Controller<A> {
+    pub(super) fn create_topics(
+        &mut self,
+        topics: &[NewTopic],
+        validate_only: bool,
+        decided: &mut Decided<A>,
+    ) -> Vec<Outcome> {
+        let mut seen = BTreeSet::new();
+        let mut repeated = BTreeSet::new();
+        for topic in topics {
+            if !seen.insert(topic.name.as_str()) {
+                repeated.insert(topic.name.as_str());
+            }
+        }
+        let mut partitions_left = MAX_PARTITIONS_PER_REQUEST;
+        let mut create = |topic: &NewTopic| {
+            if repeated.contains(topic.name.as_str()) {
+                return refused(ErrorCode::InvalidRequest, "Duplicate topic name.");
+            }
+            let record = self.plan_topic(topic, &mut partitions_left, decided)?;
+            if validate_only {
+                return Ok(preview(&record));
+            }
+            decided.add(Change::Topic(record));
+            Ok(decided
+                .delta
+                .created
+                .last()
+                .map(Arc::clone)
+                .expect("a topic record creates a topic"))
+        };
+        topics.iter().map(&mut create).collect()
+    }
+
+    fn plan_topic(
+        &mut self,
+        topic: &NewTopic,
+        partitions_left: &mut usize,
+        decided: &Decided<A>,
+    ) -> Result<TopicRecord, Refusal> {
+        check_topic_name(&topic.name)?;
+        if decided.image.topic_named(&topic.name).is_some() {
+            return refused(
+                ErrorCode::TopicAlreadyExists,
+                format!("Topic '{}' already exists.", topic.name),
+            );
+        }
+        if let Some(other) = decided.image.name_colliding_with(&topic.name) {
+            let text = format!(
+                "Topic '{}' differs from the existing topic '{other}' only in '.' and '_'.",
+                topic.name
+            );
+            return refused(ErrorCode::InvalidTopicException, text);
+        }
+        let replicas = self.place_replicas(topic)?;
+        let overrides = parse_config(topic, &self.config)?;
+        let Some(left) = partitions_left.checked_sub(replicas.len()) else {
+            let text = format!("One request creates at most {MAX_PARTITIONS_PER_REQUEST} partitions.");
+            return refused(ErrorCode::PolicyViolation, text);
+        };
+        *partitions_left = left;
+        let starts = |leader: i32| decided.image.broker(BrokerId(leader)).map_or(0, |broker| broker.starts);
+        let place = |replicas: Vec<i32>| PartitionRecord {
+            leader: replicas[0],
+            leader_epoch: 0,
+            leader_starts: starts(replicas[0]),
+            partition_epoch: 0,
+            isr: replicas.clone(),
+            replicas,
+        };
+        let topic_id = self.new_topic_id(decided);
+        Ok(TopicRecord {
+            topic_id: topic_id.0.0.to_vec(),
+            name: topic.name.clone(),
+            partitions: replicas.into_iter().map(place).collect(),
+            config: overrides,
+        })
+    }
+
+    /// The replicas of each partition, by index.
+    fn place_replicas(&self, topic: &NewTopic) -> Result<Vec<Vec<i32>>, Refusal> {
+        if !topic.assignments.is_empty() {
+            return self.check_assignments(topic);
+        }
+        let partitions = match topic.partitions {
+            -1 => self.config.num_partitions,
+            count if count > 0 => count,
+            count => {
+                let text = format!("{count} partitions were asked for; allowed are 1 and more, or -1 for the default.");
+                return refused(ErrorCode::InvalidPartitions, text);
+            }
+        };
+        let brokers = i16::try_from(self.image.brokers().count()).unwrap_or(i16::MAX);
+        match topic.replication_factor {
+            -1 => {}
+            factor if factor <= 0 => {
+                let text = format!("Replication factor {factor}; allowed are 1 and more, or -1 for the default.");
+                return refused(ErrorCode::InvalidReplicationFactor, text);
+            }
+            factor if factor > brokers => {
+                let text =
+                    format!("Replication factor {factor} cannot be reached: {brokers} broker(s) are registered.");
+                return refused(ErrorCode::InvalidReplicationFactor, text);
+            }
+            _ => {}
+        }
+        // The count is checked before the list is made, so that no number in a request costs its own size in memory.
+        if partitions as usize > MAX_PARTITIONS_PER_REQUEST {
+            let text = format!("One request creates at most {MAX_PARTITIONS_PER_REQUEST} partitions.");
+            return refused(ErrorCode::PolicyViolation, text);
+        }
+        Ok((0..partitions).map(|_| Vec::from([self.config.node_id.0])).collect())
+    }
+
+    fn check_assignments(&self, topic: &NewTopic) -> Result<Vec<Vec<i32>>, Refusal> {
+        if topic.partitions != -1 || topic.replication_factor != -1 {
+            let text = "With a manual assignment, the number of partitions and the replication factor must be -1.";
+            return refused(ErrorCode::InvalidRequest, text);
+        }
+        let mut placed = Vec::with_capacity(topic.assignments.len());
+        for (expected, (&index, brokers)) in (0..).zip(&topic.assignments) {
+            if index != expected {
+                let text = format!("Partition {expected} has no assignment; they must be consecutive from 0.");
+                return refused(ErrorCode::InvalidReplicaAssignment, text);
+            }
+            if brokers.is_empty() {
+                let text = format!("The assignment of partition {index} names no broker.");
+                return refused(ErrorCode::InvalidReplicaAssignment, text);
+            }
+            let distinct: BTreeSet<_> = brokers.iter().collect();
+            if distinct.len() != brokers.len() {
+                let text = format!("The assignment of partition {index} names a broker twice.");
+                return refused(ErrorCode::InvalidReplicaAssignment, text);
+            }
+            if let Some(unknown) = brokers.iter().find(|&&id| self.image.broker(id).is_none()) {
+                let text = format!("The assignment of partition {index} names broker {unknown}, which is unknown.");
+                return refused(ErrorCode::InvalidReplicaAssignment, text);
+            }
+            if brokers.len() != topic.assignments[&0].len() {
+                let text = format!("Partition {index} has another number of replicas than partition 0.");
+                return refused(ErrorCode::InvalidReplicaAssignment, text);
+            }
+            placed.push(brokers.iter().map(|id| id.0).collect());
+        }
+        Ok(placed)
+    }
+
+    /// An id that no topic has. Kafka keeps the first two for itself, and avoids a leading '-', which command lines
+    /// take for an option.
+    fn new_topic_id(&mut self, decided: &Decided<A>) -> TopicId {
+        loop {
+            let id = Uuid(self.seed.bytes16());
+            let reserved = u128::from_be_bytes(id.0) <= 1 || id.to_string().starts_with('-');
+            if !reserved && decided.image.topic(TopicId(id)).is_none() {
+                return TopicId(id);
+            }
+        }
+    }
+}
+
+fn parse_config(topic: &NewTopic, broker: &config::BrokerConfig) -> Result<BTreeMap<String, String>, Refusal> {
+    let pairs = topic.config.iter().map(|(key, value)| (key.as_str(), value.as_deref()));
+    match TopicOverrides::parse(pairs, &broker.topic_defaults) {
+        Ok((_, overrides)) => Ok(overrides
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .collect()),
+        Err(error) => refused(ErrorCode::InvalidConfig, error.to_string()),
+    }
+}
+
+/// The topic as it would be, for a request that only checks.
+fn preview(record: &TopicRecord) -> Arc<Topic> {
+    let mut image = crate::metadata::Image::default();
+    let mut delta = crate::metadata::Delta::default();
+    let applied = image.apply(image.end(), &Change::Topic(record.clone()).into(), &mut delta);
+    assert!(applied.is_ok(), "an empty image takes any topic");
+    delta.created.remove(0)
+}
+
+pub(super) fn delete_topics<A>(topics: Vec<TopicReference>, decided: &mut Decided<A>) -> Vec<DeletedTopic> {
+    let mut named = BTreeMap::new();
+    for topic in &topics {
+        *named.entry(key(topic)).or_insert(0) += 1;
+    }
+    let repeated: BTreeSet<_> = named
+        .into_iter()
+        .filter(|(_, count)| *count > 1)
+        .map(|(key, _)| key)
+        .collect();
+    let delete = |topic| {
+        let twice = repeated.contains(&key(&topic));
+        delete_topic(topic, twice, decided)
+    };
+    topics.into_iter().map(delete).collect()
+}
+
+fn key(topic: &TopicReference) -> (String, TopicId) {
+    match topic {
+        TopicReference::Name(name) => (name.clone(), TopicId::default()),
+        TopicReference::Id(id) => (String::new(), *id),
+        TopicReference::Invalid { name, id, .. } => (name.clone().unwrap_or_default(), *id),
+    }
+}
+
+fn delete_topic<A>(topic: TopicReference, twice: bool, decided: &mut Decided<A>) -> DeletedTopic {
+    let refuse = |name, id, code, message: &str| {
+        let result = refused(code, message);
+        DeletedTopic { name, id, result }
+    };
+    let (found, name, id) = match topic {
+        TopicReference::Invalid { name, id, reason } => {
+            return refuse(name, id, ErrorCode::InvalidRequest, reason);
+        }
+        TopicReference::Name(name) if twice => {
+            return refuse(
+                Some(name),
+                TopicId::default(),
+                ErrorCode::InvalidRequest,
+                "Duplicate topic name.",
+            );
+        }
+        TopicReference::Id(id) if twice => {
+            return refuse(None, id, ErrorCode::InvalidRequest, "Duplicate topic id.");
+        }
+        TopicReference::Name(name) => (
+            decided.image.topic_named(&name).cloned(),
+            Some(name),
+            TopicId::default(),
+        ),
+        TopicReference::Id(id) => (decided.image.topic(id).cloned(), None, id),
+    };
+    let Some(found) = found else {
+        return match name {
+            Some(_) => {
+                let text = "This server does not host this topic-partition.";
+                refuse(name, id, ErrorCode::UnknownTopicOrPartition, text)
+            }
+            None => refuse(
+                None,
+                id,
+                ErrorCode::UnknownTopicId,
+                "This server does not host this topic ID.",
+            ),
+        };
+    };
+    decided.add(Change::RemoveTopic(RemoveTopicRecord {
+        topic_id: found.id.0.0.to_vec(),
+    }));
+    DeletedTopic {
+        name: Some(found.name.to_string()),
+        id: found.id,
+        result: Ok(()),
+    }
+}
