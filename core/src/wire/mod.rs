@@ -16,6 +16,8 @@ pub mod message;
 pub mod notation;
 mod reader;
 mod records;
+#[cfg(any(test, feature = "reflect"))]
+pub mod reflect;
 mod schema;
 mod text;
 pub mod versions;

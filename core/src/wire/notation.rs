@@ -210,6 +210,34 @@ macro_rules! notation {
                     ::core::result::Result::Ok(this)
                 }
             }
+
+            $crate::notation_reflect! { $name SLOTS $($field)* }
         };
     };
+}
+
+/// What lets tests list the fields of a structure; nothing without the feature `reflect`.
+#[cfg(any(test, feature = "reflect"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! notation_reflect {
+    ($name:ident $slots:ident $($field:ident)*) => {
+        impl $crate::wire::reflect::ReflectStructure for $name {
+            fn to_fields(&self) -> $crate::wire::reflect::Fields {
+                $crate::wire::reflect::Fields::from([$( $slots.$field.to_field(&self.$field), )*])
+            }
+
+            fn from_fields(fields: &[(&'static str, $crate::wire::reflect::Value)]) -> Self {
+                Self { $( $field: $slots.$field.from_fields(fields), )* }
+            }
+        }
+    };
+}
+
+/// What lets tests list the fields of a structure; nothing without the feature `reflect`.
+#[cfg(not(any(test, feature = "reflect")))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! notation_reflect {
+    ($($any:tt)*) => {};
 }

@@ -17,7 +17,7 @@ message! {
         /// The id that the producer has, −1 for none.
         producer_id: int64 3+, default -1;
         producer_epoch: int16 3+, default -1;
-        enable_2pc: bool 6+;
+        enable2_pc: bool 6+;
         keep_prepared_txn: bool 6+;
     }
 }
