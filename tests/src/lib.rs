@@ -1,1 +1,4 @@
 //! End-to-end tests of Klamm with real clients.
+
+pub mod memory;
+pub mod wire;

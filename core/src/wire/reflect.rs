@@ -172,6 +172,7 @@ pub struct Codec {
     pub schema: &'static Schema,
     encode: fn(&Value, i16) -> Result<Bytes, EncodeError>,
     decode: fn(&mut Reader, i16) -> Result<Value, DecodeError>,
+    decodes: fn(&mut Reader, i16) -> bool,
     complete: fn(&Value) -> Value,
 }
 
@@ -182,6 +183,7 @@ impl Codec {
             schema: M::SCHEMA,
             encode: encode::<M>,
             decode: decode::<M>,
+            decodes: decodes::<M>,
             complete: complete::<M>,
         }
     }
@@ -194,6 +196,11 @@ impl Codec {
     /// Decodes a message off the front of `reader`.
     pub fn decode(&self, reader: &mut Reader, version: i16) -> Result<Value, DecodeError> {
         (self.decode)(reader, version)
+    }
+
+    /// Whether a message can be decoded off the front of `reader`; drops it, typed as it is.
+    pub fn decodes(&self, reader: &mut Reader, version: i16) -> bool {
+        (self.decodes)(reader, version)
     }
 
     /// `message` with the default for each field it lacks.
@@ -219,6 +226,10 @@ fn encode<M: Message + ReflectStructure>(message: &Value, version: i16) -> Resul
 
 fn decode<M: Message + ReflectStructure>(reader: &mut Reader, version: i16) -> Result<Value, DecodeError> {
     Ok(Nested::<M>::to_value(&M::decode(reader, version)?))
+}
+
+fn decodes<M: Message>(reader: &mut Reader, version: i16) -> bool {
+    M::decode(reader, version).is_ok()
 }
 
 fn complete<M: Message + ReflectStructure>(message: &Value) -> Value {
@@ -264,7 +275,11 @@ pub fn any_struct(schema: &'static Struct, version: i16) -> BoxedStrategy<Value>
         .iter()
         .map(|field| {
             let value = any_value(field.kind, field.nullable, version);
-            proptest::option::weighted(if default_fits(field, version) { 0.8 } else { 1.0 }, value)
+            if default_fits(field, version) {
+                proptest::option::weighted(0.8, value).boxed()
+            } else {
+                value.prop_map(Some).boxed()
+            }
         })
         .collect();
     values

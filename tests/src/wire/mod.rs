@@ -1,0 +1,13 @@
+//! What the tests of the wire protocol share: three APIs that are not served yet, Kafka's schemas, and Kafka's codec.
+
+pub mod hardest;
+pub mod json;
+pub mod kafka;
+pub mod oracle;
+
+use klamm_core::wire::reflect::{Codec, MESSAGES};
+
+/// The codecs of all messages that there are, the [hardest] among them.
+pub fn codecs() -> impl Iterator<Item = Codec> {
+    MESSAGES.iter().copied().chain(hardest::MESSAGES.iter().copied())
+}
