@@ -48,7 +48,7 @@ pub trait Optional: Kind {
     fn read_option(reader: &mut Reader, form: Form) -> Result<Option<Self::Value>, DecodeError>;
 }
 
-/// A message or a structure inside one; implemented by [`message!`](crate::message).
+/// A message or a structure inside one; implemented by [`message!`](crate::wire::notation::message).
 pub trait Structure: Clone + Debug + PartialEq + Default {
     /// Its name and fields.
     const STRUCT: &'static Struct;

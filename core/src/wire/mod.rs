@@ -32,7 +32,7 @@ pub use writer::{Size, Writer};
 
 use kind::Structure;
 
-/// A message of the protocol; defined by [`message!`](crate::message).
+/// A message of the protocol; defined by [`message!`](crate::wire::notation::message).
 pub trait Message: Structure {
     /// What the notation says about it.
     const SCHEMA: &'static Schema;

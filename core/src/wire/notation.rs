@@ -2,7 +2,7 @@
 //! JSON, and reads as that API's documentation:
 //!
 //! ```
-//! klamm_core::message! {
+//! klamm_core::wire::notation::message! {
 //!     ExampleRequest: request 999, versions 0-4, flexible 2+;
 //!
 //!     /// Asks for nothing in particular.
@@ -48,19 +48,19 @@ macro_rules! message {
     ) => {
         impl $crate::wire::Message for $message {
             const SCHEMA: &'static $crate::wire::Schema = &$crate::wire::Schema {
-                role: $crate::notation!(@role $role $($key)?),
-                versions: $crate::notation!(@versions $first $($last)?),
-                latest: $crate::notation!(@latest $($latest)?),
-                flexible: $crate::notation!(@from $($flexible)?),
+                role: $crate::wire::notation::notation!(@role $role $($key)?),
+                versions: $crate::wire::notation::notation!(@versions $first $($last)?),
+                latest: $crate::wire::notation::notation!(@latest $($latest)?),
+                flexible: $crate::wire::notation::notation!(@from $($flexible)?),
                 body: <$message as $crate::wire::kind::Structure>::STRUCT,
             };
         }
 
-        $( $crate::notation! { @struct $(#[$doc])* $name $fields } )+
+        $( $crate::wire::notation::notation! { @struct $(#[$doc])* $name $fields } )+
     };
 }
 
-/// The parts of [`message!`](crate::message).
+/// The parts of [`message!`](crate::wire::notation::message).
 #[doc(hidden)]
 #[macro_export]
 macro_rules! notation {
@@ -77,11 +77,11 @@ macro_rules! notation {
     (@versions $first:literal $last:literal) => { $crate::wire::Versions { first: $first, last: $last } };
 
     (@from) => { $crate::wire::Versions::NONE };
-    (@from $($versions:literal)+) => { $crate::notation!(@versions $($versions)+) };
+    (@from $($versions:literal)+) => { $crate::wire::notation::notation!(@versions $($versions)+) };
 
     (@kind records $($nullable:literal)?) => { $crate::wire::kind::RecordBytes };
     (@kind record_parts $($nullable:literal)?) => { $crate::wire::kind::RecordParts };
-    (@kind $ty:tt $nullable:literal) => { $crate::wire::kind::Nullable<$crate::notation!(@kind $ty)> };
+    (@kind $ty:tt $nullable:literal) => { $crate::wire::kind::Nullable<$crate::wire::notation::notation!(@kind $ty)> };
     (@kind bool) => { $crate::wire::kind::Bool };
     (@kind int8) => { $crate::wire::kind::Int8 };
     (@kind int16) => { $crate::wire::kind::Int16 };
@@ -94,7 +94,7 @@ macro_rules! notation {
     (@kind string) => { $crate::wire::kind::Str };
     (@kind classic_string) => { $crate::wire::kind::ClassicStr };
     (@kind bytes) => { $crate::wire::kind::Blob };
-    (@kind [$ty:tt]) => { $crate::wire::kind::Array<$crate::notation!(@kind $ty)> };
+    (@kind [$ty:tt]) => { $crate::wire::kind::Array<$crate::wire::notation::notation!(@kind $ty)> };
     (@kind $name:ident) => { $crate::wire::kind::Nested<$name> };
 
     (@default $kind:ty,) => { <$kind as $crate::wire::kind::Kind>::initial() };
@@ -120,14 +120,14 @@ macro_rules! notation {
         $(, ignorable $(@ $never:tt)?)?
         ;
     )* }) => {
-        $crate::notation! { @define [$(#[$doc])*] $name $({
+        $crate::wire::notation::notation! { @define [$(#[$doc])*] $name $({
             [$(#[$field_doc])*] $field [$ty $($null_first)?] [$first $($last)?]
             [$($null_first $($null_last)?)?] [$($tag)?] [$($default)?] [$(ignorable $(@ $never)?)?]
         })* }
     };
 
     (@nullable) => { $crate::wire::Versions::NONE };
-    (@nullable $($versions:literal)+) => { $crate::notation!(@versions $($versions)+) };
+    (@nullable $($versions:literal)+) => { $crate::wire::notation::notation!(@versions $($versions)+) };
 
     (@define [$($doc:tt)*] $name:ident $({
         [$($field_doc:tt)*] $field:ident [$($ty:tt)+] [$($versions:tt)+]
@@ -138,23 +138,23 @@ macro_rules! notation {
         #[allow(missing_docs, reason = "Kafka's names say what most fields are; where they do not, a comment does")]
         pub struct $name { $(
             $($field_doc)*
-            pub $field: <$crate::notation!(@kind $($ty)+) as $crate::wire::kind::Kind>::Value,
+            pub $field: <$crate::wire::notation::notation!(@kind $($ty)+) as $crate::wire::kind::Kind>::Value,
         )* }
 
         const _: () = {
-            struct Slots { $( $field: $crate::wire::field::Slot<$crate::notation!(@kind $($ty)+)>, )* }
+            struct Slots { $( $field: $crate::wire::field::Slot<$crate::wire::notation::notation!(@kind $($ty)+)>, )* }
 
             const SLOTS: Slots = Slots { $( $field: $crate::wire::field::Slot {
                 field: $crate::wire::Field {
                     path: ::core::concat!(::core::stringify!($name), ".", ::core::stringify!($field)),
-                    kind: <$crate::notation!(@kind $($ty)+) as $crate::wire::kind::Kind>::TYPE,
-                    versions: $crate::notation!(@versions $($versions)+),
-                    nullable: $crate::notation!(@nullable $($nullable)*),
-                    tag: $crate::notation!(@tag $($tag)?),
-                    default: $crate::notation!(@text $($default)?),
-                    otherwise: $crate::notation!(@otherwise $($otherwise)?),
+                    kind: <$crate::wire::notation::notation!(@kind $($ty)+) as $crate::wire::kind::Kind>::TYPE,
+                    versions: $crate::wire::notation::notation!(@versions $($versions)+),
+                    nullable: $crate::wire::notation::notation!(@nullable $($nullable)*),
+                    tag: $crate::wire::notation::notation!(@tag $($tag)?),
+                    default: $crate::wire::notation::notation!(@text $($default)?),
+                    otherwise: $crate::wire::notation::notation!(@otherwise $($otherwise)?),
                 },
-                default: || $crate::notation!(@default $crate::notation!(@kind $($ty)+), $($default)?),
+                default: || $crate::wire::notation::notation!(@default $crate::wire::notation::notation!(@kind $($ty)+), $($default)?),
             }, )* };
 
             impl ::core::default::Default for $name {
@@ -211,7 +211,7 @@ macro_rules! notation {
                 }
             }
 
-            $crate::notation_reflect! { $name SLOTS $($field)* }
+            $crate::wire::notation::notation_reflect! { $name SLOTS $($field)* }
         };
     };
 }
@@ -241,3 +241,8 @@ macro_rules! notation_reflect {
 macro_rules! notation_reflect {
     ($($any:tt)*) => {};
 }
+
+#[doc(inline)]
+pub use message;
+#[doc(hidden)]
+pub use {notation, notation_reflect};

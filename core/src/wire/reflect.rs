@@ -48,7 +48,7 @@ pub trait Reflect: Kind {
     fn from_value(value: &Value) -> Self::Value;
 }
 
-/// A structure whose fields can be listed; implemented by [`message!`](crate::message).
+/// A structure whose fields can be listed; implemented by [`message!`](crate::wire::notation::message).
 pub trait ReflectStructure: Structure {
     /// All fields, in order.
     fn to_fields(&self) -> Fields;
@@ -366,7 +366,7 @@ pub fn for_random_messages(codec: Codec, cases: u32, mut check: impl FnMut(i16, 
 #[cfg(test)]
 mod tests {
     use super::{MESSAGES, Value, for_random_messages};
-    use crate::wire::{DecodeProblem, Reader};
+    use crate::wire::{DecodeProblem, Field, Reader};
 
     #[test]
     fn every_version_of_every_message_reads_back() {
@@ -405,14 +405,8 @@ mod tests {
                 if !codec.schema.flexible.contains(version) {
                     return;
                 }
-                let tagged = codec
-                    .schema
-                    .body
-                    .fields
-                    .iter()
-                    .filter(|field| field.tag.is_some())
-                    .map(|field| field.name());
-                let tagged: alloc::vec::Vec<_> = tagged.collect();
+                let tagged = codec.schema.body.fields.iter().filter(|field| field.tag.is_some());
+                let tagged: alloc::vec::Vec<_> = tagged.map(Field::name).collect();
                 let Value::Struct(mut fields) = message else {
                     panic!("a message is a structure")
                 };

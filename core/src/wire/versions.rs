@@ -27,7 +27,7 @@ macro_rules! api_keys {
             /// The versions whose requests and responses are flexible (KIP-482), known for all APIs because the form of
             /// the header depends on it.
             pub const fn flexible(self) -> Versions {
-                match self { $(Self::$name => $crate::notation!(@from $($flexible)?),)* }
+                match self { $(Self::$name => $crate::wire::notation::notation!(@from $($flexible)?),)* }
             }
         }
     };

@@ -4,7 +4,7 @@
 //! Versions: 1 throttle time, 3 client software and features, 4 features from version 0 (KAFKA-17011), 5 the cluster and
 //! node that the client means to reach (KIP-1242).
 
-use crate::message;
+use crate::wire::notation::message;
 
 message! {
     ApiVersionsRequest: request 18, versions 0-5, flexible 3+;

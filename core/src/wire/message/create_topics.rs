@@ -3,7 +3,7 @@
 //! Versions: 4 the broker's own number of partitions and replicas (KIP-464), 5 flexible, and the configuration in the
 //! response (KIP-525), 6 throttling (KIP-599), 7 topic ids in the response.
 
-use crate::message;
+use crate::wire::notation::message;
 
 message! {
     CreateTopicsRequest: request 19, versions 2-7, flexible 5+;

@@ -2,7 +2,7 @@
 //!
 //! Versions: 4 flexible, 5 error messages and throttling (KIP-599), 6 topics by id (KIP-516).
 
-use crate::message;
+use crate::wire::notation::message;
 
 message! {
     DeleteTopicsRequest: request 20, versions 1-6, flexible 4+;

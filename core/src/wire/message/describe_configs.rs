@@ -2,7 +2,7 @@
 //!
 //! Versions: 1 synonyms and sources, 3 types and documentation, 4 flexible.
 
-use crate::message;
+use crate::wire::notation::message;
 
 message! {
     DescribeConfigsRequest: request 32, versions 1-4, flexible 4+;

@@ -5,7 +5,7 @@
 //! (KIP-903), 16 the new leader's address (KIP-951), 17 directory ids (KIP-853), 18 the follower's high watermark
 //! (KIP-1166).
 
-use crate::message;
+use crate::wire::notation::message;
 
 message! {
     FetchRequest: request 1, versions 4-18, flexible 12+;

@@ -3,7 +3,7 @@
 //! Versions: 1 the kind of key, 3 flexible, 4 several keys at once (KIP-699), 5 transactions (KIP-890), 6 share groups
 //! (KIP-932).
 
-use crate::message;
+use crate::wire::notation::message;
 
 message! {
     FindCoordinatorRequest: request 10, versions 0-6, flexible 3+;

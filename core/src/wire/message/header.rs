@@ -1,6 +1,6 @@
 //! What stands before each request and response; see [`frame`](crate::wire::frame).
 
-use crate::message;
+use crate::wire::notation::message;
 
 message! {
     RequestHeader: header, versions 1-2, flexible 2+;

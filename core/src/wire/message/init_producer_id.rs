@@ -3,7 +3,7 @@
 //! Versions: 2 flexible, 3 a producer keeps its id (KIP-360), 4 and 5 new errors, 6 two-phase commit (KIP-939), which is
 //! not final in Kafka 4.4.
 
-use crate::message;
+use crate::wire::notation::message;
 
 message! {
     InitProducerIdRequest: request 22, versions 0-6, latest unstable, flexible 2+;

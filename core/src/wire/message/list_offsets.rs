@@ -3,7 +3,7 @@
 //! Versions: 2 isolation level, 4 leader epochs, 6 flexible, 7 the largest timestamp (KIP-734), 8 and 9 tiered storage
 //! (KIP-405, KIP-1005), 10 a timeout (KIP-1075), 11 the earliest offset still to be uploaded (KIP-1023).
 
-use crate::message;
+use crate::wire::notation::message;
 
 message! {
     ListOffsetsRequest: request 2, versions 1-11, flexible 6+;

@@ -4,7 +4,7 @@
 //! created; 5 offline replicas; 7 leader epochs; 8 authorized operations; 9 flexible; 10 topic ids (KIP-516), 12 also to
 //! ask by; 13 an error for the whole response (KIP-1102).
 
-use crate::message;
+use crate::wire::notation::message;
 
 message! {
     MetadataRequest: request 3, versions 0-13, flexible 9+;

@@ -4,7 +4,7 @@
 //! records (KIP-467), 9 flexible, 10 the new leader with an error that says there is one (KIP-951), 11 and 12
 //! transactions (KIP-890), 13 topic ids in place of names (KIP-516).
 
-use crate::message;
+use crate::wire::notation::message;
 
 message! {
     ProduceRequest: request 0, versions 3-13, flexible 9+;
