@@ -338,7 +338,7 @@ fn any_bytes(length: core::ops::Range<usize>) -> BoxedStrategy<Value> {
 }
 
 /// All versions of a message.
-pub fn versions(schema: &Schema) -> impl Iterator<Item = i16> + use<> {
+pub fn versions(schema: &Schema) -> core::ops::RangeInclusive<i16> {
     schema.versions.first..=schema.versions.last
 }
 

@@ -8,6 +8,6 @@ pub mod oracle;
 use klamm_core::wire::reflect::{Codec, MESSAGES};
 
 /// The codecs of all messages that there are, the [hardest] among them.
-pub fn codecs() -> impl Iterator<Item = Codec> {
+pub fn codecs() -> impl Iterator<Item = Codec> + Clone {
     MESSAGES.iter().copied().chain(hardest::MESSAGES.iter().copied())
 }

@@ -1,0 +1,141 @@
+//! Whatever a producer sends as its records: it is refused or sound, nothing panics, and no codec's output exceeds its
+//! bound. Run with `-malloc_limit_mb=2`: no input may claim its way to more memory than that.
+#![no_main]
+
+use bytes::Bytes;
+use klamm_core::record::validate::{Keys, Opening, recode};
+use klamm_core::record::{
+    Batch, BatchBuilder, BatchHeader, Compression, HEADER_LEN, Level, ProduceRules, Producer, Restamp, TimestampType,
+    Validation, single_batch, split, validate_compressed, validate_produce,
+};
+use klamm_core::types::{Offset, Timestamp};
+use libfuzzer_sys::fuzz_target;
+
+const BOUND: usize = 64 << 10;
+
+/// How the input becomes records. Chance alone would never find the way past the CRC, or into a compressed stream.
+enum Shape {
+    /// As it is.
+    Raw,
+    /// A header and a body, with the right length, CRC and base offset.
+    Sealed,
+    /// A good batch whose body is damaged, then sealed.
+    Damaged(Compression),
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&[selector, flags], data)) = data.split_first_chunk() else {
+        return;
+    };
+    let shape = match selector % 8 {
+        0 => Shape::Raw,
+        1 | 2 => Shape::Sealed,
+        id => Shape::Damaged(Compression::from_id(id - 3).expect("five codecs")),
+    };
+    let records = match shape {
+        Shape::Raw => Some(Bytes::copy_from_slice(data)),
+        Shape::Sealed => sealed(data),
+        Shape::Damaged(compression) => damaged(data, compression),
+    };
+    let Some(records) = records else { return };
+
+    let rules = rules(flags);
+    for batch in split(&records).flatten() {
+        check(&batch, &rules);
+    }
+    if let Ok(batch) = single_batch(&records) {
+        assert_eq!(batch.to_bytes(), records, "one batch is all that is there");
+    }
+});
+
+fn rules(flags: u8) -> ProduceRules {
+    ProduceRules {
+        max_message_bytes: if flags & 1 == 0 { 1_048_588 } else { 100 },
+        keys: if flags & 2 == 0 { Keys::Optional } else { Keys::Required },
+        timestamp_type: if flags & 4 == 0 {
+            TimestampType::CreateTime
+        } else {
+            TimestampType::LogAppendTime
+        },
+        now: Timestamp(1_700_000_000_000),
+        before_max_ms: if flags & 8 == 0 { i64::MAX as u64 } else { 1000 },
+        after_max_ms: if flags & 16 == 0 { u64::MAX } else { 1000 },
+        opening: if flags & 32 == 0 {
+            Opening::Always
+        } else {
+            Opening::WhereNeeded
+        },
+    }
+}
+
+fn sealed(data: &[u8]) -> Option<Bytes> {
+    let (header, body) = data.split_first_chunk::<HEADER_LEN>()?;
+    let mut header = BatchHeader::parse(header);
+    header.base_offset = Offset::ZERO;
+    Some(Batch::assemble(header, Bytes::copy_from_slice(body)).to_bytes())
+}
+
+/// The first bytes say where and how to damage; the rest is the records' value.
+fn damaged(data: &[u8], compression: Compression) -> Option<Bytes> {
+    let (&[at, with, count], value) = data.split_first_chunk()?;
+    let mut builder = BatchBuilder::new(compression, Level::Default, Producer::Plain);
+    for i in 0..=i64::from(count) % 8 {
+        builder.append(
+            Timestamp(1_700_000_000_000 + i),
+            Some(b"key"),
+            Some(value),
+            &[("header", None)],
+        );
+    }
+    let batch = builder.build().expect("records of a small input fit");
+    let mut body = batch.body().to_vec();
+    let at = usize::from(at) % body.len();
+    body[at] ^= with;
+    Some(Batch::assemble(batch.header(), body.into()).to_bytes())
+}
+
+/// What is accepted must be sound: readable to its end, as many records as declared, and valid once more.
+fn check(batch: &Batch, rules: &ProduceRules) {
+    if let Ok(opened) = batch.open(BOUND) {
+        assert!(opened.bytes().len() <= BOUND);
+        for record in opened.records().flatten() {
+            assert_eq!(record.headers.len(), record.headers.count());
+        }
+    }
+    let opened_for_checks = match validate_produce(batch, rules) {
+        Err(error) => return assert!(!error.error_code().is_none() && !error.to_string().is_empty()),
+        Ok(Validation::Valid(restamp)) => {
+            accept(batch, rules, restamp);
+            batch.header().compression() == Ok(Compression::None)
+        }
+        Ok(Validation::NeedsDecompression) => match validate_compressed(batch, rules, BOUND) {
+            Err(error) => return assert!(!error.error_code().is_none() && !error.to_string().is_empty()),
+            Ok(restamp) => {
+                accept(batch, rules, restamp);
+                true
+            }
+        },
+    };
+    if opened_for_checks && batch.len() <= BOUND {
+        let opened = batch.open(BOUND).expect("it was opened before");
+        let offsets: Vec<_> = opened
+            .records()
+            .map(|record| record.expect("it was walked before").offset_delta)
+            .collect();
+        assert!(
+            offsets.iter().copied().eq(0..batch.header().record_count),
+            "{offsets:?}"
+        );
+
+        let plain = recode(batch, Compression::None, Level::Default, BOUND).expect("it was opened before");
+        assert_eq!(plain.body(), opened.bytes());
+    }
+}
+
+fn accept(batch: &Batch, rules: &ProduceRules, restamp: Restamp) {
+    let mut stored = batch.clone();
+    stored.restamp(restamp);
+    assert_eq!(stored.check_crc(), Ok(()));
+    assert_eq!(stored.header().timestamp_type(), rules.timestamp_type);
+    assert_eq!(stored.len(), batch.len());
+}
