@@ -20,7 +20,10 @@ fuzz_target!(|data: &[u8]| {
     let length = bytes.len();
 
     let (header, most) = memory::most_during(|| frame::decode_request_header(&bytes));
-    assert!(most <= memory::decode_bound(length), "the header of {length} bytes took {most}");
+    assert!(
+        most <= memory::decode_bound(length),
+        "the header of {length} bytes took {most}"
+    );
     drop(header);
 
     // The first byte picks a version among all that there are.
@@ -28,11 +31,17 @@ fuzz_target!(|data: &[u8]| {
     let (codec, version) = all.cycle().nth((*pick).into()).expect("it goes round");
     let mut reader = Reader::new(bytes);
     let (_, most) = memory::most_during(|| codec.decodes(&mut reader.clone(), version));
-    assert!(most <= memory::decode_bound(length), "{length} bytes of {} took {most}", codec.schema.name());
+    assert!(
+        most <= memory::decode_bound(length),
+        "{length} bytes of {} took {most}",
+        codec.schema.name()
+    );
 
     // What was read can be written, and reads back the same.
     if let Ok(message) = codec.decode(&mut reader, version) {
-        let written = codec.encode(&message, version).expect("a version can carry what it carried");
+        let written = codec
+            .encode(&message, version)
+            .expect("a version can carry what it carried");
         assert_eq!(codec.decode(&mut Reader::new(written), version), Ok(message));
     }
 });
