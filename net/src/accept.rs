@@ -1,0 +1,134 @@
+//! Accepting clients and spreading them over the shards.
+//!
+//! Invariants: nobody is accepted before all shards serve, nor once the broker stops. Whoever is one too many is closed
+//! at once.
+
+use crate::connection::{Census, Newcomer, Permit};
+use crate::counters::{Counters, count};
+use crate::inbox::Inbox;
+use crate::lifecycle::{Doors, Lifecycle};
+use crate::options::NetLimits;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// How long to wait when the process has no descriptor left.
+const RESPITE: Duration = Duration::from_millis(100);
+
+/// Clients accepted before other listeners get their turn.
+const BATCH: usize = 256;
+
+/// What accepts clients.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) shards: Vec<Arc<Inbox<Newcomer<TcpStream>>>>,
+    pub(crate) limits: NetLimits,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) census: Arc<Census>,
+    pub(crate) sequence: u64,
+}
+
+/// What became of the waiting clients of one listener.
+enum Accepted {
+    /// All of them, or as many as in one go.
+    Some,
+    /// The process is out of something.
+    Exhausted,
+}
+
+impl Acceptor {
+    /// Accepts clients of `listeners` while the broker serves. To be run inside a runtime.
+    pub(crate) async fn run(mut self, listeners: Vec<std::net::TcpListener>) {
+        let listeners: io::Result<Vec<_>> = listeners.into_iter().map(TcpListener::from_std).collect();
+        let listeners = match listeners {
+            Ok(listeners) => listeners,
+            Err(error) => {
+                tracing::error!(%error, "cannot accept clients");
+                return;
+            }
+        };
+        loop {
+            let accepted = std::future::poll_fn(|cx| self.turn(&listeners, cx)).await;
+            match accepted {
+                None => return,
+                Some(Accepted::Some) => tokio::task::yield_now().await,
+                Some(Accepted::Exhausted) => tokio::time::sleep(RESPITE).await,
+            }
+        }
+    }
+
+    /// `None` once the doors are closed.
+    fn turn(&mut self, listeners: &[TcpListener], cx: &mut Context<'_>) -> Poll<Option<Accepted>> {
+        self.lifecycle.alarm(self.lifecycle.shards()).set(cx.waker());
+        match self.lifecycle.doors() {
+            Doors::NotYet => return Poll::Pending,
+            Doors::Closed => return Poll::Ready(None),
+            Doors::Open => {}
+        }
+        let mut any = false;
+        for listener in listeners {
+            for _ in 0..BATCH {
+                match listener.poll_accept(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok((stream, address))) => {
+                        any = true;
+                        self.admit(stream, address);
+                    }
+                    Poll::Ready(Err(error)) if is_about_one_client(&error) => {}
+                    Poll::Ready(Err(error)) => {
+                        tracing::warn!(%error, "cannot accept clients now");
+                        return Poll::Ready(Some(Accepted::Exhausted));
+                    }
+                }
+            }
+        }
+        if any {
+            Poll::Ready(Some(Accepted::Some))
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn admit(&mut self, stream: tokio::net::TcpStream, address: SocketAddr) {
+        let limits = &self.limits;
+        let permit = Permit::take(
+            &self.census,
+            address.ip(),
+            limits.max_connections,
+            limits.max_connections_per_ip,
+        );
+        let Some(permit) = permit else {
+            count(&self.counters.connections_refused, 1);
+            tracing::warn!(peer = %address, "refusing a connection: there are as many as max.connections allows");
+            return;
+        };
+        let raw = match stream.set_nodelay(true).and_then(|()| stream.into_std()) {
+            Ok(raw) => raw,
+            Err(error) => {
+                tracing::debug!(peer = %address, %error, "a client left before it was served");
+                return;
+            }
+        };
+        let shard = (self.sequence % self.shards.len() as u64) as usize;
+        self.shards[shard].push(Newcomer {
+            sequence: self.sequence,
+            raw,
+            peer: address.to_string().into_boxed_str(),
+            permit,
+        });
+        self.sequence += 1;
+    }
+}
+
+/// Whether an error of `accept` says something of the one client only.
+fn is_about_one_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied, TimedOut};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied | TimedOut
+    )
+}

@@ -1,0 +1,124 @@
+//! Client connections of a shard: frames in, responses out.
+//!
+//! Invariants: a connection delivers no more frames than granted and is not read from without a grant. Its responses
+//! leave in the order emitted; the operation of each is reported exactly once, also when the connection ends first.
+//! A connection that waits for its client's next request holds no buffer.
+
+mod receive;
+mod send;
+mod table;
+
+pub(crate) use receive::Received;
+pub(crate) use send::{Response, Sending};
+pub(crate) use table::{Census, Connections, Permit};
+
+use crate::counters::{CloseKind, Counters};
+use crate::memory::{Memory, Slabs};
+use crate::options::NetLimits;
+use bytes::BufMut;
+use klamm_core::types::{ConnectionId, Monotonic};
+use receive::Rest;
+use send::Outgoing;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// The connection seam: both directions of a client's connection. Its implementation for production is tokio's
+/// [`TcpStream`].
+pub trait Outlet: Send + Sized + Unpin + 'static {
+    /// A connection as it was accepted, on whatever thread.
+    type Raw: Send + 'static;
+
+    /// Takes over an accepted connection, on the thread of its shard.
+    fn adopt(raw: Self::Raw) -> io::Result<Self>;
+
+    /// Receives into the room that `buffer` has. `Ok(0)` is the end. Pending leaves a wake behind.
+    fn poll_receive<B: BufMut>(&mut self, cx: &mut Context<'_>, buffer: &mut B) -> Poll<io::Result<usize>>;
+
+    /// Sends some of `slices`, which hold at least one byte. Pending leaves a wake behind.
+    fn poll_send(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
+
+    /// Nothing more will be sent; what was, is to arrive.
+    fn finish(&mut self, cx: &mut Context<'_>);
+}
+
+impl Outlet for TcpStream {
+    type Raw = std::net::TcpStream;
+
+    fn adopt(raw: Self::Raw) -> io::Result<Self> {
+        Self::from_std(raw)
+    }
+
+    fn poll_receive<B: BufMut>(&mut self, cx: &mut Context<'_>, buffer: &mut B) -> Poll<io::Result<usize>> {
+        pin!(self.read_buf(buffer)).poll(cx)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(self).poll_write_vectored(cx, slices)
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        // An error says that the client is gone already.
+        let _ = Pin::new(self).poll_shutdown(cx);
+    }
+}
+
+/// What the connections of a shard share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) limits: NetLimits,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) memory: Arc<Memory>,
+    /// What reads of uncached ranges go into.
+    pub(crate) fills: Arc<Memory>,
+    pub(crate) slabs: Slabs,
+    /// What cached ranges are read into on their way out.
+    pub(crate) window: Vec<u8>,
+    /// Whether connections stand in line for memory: nobody else takes more than the smallest buffer.
+    pub(crate) pressed: bool,
+    /// The time of this turn.
+    pub(crate) now: Monotonic,
+}
+
+/// A connection on its way to its shard.
+#[derive(Debug)]
+pub(crate) struct Newcomer<R> {
+    /// Which connection of the process this is.
+    pub(crate) sequence: u64,
+    pub(crate) raw: R,
+    pub(crate) peer: Box<str>,
+    pub(crate) permit: Permit,
+}
+
+/// One client connection.
+#[derive(Debug)]
+pub(crate) struct Connection<O> {
+    pub(crate) id: ConnectionId,
+    pub(crate) outlet: O,
+    pub(crate) waker: Waker,
+    pub(crate) peer: Box<str>,
+    /// Set once the core wants it closed: nothing more is read, and it ends when its responses are sent.
+    pub(crate) closing: Option<CloseKind>,
+    grants: u32,
+    rest: Rest,
+    /// The size of its latest frame: the next is expected to be alike.
+    latest_frame: usize,
+    /// When bytes came last.
+    pub(crate) received_at: Monotonic,
+    pub(crate) outgoing: Outgoing,
+    _permit: Permit,
+}
+
+impl<O: Outlet> Connection<O> {
+    /// The core lets it deliver this many more frames.
+    pub(crate) fn grant(&mut self, frames: u32) {
+        // With grants left, the socket or a line for memory wakes it.
+        if self.grants == 0 && frames > 0 {
+            self.waker.wake_by_ref();
+        }
+        self.grants = self.grants.saturating_add(frames);
+    }
+}

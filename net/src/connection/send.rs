@@ -1,0 +1,286 @@
+//! From responses to the socket.
+//!
+//! Invariants: parts leave in order, whole, or the connection ends: a range that its file no longer has in full is
+//! never padded. At most one read of an uncached range is under way a connection.
+
+use super::{Connection, Outlet, Shared};
+use crate::counters::{CloseKind, count};
+use crate::disk::{Cached, Disk};
+use bytes::{Buf, Bytes};
+use klamm_core::shard::Input;
+use klamm_core::types::{FileRange, Monotonic, OpId, Part};
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::task::{Context, Poll};
+
+/// Slices in one system call at most.
+const SLICES: usize = 64;
+
+/// Bytes a connection may send in one turn before others get theirs.
+const TURN_BYTES: usize = 4 << 20;
+
+/// The smallest piece of a file read at once for a connection that takes little.
+const WINDOW_MIN: usize = 32 << 10;
+
+/// The size of the window that cached ranges are read into, in bytes.
+pub(crate) const WINDOW: usize = 256 << 10;
+
+/// A response on its way.
+#[derive(Debug)]
+pub(crate) struct Response {
+    op: OpId,
+    parts: VecDeque<Part>,
+}
+
+impl Response {
+    /// The response of `op`.
+    pub(crate) fn new(op: OpId, parts: Vec<Part>) -> Self {
+        let mut parts = VecDeque::from(parts);
+        parts.retain(|part| !part.is_empty());
+        Self { op, parts }
+    }
+}
+
+/// The responses of a connection that are not sent.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    queue: VecDeque<Response>,
+    /// Whether a read of an uncached range is under way or waits for memory.
+    pub(crate) filling: bool,
+    /// Whether it is among those to send in this turn.
+    pub(crate) due: bool,
+    /// Whether a deadline for its progress is set.
+    pub(crate) watched: bool,
+    /// When bytes left last, or the first response came.
+    pub(crate) progress: Monotonic,
+    /// How much of a file to read at once.
+    window: usize,
+}
+
+impl Outgoing {
+    pub(super) fn new(now: Monotonic) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            filling: false,
+            due: false,
+            watched: false,
+            progress: now,
+            window: WINDOW,
+        }
+    }
+
+    /// Whether everything is sent.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Adds a response behind the others.
+    pub(crate) fn push(&mut self, response: Response, now: Monotonic) {
+        if self.queue.is_empty() {
+            self.progress = now;
+        }
+        self.queue.push_back(response);
+    }
+
+    /// The operations of what was not sent.
+    pub(crate) fn abandon(&mut self) -> impl Iterator<Item = OpId> {
+        self.queue.drain(..).map(|response| response.op)
+    }
+
+    /// Puts the bytes read of the range at the front in its place.
+    pub(crate) fn filled(&mut self, bytes: Bytes) {
+        self.filling = false;
+        let Some(parts) = self.queue.front_mut().map(|response| &mut response.parts) else {
+            return;
+        };
+        let Some(Part::Range(range)) = parts.front_mut() else {
+            return;
+        };
+        if advance_range(range, bytes.len()) {
+            parts.pop_front();
+        }
+        parts.push_front(Part::Inline(bytes));
+    }
+
+    /// Takes `sent` bytes off the front; adds what is sent in full to `inputs`, also what had no bytes.
+    fn advance(&mut self, mut sent: usize, shared: &Shared, inputs: &mut VecDeque<Input>) {
+        while let Some(response) = self.queue.front_mut() {
+            while let Some(part) = response.parts.front_mut() {
+                let step = part.len().min(sent);
+                sent -= step;
+                let whole = match part {
+                    Part::Inline(bytes) => {
+                        bytes.advance(step);
+                        bytes.is_empty()
+                    }
+                    Part::Range(range) => advance_range(range, step),
+                };
+                if !whole {
+                    return;
+                }
+                response.parts.pop_front();
+            }
+            count(&shared.counters.responses, 1);
+            inputs.push_back(Input::Sent { op: response.op });
+            self.queue.pop_front();
+        }
+    }
+}
+
+/// Takes `step` bytes off the front of `range`; answers whether none are left.
+fn advance_range(range: &mut FileRange, step: usize) -> bool {
+    range.position += step as u64;
+    range.length -= step as u32;
+    range.length == 0
+}
+
+/// How a turn of sending ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sending {
+    /// Everything is with the kernel.
+    Done,
+    /// Nothing to do until the socket wakes it.
+    Blocked,
+    /// It could take more at once; others first.
+    Again,
+    /// This range is not in the page cache.
+    Fill(FileRange),
+    /// The connection is at its end.
+    Ended(CloseKind),
+}
+
+/// What stands behind the slices that were gathered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Behind {
+    /// More, or nothing: look again.
+    More,
+    NotCached(FileRange),
+    Gone,
+}
+
+impl<O: Outlet> Connection<O> {
+    /// Sends what the socket takes; adds what is sent in full to `inputs`.
+    pub(crate) fn send<D: Disk>(&mut self, disk: &D, shared: &mut Shared, inputs: &mut VecDeque<Input>) -> Sending {
+        if self.outgoing.filling {
+            return Sending::Blocked;
+        }
+        let waker = self.waker.clone();
+        let mut cx = Context::from_waker(&waker);
+        let mut window = std::mem::take(&mut shared.window);
+        window.resize(WINDOW, 0);
+        let sending = self.send_through(disk, &mut window, &mut cx, shared, inputs);
+        shared.window = window;
+        sending
+    }
+
+    fn send_through<D: Disk>(
+        &mut self,
+        disk: &D,
+        window: &mut [u8],
+        cx: &mut Context<'_>,
+        shared: &mut Shared,
+        inputs: &mut VecDeque<Input>,
+    ) -> Sending {
+        let mut turn = 0;
+        while turn < TURN_BYTES {
+            self.outgoing.advance(0, shared, inputs);
+            if self.outgoing.queue.is_empty() {
+                return Sending::Done;
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let window = &mut window[..self.outgoing.window];
+            let (filled, behind) = gather(&self.outgoing.queue, disk, window, &mut slices);
+            if filled == 0 {
+                return match behind {
+                    Behind::NotCached(range) => Sending::Fill(range),
+                    Behind::More | Behind::Gone => Sending::Ended(CloseKind::Unsendable),
+                };
+            }
+            let offered = slices[..filled].iter().map(|slice| slice.len()).sum();
+            let sent = match send_slices(&mut self.outlet, &mut slices[..filled], cx) {
+                Ok(sent) => sent,
+                Err(kind) => return Sending::Ended(kind),
+            };
+            turn += sent;
+            self.outgoing.took(sent, offered);
+            if sent > 0 {
+                self.outgoing.progress = shared.now;
+                count(&shared.counters.bytes_out, sent as u64);
+            }
+            self.outgoing.advance(sent, shared, inputs);
+            if sent < offered {
+                return Sending::Blocked;
+            }
+        }
+        Sending::Again
+    }
+}
+
+impl Outgoing {
+    /// The socket took `sent` of `offered` bytes: what it did not take of a file was read in vain.
+    fn took(&mut self, sent: usize, offered: usize) {
+        self.window = if sent < offered {
+            sent.next_power_of_two().clamp(WINDOW_MIN, WINDOW)
+        } else {
+            (self.window * 2).min(WINDOW)
+        };
+    }
+}
+
+/// Sends as much of `slices` as the socket takes.
+fn send_slices<O: Outlet>(
+    outlet: &mut O,
+    mut slices: &mut [IoSlice<'_>],
+    cx: &mut Context<'_>,
+) -> Result<usize, CloseKind> {
+    let mut sent = 0;
+    while !slices.is_empty() {
+        match outlet.poll_send(cx, slices) {
+            Poll::Pending => break,
+            Poll::Ready(Ok(0) | Err(_)) => return Err(CloseKind::Client),
+            Poll::Ready(Ok(bytes)) => {
+                sent += bytes;
+                IoSlice::advance_slices(&mut slices, bytes);
+            }
+        }
+    }
+    Ok(sent)
+}
+
+/// Gathers the next bytes to send: parts in memory as they are, ranges by way of `window`. Answers how many of
+/// `slices` it used, none of them empty, and what ended it.
+fn gather<'a, D: Disk>(
+    queue: &'a VecDeque<Response>,
+    disk: &D,
+    mut window: &'a mut [u8],
+    slices: &mut [IoSlice<'a>; SLICES],
+) -> (usize, Behind) {
+    let mut used = 0;
+    for part in queue.iter().flat_map(|response| &response.parts) {
+        if used == SLICES {
+            break;
+        }
+        match part {
+            Part::Inline(bytes) => slices[used] = IoSlice::new(bytes),
+            Part::Range(range) => {
+                let wanted = window.len().min(range.length as usize);
+                if wanted == 0 {
+                    break;
+                }
+                let read = match disk.read_cached(range.file, range.position, &mut window[..wanted]) {
+                    Cached::Read(read) => read,
+                    Cached::Elsewhere => return (used, Behind::NotCached(*range)),
+                    Cached::Gone => return (used, Behind::Gone),
+                };
+                let (bytes, rest) = std::mem::take(&mut window).split_at_mut(read);
+                slices[used] = IoSlice::new(bytes);
+                if read < range.length as usize {
+                    return (used + 1, Behind::More);
+                }
+                window = rest;
+            }
+        }
+        used += 1;
+    }
+    (used, Behind::More)
+}

@@ -1,0 +1,172 @@
+//! The connections of a shard by their place, and who of them can move on.
+
+use super::receive::Rest;
+use super::send::Outgoing;
+use super::{Connection, Outlet};
+use crate::inbox::{Inbox, lock};
+use klamm_core::types::{ConnectionId, Monotonic};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Wake, Waker};
+
+/// Bits of a [`ConnectionId`] that say its place; those above tell it from all others of the process.
+const PLACE_BITS: u32 = 24;
+
+/// How many connections are open, in all and by address.
+#[derive(Default, Debug)]
+pub(crate) struct Census {
+    count: Mutex<(usize, BTreeMap<IpAddr, usize>)>,
+}
+
+/// The right to be one of the open connections; counted until it drops.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    census: Arc<Census>,
+    address: IpAddr,
+}
+
+impl Permit {
+    /// A permit for a client at `address`, if there are fewer than `total` in all and `per_address` from there.
+    pub(crate) fn take(census: &Arc<Census>, address: IpAddr, total: usize, per_address: usize) -> Option<Self> {
+        let mut count = lock(&census.count);
+        if count.0 >= total || count.1.get(&address).is_some_and(|&here| here >= per_address) {
+            return None;
+        }
+        count.0 += 1;
+        *count.1.entry(address).or_default() += 1;
+        Some(Self {
+            census: Arc::clone(census),
+            address,
+        })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut count = lock(&self.census.count);
+        count.0 -= 1;
+        if let Some(here) = count.1.get_mut(&self.address) {
+            *here -= 1;
+            if *here == 0 {
+                count.1.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Puts a connection's place among the ready ones, once until it is answered.
+#[derive(Debug)]
+struct Bell {
+    place: u32,
+    rung: AtomicBool,
+    ready: Arc<Inbox<u32>>,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.ready.push(self.place);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Place<O> {
+    connection: Option<Connection<O>>,
+    bell: Arc<Bell>,
+}
+
+/// The connections of a shard.
+#[derive(Debug)]
+pub(crate) struct Connections<O> {
+    places: Vec<Place<O>>,
+    free: Vec<u32>,
+    ready: Arc<Inbox<u32>>,
+}
+
+impl<O: Outlet> Connections<O> {
+    /// No connections; whoever can move on is announced in `ready`.
+    pub(crate) fn new(ready: Arc<Inbox<u32>>) -> Self {
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+            ready,
+        }
+    }
+
+    /// Adds a connection, the `sequence`th of this process.
+    pub(crate) fn add(
+        &mut self,
+        sequence: u64,
+        outlet: O,
+        peer: Box<str>,
+        permit: Permit,
+        now: Monotonic,
+    ) -> ConnectionId {
+        let place = self.free.pop().unwrap_or_else(|| {
+            let place = self.places.len() as u32;
+            assert!(place < 1 << PLACE_BITS, "descriptors run out before places do");
+            let bell = Arc::new(Bell {
+                place,
+                rung: AtomicBool::new(false),
+                ready: Arc::clone(&self.ready),
+            });
+            self.places.push(Place { connection: None, bell });
+            place
+        });
+        let id = ConnectionId(sequence << PLACE_BITS | u64::from(place));
+        let place = &mut self.places[place as usize];
+        place.connection = Some(Connection {
+            id,
+            outlet,
+            waker: Waker::from(Arc::clone(&place.bell)),
+            peer,
+            closing: None,
+            grants: 0,
+            rest: Rest::None,
+            latest_frame: 0,
+            received_at: now,
+            outgoing: Outgoing::new(now),
+            _permit: permit,
+        });
+        id
+    }
+
+    /// The connection `id`; `None` once it is gone.
+    pub(crate) fn get(&mut self, id: ConnectionId) -> Option<&mut Connection<O>> {
+        let place = (id.0 & ((1 << PLACE_BITS) - 1)) as usize;
+        let connection = self.places.get_mut(place)?.connection.as_mut()?;
+        (connection.id == id).then_some(connection)
+    }
+
+    /// Takes the connection `id` out.
+    pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Connection<O>> {
+        self.get(id)?;
+        let place = (id.0 & ((1 << PLACE_BITS) - 1)) as usize;
+        self.free.push(place as u32);
+        self.places[place].connection.take()
+    }
+
+    /// Answers the bell of `place`: whose it is now, if anybody's. Its next wake announces it again.
+    pub(crate) fn answer(&mut self, place: u32) -> Option<ConnectionId> {
+        let place = self.places.get(place as usize)?;
+        place.bell.rung.store(false, Ordering::Release);
+        place.connection.as_ref().map(|connection| connection.id)
+    }
+
+    /// All connections, in the order of their places.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Connection<O>> {
+        self.places.iter().filter_map(|place| place.connection.as_ref())
+    }
+
+    /// All connections, to change.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection<O>> {
+        self.places.iter_mut().filter_map(|place| place.connection.as_mut())
+    }
+}

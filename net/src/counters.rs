@@ -1,0 +1,201 @@
+//! What the driver counts, for `/metrics`. Each shard and the disk threads have counters of their own, so that counting
+//! shares no cache line on the data path.
+
+use crate::inbox::lock;
+use klamm_core::shard::CloseReason;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Buckets of the sync latencies: bucket `i` counts syncs of less than 2^i microseconds that no earlier one counted;
+/// the last takes the rest.
+pub const SYNC_BUCKETS: usize = 24;
+
+/// Pairs of API and version counted at most; clients choose them.
+const UNSUPPORTED_PAIRS: usize = 256;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident)*) => {
+        /// Counters of one shard, or of the disk threads.
+        #[derive(Default, Debug)]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: AtomicU64,)*
+            pub(crate) sync_buckets: [AtomicU64; SYNC_BUCKETS],
+            closed: [AtomicU64; CloseKind::ALL.len()],
+            unsupported: Mutex<BTreeMap<(i16, i16), u64>>,
+        }
+
+        /// The counters of a broker at one moment, summed over its shards.
+        #[derive(Clone, PartialEq, Eq, Default, Debug)]
+        pub struct Snapshot {
+            $($(#[$doc])* pub $name: u64,)*
+            /// Syncs by how long they took, see [`SYNC_BUCKETS`].
+            pub sync_buckets: [u64; SYNC_BUCKETS],
+            /// Connections closed, by why; in the order of [`CloseKind::ALL`].
+            pub closed: [u64; CloseKind::ALL.len()],
+            /// Connections closed for a request of an API key and version that is not served.
+            pub unsupported: BTreeMap<(i16, i16), u64>,
+        }
+
+        impl Counters {
+            /// Adds what is counted so far to `sum`.
+            pub(crate) fn add_to(&self, sum: &mut Snapshot) {
+                $(sum.$name += self.$name.load(Ordering::Relaxed);)*
+                for (sum, count) in sum.sync_buckets.iter_mut().zip(&self.sync_buckets) {
+                    *sum += count.load(Ordering::Relaxed);
+                }
+                for (sum, count) in sum.closed.iter_mut().zip(&self.closed) {
+                    *sum += count.load(Ordering::Relaxed);
+                }
+                for (pair, count) in &*lock(&self.unsupported) {
+                    *sum.unsupported.entry(*pair).or_default() += count;
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections accepted.
+    connections_accepted
+    /// Connections refused because there were too many.
+    connections_refused
+    /// Connections open now.
+    connections_open
+    /// Request frames delivered to the core.
+    frames
+    /// Bytes received from clients.
+    bytes_in
+    /// Bytes sent to clients.
+    bytes_out
+    /// Responses sent in full.
+    responses
+    /// Turns of the shards.
+    turns
+    /// Writes of the core carried out.
+    writes
+    /// System calls they took, on the shards' threads.
+    writes_now
+    /// System calls they took, on disk threads.
+    writes_queued
+    /// Bytes written to files.
+    bytes_written
+    /// `fdatasync`, `syncfs` and directory syncs.
+    syncs
+    /// Nanoseconds they took together.
+    sync_nanos
+    /// Tasks run to their end.
+    tasks
+    /// Work handed to disk threads and not finished.
+    disk_queue
+    /// Reads of ranges that were not in the page cache.
+    fills
+    /// Bytes of memory that received frames hold now.
+    memory_bytes
+    /// Times a connection had to wait for memory to receive into.
+    memory_waits
+}
+
+/// Why a connection ended, as far as the counters tell it apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CloseKind {
+    /// The client closed it, or the network did.
+    Client,
+    /// A request could not be read.
+    Malformed,
+    /// A request of an API or version that is not served.
+    Unsupported,
+    /// A produce request with acks=0 failed.
+    FailedWithoutAcks,
+    /// It was idle for too long.
+    Idle,
+    /// A response could not be sent as promised.
+    Unsendable,
+    /// The broker stopped.
+    Shutdown,
+    /// A frame claimed more than `socket.request.max.bytes`, or a negative length.
+    Oversize,
+    /// A response made no progress for too long.
+    Stalled,
+    /// Its unfinished request gave way to others when memory ran out.
+    Memory,
+}
+
+impl CloseKind {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::Client,
+        Self::Malformed,
+        Self::Unsupported,
+        Self::FailedWithoutAcks,
+        Self::Idle,
+        Self::Unsendable,
+        Self::Shutdown,
+        Self::Oversize,
+        Self::Stalled,
+        Self::Memory,
+    ];
+
+    /// A word for labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Malformed => "malformed",
+            Self::Unsupported => "unsupported",
+            Self::FailedWithoutAcks => "failed_without_acks",
+            Self::Idle => "idle",
+            Self::Unsendable => "unsendable",
+            Self::Shutdown => "shutdown",
+            Self::Oversize => "oversize",
+            Self::Stalled => "stalled",
+            Self::Memory => "memory",
+        }
+    }
+
+    /// The kind of what the core gives as its reason.
+    pub(crate) const fn of(reason: &CloseReason) -> Self {
+        match reason {
+            CloseReason::MalformedRequest(_) => Self::Malformed,
+            CloseReason::UnsupportedRequest { .. } => Self::Unsupported,
+            CloseReason::FailedWithoutAcks(_) => Self::FailedWithoutAcks,
+            CloseReason::Idle => Self::Idle,
+            CloseReason::Unsendable => Self::Unsendable,
+            CloseReason::Shutdown => Self::Shutdown,
+        }
+    }
+}
+
+/// Adds to a counter.
+pub(crate) fn count(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Ordering::Relaxed);
+}
+
+/// Takes from a counter that shows a level.
+pub(crate) fn uncount(counter: &AtomicU64, amount: u64) {
+    counter.fetch_sub(amount, Ordering::Relaxed);
+}
+
+impl Counters {
+    /// A connection ended.
+    pub(crate) fn connection_closed(&self, kind: CloseKind) {
+        count(&self.closed[kind as usize], 1);
+        uncount(&self.connections_open, 1);
+    }
+
+    /// A request of `api` and `version` is not served.
+    pub(crate) fn unsupported_request(&self, api: i16, version: i16) {
+        let mut pairs = lock(&self.unsupported);
+        if pairs.len() < UNSUPPORTED_PAIRS || pairs.contains_key(&(api, version)) {
+            *pairs.entry((api, version)).or_default() += 1;
+        }
+    }
+
+    /// A sync took this long.
+    pub(crate) fn synced(&self, nanos: u64) {
+        count(&self.syncs, 1);
+        count(&self.sync_nanos, nanos);
+        let micros = nanos / 1000;
+        let bucket = (64 - micros.leading_zeros()) as usize;
+        count(&self.sync_buckets[bucket.min(SYNC_BUCKETS - 1)], 1);
+    }
+}

@@ -1,0 +1,304 @@
+//! Operations as blocking system calls.
+
+use super::Cached;
+use super::root::{OpenFile, Root, io_error};
+use crate::clock::Clock;
+use crate::counters::{Counters, count};
+use crate::inbox::lock;
+use crate::memory::Buffer;
+use bytes::Bytes;
+use klamm_core::storage::{
+    DirectoryEntry, EntryKind, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue, OpenMode,
+};
+use klamm_core::types::{FileId, FileRange};
+use rustix::buffer::spare_capacity;
+use rustix::fs::{FlockOperation, fdatasync, flock, ftruncate, syncfs};
+use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, pwritev};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Slices in one system call at most; Linux takes up to 1024.
+const SLICES: usize = 256;
+
+/// A log directory, the clock and the counters: all that blocking operations need.
+#[derive(Debug)]
+pub(crate) struct Performer {
+    root: Root,
+    clock: Clock,
+    counters: Arc<Counters>,
+}
+
+impl Performer {
+    /// Operations on `root`, which count their syncs in `counters`.
+    pub(crate) fn new(root: Root, clock: Clock, counters: Arc<Counters>) -> Self {
+        Self { root, clock, counters }
+    }
+
+    /// The counters of the disk threads.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Carries out one operation.
+    pub(crate) fn perform(&self, io: &FileOp) -> IoResult {
+        match io {
+            FileOp::Open { file, path, mode } => self.open(*file, path, *mode),
+            FileOp::Close { file } => self.root.release(*file).map(|_| IoValue::Done),
+            FileOp::Write { file, position, pieces } => {
+                let slices: Vec<&[u8]> = pieces.iter().map(AsRef::as_ref).collect();
+                self.write(*file, *position, &slices).1.map_or(Ok(IoValue::Done), Err)
+            }
+            FileOp::Read { file, position, length } => self.read(*file, *position, *length as usize),
+            FileOp::Truncate { file, size } => {
+                let open = self.root.file(*file)?;
+                retry(|| ftruncate(&open.file, *size)).map_err(|error| named("truncate", &open.path, error))?;
+                Ok(IoValue::Done)
+            }
+            FileOp::Sync { files } => files
+                .iter()
+                .try_for_each(|file| self.sync(*file))
+                .map(|()| IoValue::Done),
+            FileOp::SyncAll { .. } => self.timed(|| {
+                let synced = syncfs(&self.root.directory);
+                done(synced.map_err(Into::into), || {
+                    String::from("syncfs of the log directory")
+                })
+            }),
+            FileOp::SyncDirectory { path } => self.timed(|| {
+                let synced = File::open(self.root.resolve(path)?).and_then(|directory| directory.sync_all());
+                done(synced, || format!("sync directory {path}"))
+            }),
+            FileOp::CreateDirectory { path } => match fs::create_dir(self.root.resolve(path)?) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.root.resolve(path)?.is_dir() => {
+                    Ok(IoValue::Done)
+                }
+                created => done(created, || format!("create directory {path}")),
+            },
+            FileOp::Rename { from, to } => {
+                let renamed = fs::rename(self.root.resolve(from)?, self.root.resolve(to)?);
+                done(renamed, || format!("rename {from} to {to}"))
+            }
+            FileOp::Remove { path } => done(unless_gone(fs::remove_file(self.root.resolve(path)?)), || {
+                format!("remove {path}")
+            }),
+            FileOp::RemoveTree { path } => self.remove_tree(path),
+            FileOp::List { path } => {
+                let entries = list(&self.root.resolve(path)?);
+                entries
+                    .map(IoValue::Entries)
+                    .map_err(|error| io_error(&error, &format!("list {path}")))
+            }
+            FileOp::Lock { path } => self.lock(path),
+        }
+    }
+
+    fn open(&self, file: FileId, path: &FilePath, mode: OpenMode) -> IoResult {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        match mode {
+            OpenMode::Existing => {}
+            OpenMode::CreateNew => _ = options.create_new(true),
+            OpenMode::CreateOrEmpty => _ = options.create(true).truncate(true),
+        }
+        let failed = |error: &io::Error| io_error(error, &format!("open {path}"));
+        let opened = options.open(self.root.resolve(path)?).map_err(|error| failed(&error))?;
+        let metadata = opened.metadata().map_err(|error| failed(&error))?;
+        if !metadata.is_file() {
+            return Err(IoError {
+                kind: IoErrorKind::Device,
+                text: format!("open {path}: it is not a regular file"),
+            });
+        }
+        self.root.bind(
+            file,
+            OpenFile {
+                file: opened,
+                path: path.clone(),
+            },
+        );
+        Ok(IoValue::Opened { size: metadata.len() })
+    }
+
+    /// Writes `pieces` one after the other. Answers how many bytes were taken, and what ended it early.
+    pub(crate) fn write(&self, file: FileId, position: u64, pieces: &[&[u8]]) -> (u64, Option<IoError>) {
+        match self.root.file(file) {
+            Ok(open) => {
+                let (taken, result) = write_all(&open.file, position, pieces);
+                count(&self.counters.bytes_written, taken);
+                (
+                    taken,
+                    result
+                        .err()
+                        .map(|error| io_error(&error, &format!("write {}", open.path))),
+                )
+            }
+            Err(error) => (0, Some(error)),
+        }
+    }
+
+    /// Reads at most `length` bytes, and never reserves more than the file has.
+    fn read(&self, file: FileId, position: u64, length: usize) -> IoResult {
+        let open = self.root.file(file)?;
+        let failed = |error: &io::Error| io_error(error, &format!("read {}", open.path));
+        let size = open.file.metadata().map_err(|error| failed(&error))?.len();
+        let length = length.min(usize::try_from(size.saturating_sub(position)).unwrap_or(usize::MAX));
+        let mut bytes = Vec::with_capacity(length);
+        read_into(&open.file, position, length, &mut bytes).map_err(|error| failed(&error))?;
+        Ok(IoValue::Bytes(Bytes::from(bytes)))
+    }
+
+    /// Reads as much of `range` as `buffer` has room for; at least one byte.
+    pub(crate) fn fill(&self, range: FileRange, mut buffer: Buffer) -> Result<Bytes, IoError> {
+        let open = self.root.file(range.file)?;
+        let length = buffer.room().min(range.length as usize);
+        read_into(&open.file, range.position, length, buffer.vec())
+            .map_err(|error| io_error(&error, &format!("read {}", open.path)))?;
+        if buffer.len() == 0 {
+            return Err(IoError {
+                kind: IoErrorKind::Device,
+                text: format!("read {}: the file ends before byte {}", open.path, range.position),
+            });
+        }
+        Ok(buffer.freeze())
+    }
+
+    /// Reads into `window` what the page cache has.
+    pub(crate) fn read_cached(&self, file: FileId, position: u64, window: &mut [u8]) -> Cached {
+        let Ok(open) = self.root.file(file) else {
+            return Cached::Gone;
+        };
+        let mut windows = [IoSliceMut::new(window)];
+        match retry(|| preadv2(&open.file, &mut windows, position, ReadWriteFlags::NOWAIT)) {
+            Ok(0) => Cached::Gone,
+            Ok(read) => Cached::Read(read),
+            // A file system without non-blocking reads answers the same as one that would have to wait.
+            Err(Errno::AGAIN | Errno::OPNOTSUPP) => Cached::Elsewhere,
+            Err(_) => Cached::Gone,
+        }
+    }
+
+    /// `fdatasync` of one file.
+    pub(crate) fn sync(&self, file: FileId) -> Result<(), IoError> {
+        let open = self.root.file(file)?;
+        // Not even an interrupted one is tried again: whether the first one lost something could no longer be told.
+        self.timed(|| fdatasync(&open.file))
+            .map_err(|error| named("sync", &open.path, error))
+    }
+
+    fn timed<T>(&self, sync: impl FnOnce() -> T) -> T {
+        let before = self.clock.monotonic();
+        let result = sync();
+        self.counters.synced(self.clock.monotonic().0 - before.0);
+        result
+    }
+
+    fn remove_tree(&self, path: &FilePath) -> IoResult {
+        if path.relative.is_empty() {
+            return Err(IoError {
+                kind: IoErrorKind::PermissionDenied,
+                text: String::from("the log directory itself is never removed"),
+            });
+        }
+        done(unless_gone(fs::remove_dir_all(self.root.resolve(path)?)), || {
+            format!("remove {path} and all below it")
+        })
+    }
+
+    fn lock(&self, path: &FilePath) -> IoResult {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let opened = options.open(self.root.resolve(path)?);
+        let file = opened.map_err(|error| io_error(&error, &format!("open {path}")))?;
+        retry(|| flock(&file, FlockOperation::NonBlockingLockExclusive)).map_err(|error| named("lock", path, error))?;
+        lock(&self.root.locks).push(file);
+        Ok(IoValue::Done)
+    }
+}
+
+fn named(what: &str, path: &FilePath, error: Errno) -> IoError {
+    io_error(&error.into(), &format!("{what} {path}"))
+}
+
+fn done(result: io::Result<()>, what: impl FnOnce() -> String) -> IoResult {
+    result
+        .map(|()| IoValue::Done)
+        .map_err(|error| io_error(&error, &what()))
+}
+
+fn unless_gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Writes all pieces, continuing short writes. A write that takes nothing is an error.
+fn write_all(file: &File, position: u64, pieces: &[&[u8]]) -> (u64, io::Result<()>) {
+    let mut taken = 0;
+    for pieces in pieces.chunks(SLICES) {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        for (slice, piece) in slices.iter_mut().zip(pieces) {
+            *slice = IoSlice::new(piece);
+        }
+        let mut rest = &mut slices[..pieces.len()];
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            match retry(|| pwritev(file, rest, position + taken)) {
+                Ok(0) => return (taken, Err(io::ErrorKind::WriteZero.into())),
+                Ok(written) => {
+                    taken += written as u64;
+                    IoSlice::advance_slices(&mut rest, written);
+                }
+                Err(error) => return (taken, Err(error.into())),
+            }
+        }
+    }
+    (taken, Ok(()))
+}
+
+/// Appends up to `length` bytes from `position` to `bytes`, which has the room; fewer only at the end of the file.
+fn read_into(file: &File, position: u64, length: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let start = bytes.len();
+    while bytes.len() - start < length {
+        let at = position + (bytes.len() - start) as u64;
+        // The vector may have more room than was asked for; what it reads beyond is cut off below.
+        if retry(|| pread(file, spare_capacity(bytes), at))? == 0 {
+            break;
+        }
+    }
+    bytes.truncate(start + length);
+    Ok(())
+}
+
+fn list(path: &Path) -> io::Result<Vec<DirectoryEntry>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let metadata = match entry.metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            metadata => metadata?,
+        };
+        let kind = if metadata.is_file() {
+            EntryKind::File(metadata.len())
+        } else if metadata.is_dir() {
+            EntryKind::Directory
+        } else {
+            EntryKind::Other
+        };
+        let name = entry.file_name().to_string_lossy().into_owned();
+        entries.push(DirectoryEntry { name, kind });
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
