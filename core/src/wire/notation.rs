@@ -28,15 +28,15 @@
 //! ```
 //!
 //! - The first line names the message: `request KEY`, `response KEY`, `header` or `data`; its versions; `latest
-//!   unstable` where the last of them is still being worked on; and `flexible`, the versions with compact lengths and tagged fields, or
-//!   `flexible none`.
+//!   unstable` where the last of them is still being worked on; and `flexible`, the versions with compact lengths and
+//!   tagged fields, or `flexible none`.
 //! - Then come its structures, the message's own among them. A version range is `3+` (to the last), `8-10`, or `0-0` for
 //!   a single one.
 //! - Types: `bool`, `int8`, `int16`, `uint16`, `int32`, `uint32`, `int64`, `float64`, `uuid`, `string`, `bytes`, a
 //!   structure's name, an array of any of these in brackets; `records` in requests and `record_parts` in responses.
 //!   `classic_string` has its two-byte length in every version.
-//! - A field's attributes come in this order: `nullable VERSIONS` (its Rust type is an `Option`), `tag NUMBER`, `default
-//!   VALUE` where Kafka's default is not the type's own, `ignorable`.
+//! - A field's attributes come in this order: `nullable VERSIONS` (its Rust type is an `Option`), `tag NUMBER`
+//!   (tagged in all versions that have it), `default VALUE` where Kafka's default is not the type's own, `ignorable`.
 
 /// Defines a message from its notation; see [`wire::notation`](crate::wire::notation).
 #[macro_export]

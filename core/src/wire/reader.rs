@@ -5,11 +5,12 @@ use super::error::{DecodeError, DecodeProblem};
 use super::text::Text;
 use bytes::{Buf, Bytes};
 
-/// How many bytes of memory a byte of the frame may become. Real messages stay below 4; an empty string takes one byte
-/// on the wire and a [`Text`] in memory, so without this bound a frame could cost 40 times its size.
+/// How many bytes of memory a byte of the frame may become. An empty string takes one byte on the wire and 32 as a
+/// [`Text`], so without this bound a frame could cost a multiple of its size that depends on its sender's ill will. The
+/// worst that clients send, a request for the metadata of topics by name, needs 8 for names of 4 letters.
 const MEMORY_PER_BYTE: usize = 8;
 
-/// What is allowed on top, so that small messages of many short names pass.
+/// What is allowed on top: all topics with names of one or two letters can still be asked for at once.
 const MEMORY_ALLOWANCE: usize = 64 * 1024;
 
 /// Reads values off the front of a frame. Strings and bytes come out as slices that share the frame.

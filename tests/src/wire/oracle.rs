@@ -8,9 +8,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// Where `tests/oracle/install` puts what it makes. Panics with what to do when it has not been run.
 pub fn directory() -> PathBuf {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(target, PathBuf::from);
-    let directory = target.join("clients/oracle");
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(target)
+        .join("clients/oracle");
     assert!(
         directory.join("stamp").exists(),
         "Kafka's codec is not installed in {}: run tests/oracle/install",
