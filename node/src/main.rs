@@ -1,2 +1,7 @@
-//! The `klamm` binary.
-fn main() {}
+//! The `klamm` binary; everything is in the library of this package.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    klamm::run()
+}

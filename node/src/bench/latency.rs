@@ -1,0 +1,309 @@
+//! Single records at a steady rate: how long until the producer knows, and how long until a consumer has each.
+//!
+//! Blocking sockets on threads of their own, because a runtime's timers are as coarse as what is measured here. A record
+//! is known by its offset, so nothing else may write to the topic meanwhile.
+//!
+//! Invariant: a record counts from when it was due if it was sent more than [`SLACK`] late, so that a broker that stalls
+//! pays for every record it kept from being sent.
+
+use super::load::{Frame, Load, Shape};
+use super::report::{Latencies, Report, Watch};
+use super::{Common, Creation, ensure_topic, some_size};
+use crate::client::{Acks, PartitionLeader, text};
+use crate::clock::{now, wall_millis};
+use crate::command::produce::AcksArg;
+use crate::failure::{Failure, Outcome};
+use crate::units;
+use bytes::Bytes;
+use clap::Args;
+use klamm_core::config::HostPort;
+use klamm_core::record::{Compression, split};
+use klamm_core::wire::message::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
+use klamm_core::wire::message::produce::ProduceResponse;
+use klamm_core::wire::versions::ApiKey;
+use klamm_core::wire::{Text, frame};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How late a record may be sent before it counts from when it was due: about what a sleeping thread oversleeps.
+const SLACK: Duration = Duration::from_millis(1);
+/// How long the last record may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The largest answer that is read, in bytes.
+const MAX_ANSWER: usize = 64 << 20;
+/// Kafka's special time for `ListOffsets`.
+const LATEST: i64 = -1;
+
+/// How to measure.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Records a second
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    rate: u64,
+    /// How long
+    #[arg(short, long, default_value = "10s", value_parser = units::duration)]
+    duration: Duration,
+    /// Load before anything is measured
+    #[arg(long, default_value = "1s", value_parser = units::duration)]
+    warmup: Duration,
+    /// Bytes of a record's value
+    #[arg(short, long, default_value = "100", value_parser = some_size)]
+    record_size: u64,
+    /// What the broker waits for before it answers
+    #[arg(long, value_enum, default_value_t = AcksArg::All)]
+    acks: AcksArg,
+    #[command(flatten)]
+    creation: Creation,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Where the records go, and how they are counted.
+#[derive(Clone, Debug)]
+struct Target {
+    address: HostPort,
+    topic: String,
+    partition: i32,
+    produce_version: i16,
+    fetch_version: i16,
+    first_offset: i64,
+    records: usize,
+    warmup: usize,
+}
+
+/// When each record was sent, in nanoseconds since the start; 0 for one that was not.
+type Times = Arc<Vec<AtomicU64>>;
+
+/// Runs `klamm bench latency`.
+pub(crate) fn run(args: &Arguments) -> Outcome {
+    let acks = Acks::from(args.acks);
+    if acks == Acks::None {
+        return Err(Failure::new(
+            "with --acks 0 nothing is acknowledged that could be timed",
+        ));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let target = runtime.block_on(target(args))?;
+    drop(runtime);
+    let shape = Shape {
+        record: usize::try_from(args.record_size).unwrap_or(usize::MAX),
+        batch: 1,
+        compression: Compression::None,
+    };
+    let load = Load::new(shape, wall_millis())?;
+    let client = Text::from("klamm");
+    let frame = Frame::new(
+        &target.topic,
+        target.partition,
+        acks.code(),
+        &load.batch,
+        target.produce_version,
+        &client,
+    )?;
+
+    let times: Times = Arc::new((0..target.records).map(|_| AtomicU64::new(0)).collect());
+    let (producing, consuming) = (connect(&target.address)?, connect(&target.address)?);
+    let answers = producing.try_clone()?;
+    let watch = Watch::start(args.common.broker_pid)?;
+    let started = now();
+    let acked = spawn({
+        let (target, times) = (target.clone(), times.clone());
+        move || acknowledge(answers, &target, &times, started)
+    });
+    let consumed = spawn({
+        let (target, times) = (target.clone(), times.clone());
+        move || consume(consuming, &target, &times, started)
+    });
+    send(producing, frame, args.rate, &times, started)?;
+    let (acked, consumed) = (join(acked)?, join(consumed)?);
+    let report = Report {
+        name: "latency",
+        records: target.records as u64,
+        bytes: target.records as u64 * load.batch.len() as u64,
+        time: now() - started,
+        latencies: vec![("ack", acked), ("end_to_end", consumed)],
+        watch,
+    };
+    report.print(args.common.json)
+}
+
+async fn target(args: &Arguments) -> Result<Target, Failure> {
+    let topic = args.common.topic.clone();
+    let mut cluster = args.common.bootstrap.cluster();
+    ensure_topic(&mut cluster, &topic, &args.creation).await?;
+    let leaders = cluster.leaders(&topic, true).await?;
+    let &at: &PartitionLeader = leaders
+        .first()
+        .ok_or_else(|| Failure::new("the topic has no partition"))?;
+    let first_offset = cluster.offset_at(&topic, at, LATEST).await?.unwrap_or(0);
+    let connection = cluster.broker(at.leader).await?;
+    let count = |time: Duration| {
+        usize::try_from(time.as_micros().saturating_mul(args.rate.into()) / 1_000_000).unwrap_or(usize::MAX)
+    };
+    let warmup = count(args.warmup).min(100_000_000);
+    Ok(Target {
+        address: connection.address().clone(),
+        topic,
+        partition: at.partition,
+        produce_version: connection.version(ApiKey::Produce)?,
+        fetch_version: connection.version(ApiKey::Fetch)?,
+        first_offset,
+        records: warmup + count(args.duration).clamp(1, 100_000_000),
+        warmup,
+    })
+}
+
+fn connect(address: &HostPort) -> Result<TcpStream, Failure> {
+    let stream = TcpStream::connect((address.host.as_str(), address.port))
+        .map_err(|error| Failure::new(format!("cannot connect to {address}: {error}")))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+type Running<T> = std::thread::JoinHandle<Result<T, Failure>>;
+
+fn spawn<T: Send + 'static>(run: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Running<T> {
+    std::thread::spawn(run)
+}
+
+fn join<T>(running: Running<T>) -> Result<T, Failure> {
+    running
+        .join()
+        .unwrap_or_else(|_| Err(Failure::new("a thread of the benchmark panicked")))
+}
+
+/// Sends one record after the other, each when it is due.
+fn send(mut stream: TcpStream, mut frame: Frame, rate: u64, times: &Times, started: Instant) -> Outcome {
+    for (i, time) in times.iter().enumerate() {
+        let due = started + Duration::from_nanos((i as u64).saturating_mul(1_000_000_000) / rate);
+        let wait = due.saturating_duration_since(now());
+        if !wait.is_zero() {
+            std::thread::sleep(wait);
+        }
+        let sent = now();
+        let counted_from = if sent - due > SLACK { due } else { sent };
+        time.store(nanos(counted_from - started), Ordering::Release);
+        let bytes: Vec<u8> = frame
+            .parts(i32::try_from(i).unwrap_or(i32::MAX))
+            .flatten()
+            .copied()
+            .collect();
+        stream.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// Nanoseconds, at least one: 0 stands for 'not sent'.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
+/// The time from when a record was sent until this moment.
+fn since(times: &Times, index: usize, started: Instant) -> Result<Duration, Failure> {
+    let sent = times.get(index).map_or(0, |time| time.load(Ordering::Acquire));
+    if sent == 0 {
+        return Err(Failure::new(
+            "a record came that was not sent: does anybody else write to the topic?",
+        ));
+    }
+    Ok((now() - started).saturating_sub(Duration::from_nanos(sent)))
+}
+
+/// Times the acknowledgements.
+fn acknowledge(mut stream: TcpStream, target: &Target, times: &Times, started: Instant) -> Result<Latencies, Failure> {
+    let mut latencies = Latencies::new()?;
+    for index in 0..target.records {
+        let answer = read_answer(&mut stream)?;
+        let time = since(times, index, started)?;
+        let (_, response) = frame::decode_response::<ProduceResponse>(&answer, target.produce_version)
+            .map_err(|error| Failure::new(error.to_string()))?;
+        for partition in response.responses.iter().flat_map(|topic| &topic.partition_responses) {
+            if partition.error_code != 0 {
+                let error = crate::client::ClientError::refused("producing", partition.error_code, None);
+                return Err(error.into());
+            }
+        }
+        if index >= target.warmup {
+            latencies.record(time);
+        }
+    }
+    Ok(latencies)
+}
+
+/// Times the arrival of each record at a consumer that always waits for the next.
+fn consume(mut stream: TcpStream, target: &Target, times: &Times, started: Instant) -> Result<Latencies, Failure> {
+    let mut latencies = Latencies::new()?;
+    let mut index = 0;
+    while index < target.records {
+        stream.write_all(&fetch_request(target, index)?)?;
+        let answer = read_answer(&mut stream)?;
+        let (_, response) = frame::decode_response::<FetchResponse>(&answer, target.fetch_version)
+            .map_err(|error| Failure::new(error.to_string()))?;
+        for partition in response.responses.iter().flat_map(|topic| &topic.partitions) {
+            if partition.error_code != 0 {
+                return Err(crate::client::ClientError::refused("fetching", partition.error_code, None).into());
+            }
+            for batch in split(&partition.records.bytes().unwrap_or_default()) {
+                let batch = batch.map_err(|error| Failure::new(error.to_string()))?;
+                let offset = batch.header().base_offset.0;
+                if offset != target.first_offset + index as i64 {
+                    return Err(Failure::new(format!(
+                        "offset {offset} came where the next record was due"
+                    )));
+                }
+                let time = since(times, index, started)?;
+                if index >= target.warmup {
+                    latencies.record(time);
+                }
+                index += 1;
+            }
+        }
+    }
+    Ok(latencies)
+}
+
+fn fetch_request(target: &Target, index: usize) -> Result<Bytes, Failure> {
+    let partition = FetchPartition {
+        partition: target.partition,
+        fetch_offset: target.first_offset + index as i64,
+        partition_max_bytes: 1 << 20,
+        ..FetchPartition::default()
+    };
+    let topic = FetchTopic {
+        topic: text(&target.topic),
+        partitions: vec![partition],
+        ..FetchTopic::default()
+    };
+    let request = FetchRequest {
+        replica_id: -1,
+        max_wait_ms: 500,
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        session_epoch: -1,
+        topics: vec![topic],
+        ..FetchRequest::default()
+    };
+    let parts = frame::encode_request(1, Some(&Text::from("klamm")), &request, target.fetch_version)
+        .map_err(|error| Failure::new(error.to_string()))?;
+    frame::join(&parts).ok_or_else(|| Failure::new("a request cannot hold ranges of files"))
+}
+
+fn read_answer(stream: &mut TcpStream) -> Result<Bytes, Failure> {
+    let late = |error: std::io::Error| Failure::new(format!("no answer of the broker: {error}"));
+    let mut length = [0; frame::LENGTH_BYTES];
+    stream.read_exact(&mut length).map_err(late)?;
+    let length = usize::try_from(i32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > MAX_ANSWER {
+        return Err(Failure::new(format!(
+            "an answer of {length} bytes: is it a Kafka broker?"
+        )));
+    }
+    let mut answer = vec![0; length];
+    stream.read_exact(&mut answer).map_err(late)?;
+    Ok(answer.into())
+}

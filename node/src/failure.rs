@@ -1,0 +1,46 @@
+//! What ends a command badly: a text that says what to do, and an exit code.
+
+use crate::client::ClientError;
+use klamm_core::config::ConfigError;
+use std::fmt;
+use std::io;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    text: String,
+}
+
+/// What a command ends with.
+pub(crate) type Outcome = Result<(), Failure>;
+
+impl Failure {
+    /// A failure that people are told as `text`.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}

@@ -1,0 +1,106 @@
+//! What a start says once clients are accepted.
+
+use super::logs::LogFormat;
+use crate::clock::now;
+use crate::failure::Failure;
+use klamm_core::config::{FlushMode, HostPort, ServerConfig};
+use klamm_net::BrokerOptions;
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+/// What is worth knowing.
+#[derive(Debug)]
+pub(super) struct Facts {
+    started: Instant,
+    node: i32,
+    advertised: HostPort,
+    listening: Vec<String>,
+    data: String,
+    flush: &'static str,
+    shards: u16,
+    metrics: OnceLock<SocketAddr>,
+}
+
+impl Facts {
+    pub(super) fn new(config: &ServerConfig, options: &BrokerOptions, started: Instant) -> Result<Self, Failure> {
+        let advertised = &options.config.advertised;
+        let mut listening = Vec::new();
+        for listener in &options.listeners {
+            listening.push(listener.local_addr()?.to_string());
+        }
+        Ok(Self {
+            started,
+            node: config.broker.node_id.0,
+            advertised: HostPort {
+                host: advertised.host.clone(),
+                port: advertised.port,
+            },
+            listening,
+            data: options.log_directory.display().to_string(),
+            flush: match config.broker.flush {
+                FlushMode::Fsync => "fsync",
+                FlushMode::Os => "os",
+            },
+            shards: options.shards,
+            metrics: OnceLock::new(),
+        })
+    }
+
+    /// Metrics are served at `address`.
+    pub(super) fn metrics_at(&self, address: SocketAddr) {
+        // Told once.
+        let _ = self.metrics.set(address);
+    }
+
+    /// Says it on standard error, as text or as a log line.
+    pub(super) fn show(&self, format: LogFormat) {
+        let took = (now() - self.started).as_secs_f64() * 1e3;
+        let metrics = self
+            .metrics
+            .get()
+            .map_or("off".to_owned(), |at| format!("http://{at}/metrics"));
+        match format {
+            LogFormat::Json => tracing::info!(
+                version = env!("CARGO_PKG_VERSION"),
+                node = self.node,
+                advertised = %self.advertised,
+                listening = self.listening.join(","),
+                data = self.data,
+                flush = self.flush,
+                shards = self.shards,
+                metrics,
+                started_ms = took,
+                "ready"
+            ),
+            LogFormat::Text => eprint!("{}", self.text(took, &metrics)),
+        }
+    }
+
+    fn text(&self, took: f64, metrics: &str) -> String {
+        let durable = match self.flush {
+            "fsync" => "an acknowledged record is on the device",
+            _ => "an acknowledged record is in the page cache: a power cut may take it",
+        };
+        let option = if self.advertised.port == 9092 && self.advertised.host == "localhost" {
+            String::new()
+        } else {
+            format!(" -b {}", self.advertised)
+        };
+        format!(
+            "\nKlamm {} is ready after {took:.0} ms (node {}, shards {})\n  \
+             clients   {}  (listening on {})\n  \
+             data      {}\n  \
+             flush     {}: {durable}\n  \
+             metrics   {metrics}\n  \
+             try       echo hello | klamm produce{option} test;  klamm consume{option} -e test\n\n",
+            env!("CARGO_PKG_VERSION"),
+            self.node,
+            self.shards,
+            self.advertised,
+            self.listening.join(", "),
+            self.data,
+            self.flush,
+        )
+    }
+}

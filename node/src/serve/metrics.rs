@@ -1,0 +1,219 @@
+//! Counters in Prometheus' text form, version 0.0.4.
+
+use klamm_net::{CloseKind, SYNC_BUCKETS, Snapshot};
+use std::fmt::Write;
+
+/// Writes metrics one after the other.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a string cannot fail.
+        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    fn value(&mut self, name: &str, labels: &str, value: f64) {
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.family(name, kind, help);
+        let _ = writeln!(self.0, "{name} {value}");
+    }
+}
+
+/// Everything that is counted.
+pub(super) fn exposition(counters: &Snapshot, ready: bool) -> String {
+    let mut page = Page::default();
+    page.single("klamm_ready", "gauge", "Whether clients are accepted.", ready.into());
+    clients(&mut page, counters);
+    disks(&mut page, counters);
+    syncs(&mut page, counters);
+    process(&mut page);
+    page.0
+}
+
+fn clients(page: &mut Page, c: &Snapshot) {
+    page.single(
+        "klamm_connections_open",
+        "gauge",
+        "Connections open now.",
+        c.connections_open,
+    );
+    page.single(
+        "klamm_connections_accepted_total",
+        "counter",
+        "Connections accepted.",
+        c.connections_accepted,
+    );
+    page.single(
+        "klamm_connections_refused_total",
+        "counter",
+        "Connections that were one too many.",
+        c.connections_refused,
+    );
+    let name = "klamm_connections_closed_total";
+    page.family(name, "counter", "Connections closed, by reason.");
+    for (kind, &count) in CloseKind::ALL.iter().zip(&c.closed) {
+        page.value(name, &format!("{{reason=\"{}\"}}", kind.name()), as_float(count));
+    }
+    let name = "klamm_unsupported_requests_total";
+    page.family(name, "counter", "Requests of an API or version that is not served.");
+    for (&(api, version), &count) in &c.unsupported {
+        page.value(
+            name,
+            &format!("{{api=\"{api}\",version=\"{version}\"}}"),
+            as_float(count),
+        );
+    }
+    page.single("klamm_requests_total", "counter", "Request frames received.", c.frames);
+    page.single(
+        "klamm_responses_total",
+        "counter",
+        "Responses sent in full.",
+        c.responses,
+    );
+    page.single(
+        "klamm_received_bytes_total",
+        "counter",
+        "Bytes received from clients.",
+        c.bytes_in,
+    );
+    page.single(
+        "klamm_sent_bytes_total",
+        "counter",
+        "Bytes sent to clients.",
+        c.bytes_out,
+    );
+    page.single("klamm_turns_total", "counter", "Turns of the shards.", c.turns);
+    page.single(
+        "klamm_request_memory_bytes",
+        "gauge",
+        "Memory that received frames hold now.",
+        c.memory_bytes,
+    );
+    page.single(
+        "klamm_memory_waits_total",
+        "counter",
+        "Times a connection waited for memory.",
+        c.memory_waits,
+    );
+}
+
+fn disks(page: &mut Page, c: &Snapshot) {
+    page.single(
+        "klamm_file_writes_total",
+        "counter",
+        "Writes of batches to files.",
+        c.writes,
+    );
+    page.single(
+        "klamm_file_written_bytes_total",
+        "counter",
+        "Bytes written to files.",
+        c.bytes_written,
+    );
+    page.single(
+        "klamm_file_fills_total",
+        "counter",
+        "Reads that were not in the page cache.",
+        c.fills,
+    );
+    page.single("klamm_tasks_total", "counter", "Recoveries and lookups run.", c.tasks);
+    page.single(
+        "klamm_disk_queue",
+        "gauge",
+        "Work handed to disk threads and not finished.",
+        c.disk_queue,
+    );
+}
+
+fn syncs(page: &mut Page, c: &Snapshot) {
+    let name = "klamm_sync_seconds";
+    page.family(name, "histogram", "How long syncs of files and directories took.");
+    let mut below = 0;
+    // The last bucket is open, as +Inf is.
+    for (i, &count) in c.sync_buckets.iter().enumerate().take(SYNC_BUCKETS - 1) {
+        below += count;
+        let bound = as_float(1 << i) / 1e6;
+        page.value(
+            "klamm_sync_seconds_bucket",
+            &format!("{{le=\"{bound}\"}}"),
+            as_float(below),
+        );
+    }
+    page.value("klamm_sync_seconds_bucket", "{le=\"+Inf\"}", as_float(c.syncs));
+    page.value("klamm_sync_seconds_sum", "", as_float(c.sync_nanos) / 1e9);
+    page.value("klamm_sync_seconds_count", "", as_float(c.syncs));
+}
+
+/// The process itself, under the names that Prometheus' own libraries give.
+fn process(page: &mut Page) {
+    let Ok(usage) = crate::process::usage(std::process::id()) else {
+        return;
+    };
+    page.family("process_cpu_seconds_total", "counter", "CPU time of the process.");
+    page.value("process_cpu_seconds_total", "", usage.cpu.as_secs_f64());
+    page.single(
+        "process_resident_memory_bytes",
+        "gauge",
+        "Resident memory of the process.",
+        usage.resident,
+    );
+    if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
+        page.single(
+            "process_open_fds",
+            "gauge",
+            "Open file descriptors.",
+            files.count() as u64,
+        );
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "Prometheus' values are doubles")]
+fn as_float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_is_a_comment_or_a_sample_of_its_family() {
+        let mut counters = Snapshot {
+            frames: 7,
+            syncs: 3,
+            sync_nanos: 5_000_000,
+            ..Snapshot::default()
+        };
+        counters.sync_buckets[1] = 1;
+        counters.sync_buckets[4] = 2;
+        counters.closed[0] = 4;
+        counters.unsupported.insert((1, 2), 5);
+        let page = exposition(&counters, true);
+        let mut family = "";
+        for line in page.lines() {
+            if let Some(rest) = line.strip_prefix("# ") {
+                family = rest.split(' ').nth(1).unwrap();
+                continue;
+            }
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            assert!(name.starts_with(family), "{line} under {family}");
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+        }
+        for line in [
+            "klamm_ready 1",
+            "klamm_requests_total 7",
+            "klamm_connections_closed_total{reason=\"client\"} 4",
+            "klamm_unsupported_requests_total{api=\"1\",version=\"2\"} 5",
+            "klamm_sync_seconds_bucket{le=\"0.000002\"} 1",
+            "klamm_sync_seconds_bucket{le=\"0.000016\"} 3",
+            "klamm_sync_seconds_bucket{le=\"+Inf\"} 3",
+            "klamm_sync_seconds_sum 0.005",
+        ] {
+            assert!(page.lines().any(|known| known == line), "{line}\n{page}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! `klamm serve`: a broker from its settings to its end.
+//!
+//! Invariants: nothing is served before settings, sockets and log directory were all found good; a stop that was asked
+//! for ends with exit code 0 once everything is durable, and anything else with 1 and a text that says what to do.
+
+mod banner;
+mod http;
+mod listen;
+mod logs;
+mod metrics;
+mod settings;
+
+use crate::clock::now;
+use crate::failure::{Failure, Outcome};
+use clap::Args;
+use klamm_core::config::{Notes, ServerConfig};
+use klamm_net::{Broker, BrokerOptions, Exit, NetLimits};
+use logs::LogFormat;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// How to run a broker. What is not said here comes from the file, and otherwise from Kafka's defaults.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// A file of settings, in the form and with the names of Kafka's server.properties
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data directory; it is set up at the first start [default: ./klamm-data]
+    #[arg(short, long, value_name = "DIRECTORY")]
+    data: Option<PathBuf>,
+    /// An address to listen on, as host:port; may be given several times [default: 127.0.0.1:9092 and `[::1]:9092`]
+    #[arg(short, long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// What clients are told to connect to, as host:port [default: localhost, or the address listened on]
+    #[arg(short, long, value_name = "ADDRESS")]
+    advertise: Option<String>,
+    /// Threads that serve [default: one up to 3 cores, cores - 1 above]
+    #[arg(short, long)]
+    shards: Option<u16>,
+    /// What an acknowledgement waits for: fsync (the device) or os (the page cache) [default: fsync]
+    #[arg(long, value_name = "fsync|os")]
+    flush: Option<String>,
+    /// Where /metrics, /health and /ready are served, or off [default: 127.0.0.1:9464]
+    #[arg(long, value_name = "ADDRESS|off")]
+    metrics: Option<String>,
+    /// Any other setting, by Kafka's name; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// How log lines are written
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    /// The least important log lines that are written
+    #[arg(long, value_enum, default_value_t = logs::LogLevel::Info)]
+    log_level: logs::LogLevel,
+}
+
+/// What happens to a running broker.
+enum Event {
+    /// It accepts clients.
+    Ready,
+    /// It ended.
+    Ended(Exit),
+}
+
+/// Runs `klamm serve`.
+pub(crate) fn run(args: &ServeArgs) -> Outcome {
+    let started = now();
+    logs::start(args.log_format, args.log_level);
+    let settings = settings::gather(args)?;
+    let (config, notes) = ServerConfig::parse(settings.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+    report_notes(&notes);
+    let open_files = listen::raise_open_files();
+    let explicit = settings.iter().any(|(name, _)| name == "listeners");
+    let listeners = listen::bind_all(&config.listeners, explicit)?;
+    let options = options(&config, listeners, open_files)?;
+    let facts = banner::Facts::new(&config, &options, started)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(config, options, facts, args.log_format))
+}
+
+fn report_notes(notes: &Notes) {
+    if !notes.inert.is_empty() {
+        let inert: Vec<String> = notes
+            .inert
+            .iter()
+            .map(|(name, reason)| format!("{name} ({reason})"))
+            .collect();
+        tracing::warn!("settings without effect: {}", inert.join("; "));
+    }
+    if !notes.unknown.is_empty() {
+        let show = |(name, meant): &(String, Option<&str>)| match meant {
+            Some(meant) => format!("{name} (did you mean {meant}?)"),
+            None => name.clone(),
+        };
+        let unknown: Vec<String> = notes.unknown.iter().map(show).collect();
+        tracing::warn!("unknown settings, ignored: {}", unknown.join("; "));
+    }
+}
+
+/// What the driver is told.
+fn options(
+    config: &ServerConfig,
+    listeners: Vec<std::net::TcpListener>,
+    open_files: u64,
+) -> Result<BrokerOptions, Failure> {
+    let mut broker = config.broker.clone();
+    if broker.advertised.port == 0 {
+        // The system chose the port.
+        let first = listeners
+            .first()
+            .ok_or_else(|| Failure::new("listeners: none could be opened"))?;
+        broker.advertised.port = first.local_addr()?.port();
+    }
+    // Sockets and segments share what the process may open.
+    let files = usize::try_from(open_files).unwrap_or(usize::MAX);
+    let shards = config.shards.unwrap_or_else(default_shards).max(1);
+    broker.limits.open_files = broker.limits.open_files.min(files / 4 / usize::from(shards)).max(16);
+    let limits = NetLimits {
+        max_connections: (config.max_connections as usize).min(files / 2),
+        max_request_bytes: config.max_request_bytes as usize,
+        ..NetLimits::default()
+    };
+    Ok(BrokerOptions {
+        listeners,
+        log_directory: PathBuf::from(config.log_dir.as_deref().unwrap_or(settings::DATA)),
+        shards,
+        config: Arc::new(broker),
+        limits,
+        // Keyed by the system, differently in each process: what clients cannot foresee, they cannot aim at.
+        seed: RandomState::new().build_hasher().finish(),
+    })
+}
+
+/// One shard up to 3 cores, and from there on one core is left to the kernel and the disk threads.
+fn default_shards() -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u16::try_from(if cores <= 3 { 1 } else { cores - 1 }).unwrap_or(256)
+}
+
+async fn serve(config: ServerConfig, options: BrokerOptions, facts: banner::Facts, format: LogFormat) -> Outcome {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let http = http::open(&config.metrics).await?;
+    let broker = Broker::start(options).map_err(|error| {
+        Failure::new(format!(
+            "{error}; choose a directory that this user may write to with --data"
+        ))
+    })?;
+    let broker = Arc::new(broker);
+    if let Some(http) = http {
+        facts.metrics_at(http.address());
+        tokio::spawn(http.serve(Arc::clone(&broker)));
+    }
+    let mut events = watch(Arc::clone(&broker));
+    let stopper = broker.stopper();
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(Event::Ready) => facts.show(format),
+                Some(Event::Ended(exit)) => return end(exit, asked),
+                None => return Err(Failure::new("the broker ended without saying why")),
+            },
+            _ = interrupt.recv() => stop(&stopper, &mut asked)?,
+            _ = terminate.recv() => stop(&stopper, &mut asked)?,
+        }
+    }
+}
+
+/// Asks the broker to stop; at the second time there is no more patience.
+fn stop(stopper: &klamm_net::Stopper, asked: &mut bool) -> Outcome {
+    if *asked {
+        return Err(Failure::new("stopped at once, as asked twice; the next start recovers"));
+    }
+    *asked = true;
+    tracing::info!("stopping: answering what is in progress and making it durable");
+    stopper.request();
+    Ok(())
+}
+
+fn end(exit: Exit, asked: bool) -> Outcome {
+    match exit {
+        Exit::Stopped if asked => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        Exit::Stopped => Err(Failure::new("the broker stopped by itself")),
+        exit => Err(Failure::new(exit.to_string())),
+    }
+}
+
+/// Waits for the broker on a thread of its own, because its own waiting blocks.
+fn watch(broker: Arc<Broker>) -> mpsc::UnboundedReceiver<Event> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        let exit = match broker.ready() {
+            Ok(()) => {
+                // Whoever listened for events is gone only once the process ends.
+                let _ = sender.send(Event::Ready);
+                broker.wait()
+            }
+            Err(exit) => exit,
+        };
+        let _ = sender.send(Event::Ended(exit));
+    });
+    receiver
+}
