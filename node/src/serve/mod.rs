@@ -19,8 +19,12 @@ use logs::LogFormat;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+
+/// How soon a second signal is still the first wish.
+const SAME_WISH: Duration = Duration::from_secs(1);
 
 /// How to run a broker. What is not said here comes from the file, and otherwise from Kafka's defaults.
 #[derive(Debug, Args)]
@@ -156,12 +160,12 @@ async fn serve(config: ServerConfig, options: BrokerOptions, facts: banner::Fact
     }
     let mut events = watch(Arc::clone(&broker));
     let stopper = broker.stopper();
-    let mut asked = false;
+    let mut asked = None;
     loop {
         tokio::select! {
             event = events.recv() => match event {
                 Some(Event::Ready) => facts.show(format),
-                Some(Event::Ended(exit)) => return end(exit, asked),
+                Some(Event::Ended(exit)) => return end(exit, asked.is_some()),
                 None => return Err(Failure::new("the broker ended without saying why")),
             },
             _ = interrupt.recv() => stop(&stopper, &mut asked)?,
@@ -170,15 +174,19 @@ async fn serve(config: ServerConfig, options: BrokerOptions, facts: banner::Fact
     }
 }
 
-/// Asks the broker to stop; at the second time there is no more patience.
-fn stop(stopper: &klamm_net::Stopper, asked: &mut bool) -> Outcome {
-    if *asked {
-        return Err(Failure::new("stopped at once, as asked twice; the next start recovers"));
+/// Asks the broker to stop; when asked again later there is no more patience. The same wish may come twice: as a signal
+/// to the process and one to its group.
+fn stop(stopper: &klamm_net::Stopper, asked: &mut Option<Instant>) -> Outcome {
+    match asked {
+        Some(first) if now() - *first < SAME_WISH => Ok(()),
+        Some(_) => Err(Failure::new("stopped at once, as asked again; the next start recovers")),
+        None => {
+            *asked = Some(now());
+            tracing::info!("stopping: answering what is in progress and making it durable");
+            stopper.request();
+            Ok(())
+        }
     }
-    *asked = true;
-    tracing::info!("stopping: answering what is in progress and making it durable");
-    stopper.request();
-    Ok(())
 }
 
 fn end(exit: Exit, asked: bool) -> Outcome {
