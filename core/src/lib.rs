@@ -20,6 +20,8 @@ pub mod record;
 pub mod config;
 pub mod storage;
 
+pub mod log;
+
 pub mod metadata;
 
 pub mod controller;

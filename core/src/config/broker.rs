@@ -30,6 +30,10 @@ pub struct Limits {
     pub frames_in_flight: u32,
     /// Bytes of just-appended batches a shard keeps in memory for readers at the tail.
     pub tail_cache_bytes: usize,
+    /// Bytes of indexes of sealed segments a shard keeps in memory.
+    pub index_cache_bytes: usize,
+    /// Bytes a log grows by before its last segment gets a checkpoint: what recovery reads of a log at most.
+    pub checkpoint_bytes: u64,
     /// Descriptors a shard keeps open.
     pub open_files: usize,
     /// Dirty files synced one by one; more are synced with one `syncfs`.
@@ -51,6 +55,8 @@ impl Default for Limits {
         Self {
             frames_in_flight: 16,
             tail_cache_bytes: 16 << 20,
+            index_cache_bytes: 16 << 20,
+            checkpoint_bytes: 128 << 20,
             open_files: 4096,
             files_synced_singly: 16,
             producers_per_partition: 10_000,

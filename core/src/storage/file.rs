@@ -132,12 +132,13 @@ pub enum FileOp {
         /// The size after it.
         size: u64,
     },
-    /// `fdatasync` of each file.
+    /// `fdatasync` of each file. Covers what was done before it was emitted; later operations on the files need not wait
+    /// for it.
     Sync {
         /// The files.
         files: Vec<FileId>,
     },
-    /// `syncfs` of the file system that holds the log directory.
+    /// `syncfs` of the file system that holds the log directory: every file and every name in it.
     SyncAll {
         /// The log directory.
         directory: LogDirectoryId,

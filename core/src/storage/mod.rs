@@ -5,10 +5,31 @@
 //! Invariants:
 //! - a write issued after a sync began is not covered by it;
 //! - a failed sync is never retried: it takes the log directory offline;
-//! - a new or renamed file counts as durable only once its directory was synced too.
+//! - a new or renamed file counts as durable only once its directory was synced too;
+//! - a descriptor with unsynced bytes is never closed;
+//! - nothing that a lease holds is removed.
 
+pub(crate) mod codec;
+mod commit;
+mod directories;
+mod engine;
+mod event;
 mod file;
+mod files;
+mod index;
 mod job;
+mod lease;
+mod outbox;
+mod replace;
+mod tail;
 
+pub use codec::DecodeError;
+pub use engine::Storage;
+pub use event::{LogId, StorageEvent, Token};
 pub use file::{DirectoryEntry, EntryKind, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue, OpenMode, Piece};
+pub use files::Presence;
+pub use index::{Index, IndexEntry};
 pub use job::{Job, Next, run_to_end};
+pub use lease::{FileIds, Lease};
+pub use replace::Replace;
+pub use tail::Recent;

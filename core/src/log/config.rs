@@ -1,0 +1,46 @@
+//! What a log needs of its topic's and its broker's configuration.
+
+use crate::config::{BrokerConfig, TopicConfig};
+
+/// The settings of one log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogConfig {
+    /// `segment.bytes`.
+    pub segment_bytes: u32,
+    /// `segment.ms`.
+    pub segment_ms: u64,
+    /// `index.interval.bytes`.
+    pub index_interval_bytes: u32,
+    /// `retention.ms`.
+    pub retention_ms: Option<u64>,
+    /// `retention.bytes`.
+    pub retention_bytes: Option<u64>,
+    /// Producers remembered at most.
+    pub producers: usize,
+    /// `producer.id.expiration.ms`.
+    pub producer_expiration_ms: u64,
+    /// A checkpoint of the growing segment is written every so many bytes: what recovery has to read at most.
+    pub checkpoint_bytes: u64,
+    /// The most bytes a batch may have once its records are decompressed.
+    pub decompressed_bytes: usize,
+}
+
+impl LogConfig {
+    /// The settings of a log of a topic on a broker.
+    pub fn new(topic: &TopicConfig, broker: &BrokerConfig) -> Self {
+        Self {
+            segment_bytes: topic.segment_bytes,
+            segment_ms: topic.segment_ms,
+            index_interval_bytes: topic.index_interval_bytes,
+            retention_ms: topic.retention_ms,
+            retention_bytes: topic.retention_bytes,
+            producers: broker.limits.producers_per_partition,
+            producer_expiration_ms: broker.producer_id_expiration_ms,
+            checkpoint_bytes: broker.limits.checkpoint_bytes,
+            decompressed_bytes: DECOMPRESSED_BYTES,
+        }
+    }
+}
+
+/// A batch that decompresses to more than this is not opened for a look-up by time.
+const DECOMPRESSED_BYTES: usize = 256 << 20;

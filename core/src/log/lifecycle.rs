@@ -1,0 +1,168 @@
+//! How a log ends: cleanly, by deletion, or by a failure after which it is recovered. And how it loses its oldest part.
+//!
+//! Invariants:
+//! - only whole segments below the given limit are removed, the oldest first, never the one that grows;
+//! - a segment is removed only while a later one is durably there: the log never forgets where it ends;
+//! - a removal that a crash undoes brings segments back that retention removes again; it never leaves a hole.
+
+use super::machine::{Log, Phase};
+use super::manifest::{ManifestEntry, ManifestSegment};
+use super::recover::Recover;
+use super::recovered::{RecoverSettings, Source};
+use super::segment::Standing;
+use crate::storage::Storage;
+use crate::types::{LeaderEpoch, Now, Offset, Timestamp};
+
+impl Log {
+    /// Removes what retention does not keep, as far as it lies below `limit` (the high watermark). Returns whether the
+    /// start moved. To be called now and then.
+    pub fn retain(&mut self, limit: Offset, now: Now, storage: &mut Storage) -> bool {
+        self.producers.expire(now.monotonic);
+        if self.phase != Phase::Open {
+            return false;
+        }
+        let steady = storage.steady(now);
+        let before = self.start;
+        let mut size = self.size();
+        while let Some(oldest) = self.segments.front() {
+            let expired = self.is_expired(0, steady);
+            let too_much = self
+                .config
+                .retention_bytes
+                .is_some_and(|kept| size - oldest.size >= kept);
+            if !(expired || too_much) || oldest.end > limit || oldest.size == 0 {
+                break;
+            }
+            if self.segments.len() == 1 {
+                if expired && self.durable.offset == self.end {
+                    self.roll(now, storage);
+                    let active = self.segments.back_mut().expect("the log was rolled");
+                    active.standing = Standing::Written;
+                    storage.create(self.id, active.file);
+                }
+                break;
+            }
+            if self.segments[0].standing != Standing::Durable || self.segments[1].standing == Standing::Planned {
+                break;
+            }
+            if self.segments.len() == 2 && !self.is_there_for_good() {
+                break;
+            }
+            size -= self.segments[0].size;
+            let next = self.segments[1].base;
+            self.advance_start(next, storage);
+        }
+        self.start > before
+    }
+
+    /// Whether the last segment would be found after any crash.
+    fn is_there_for_good(&self) -> bool {
+        let Some(last) = self.segments.back() else { return false };
+        last.standing == Standing::Durable || (last.size > 0 && self.durable.offset > last.base)
+    }
+
+    fn is_expired(&self, place: usize, steady: Timestamp) -> bool {
+        let (Some(kept), Some(peak)) = (self.config.retention_ms, self.segments[place].peak) else {
+            return false;
+        };
+        let age = i128::from(steady.0) - i128::from(peak.timestamp.0);
+        peak.timestamp.0 >= 0 && age > i128::from(kept)
+    }
+
+    /// The log begins at `start` now: segments below it go.
+    pub(super) fn advance_start(&mut self, start: Offset, storage: &mut Storage) {
+        self.start = self.start.max(start);
+        while self.segments.len() > 1 && self.segments[0].end <= self.start {
+            let gone = self.segments.pop_front().expect("there is more than one");
+            storage.remove(self.id, gone.file, self.place.checkpoint(gone.base));
+        }
+        self.epochs.advance_start(self.start);
+        self.spans.advance_start(self.start);
+    }
+
+    /// Begins to close the log: its last checkpoint is written, as [`work`](Self::work) asks. No more appends.
+    pub fn close(&mut self, now: Now, storage: &mut Storage) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        self.phase = Phase::Closing;
+        self.draft(now, storage);
+        if let Some(active) = self
+            .segments
+            .back_mut()
+            .filter(|active| active.standing == Standing::Written)
+        {
+            if storage.seal(active.file) {
+                active.standing = Standing::Durable;
+            }
+        }
+    }
+
+    /// What the manifest is to say of the log, once it is closed and everything of it is durable; `None` before. To be
+    /// asked after each event and outcome.
+    pub fn closed(&self, storage: &Storage) -> Option<ManifestEntry> {
+        let settled = self.phase == Phase::Closing && self.drafts.is_empty() && !self.writing;
+        let durable = self
+            .segments
+            .iter()
+            .all(|segment| segment.standing != Standing::Written);
+        if !settled || !durable || self.durable.offset != self.end || !storage.is_log_quiet(self.id) {
+            return None;
+        }
+        let there = self
+            .segments
+            .iter()
+            .filter(|segment| segment.standing == Standing::Durable);
+        let segments = there.map(|segment| ManifestSegment {
+            base: segment.base,
+            size: segment.size,
+            peak: segment.peak,
+            began: segment.age.map_or(Timestamp(0), |age| age.began),
+        });
+        Some(ManifestEntry {
+            name: self.place.name().into(),
+            topic: self.place.topic,
+            partition: self.place.partition,
+            start: self.start,
+            end: self.end,
+            segments: segments.collect(),
+        })
+    }
+
+    /// Forgets a closed log: its descriptors go as soon as nobody reads with them.
+    pub fn forget(self, storage: &mut Storage) {
+        storage.forget_log(self.id);
+    }
+
+    /// Has everything of the log removed once nobody reads it. The log is to be kept, and outcomes handed to it, until
+    /// [`StorageEvent::Deleted`](crate::storage::StorageEvent::Deleted).
+    pub fn delete(&mut self, storage: &mut Storage) {
+        self.phase = Phase::Deleted;
+        self.drafts.clear();
+        storage.delete(self.id);
+    }
+
+    /// The job that brings a failed log back; `None` while a checkpoint of it is being written: ask again after its
+    /// outcome. The log is of no use any more then: [open](Self::open) it again from what the job finds.
+    ///
+    /// `latest_epoch` is the latest leader epoch that was appended under.
+    pub fn recovery(&mut self, latest_epoch: LeaderEpoch, now: Now, storage: &mut Storage) -> Option<Recover> {
+        assert!(self.phase == Phase::Failed, "only a failed log is recovered");
+        if self.writing {
+            return None;
+        }
+        storage.forget_log(self.id);
+        let settings = RecoverSettings {
+            latest_epoch,
+            index_interval_bytes: self.config.index_interval_bytes,
+            start_at_least: self.start,
+            wall: now.wall,
+        };
+        Some(Recover::new(
+            self.place.clone(),
+            Source::Directory,
+            settings,
+            storage.job_files(),
+        ))
+    }
+}

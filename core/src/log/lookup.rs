@@ -1,0 +1,408 @@
+//! Looking for a batch inside a segment, where the I/O is: by offset or by timestamp.
+//!
+//! Invariants:
+//! - only durable bytes are looked at, and every header is compared with the one before it: rot in the bytes that
+//!   Kafka's CRC leaves out is found, not followed;
+//! - the segment is leased from the job's beginning until its outcome is handed in.
+
+use super::checkpoint::{self, Checkpoint};
+use super::place::LogPlace;
+use super::segment::Peak;
+use super::spans::Span;
+use crate::record::{Batch, BatchHeader, HEADER_LEN};
+use crate::storage::{FileIds, FileOp, FilePath, Index, IndexEntry, IoResult, IoValue, Job, Lease, Next, OpenMode};
+use crate::types::{Fault, FileId, LeaderEpoch, Offset, Timestamp};
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// What a record found by its timestamp is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimeFound {
+    /// The record's timestamp.
+    pub timestamp: Timestamp,
+    /// Its offset.
+    pub offset: Offset,
+    /// The leader epoch it was appended under.
+    pub epoch: LeaderEpoch,
+}
+
+/// What is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Goal {
+    /// The batch that holds `from`, and a batch's end as far behind it as `max_bytes` and `upto` allow.
+    Offset {
+        from: Offset,
+        upto: Offset,
+        max_bytes: usize,
+    },
+    /// The first record with this timestamp or a later one.
+    Time(Timestamp),
+}
+
+/// Where it is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LookupSettings {
+    /// The segment.
+    pub(super) base: Offset,
+    /// How many of its bytes are durable.
+    pub(super) readable: u64,
+    /// A bound to start from; `None` reads the checkpoint's index first.
+    pub(super) known: Option<(Offset, u64)>,
+    /// `index.interval.bytes`, for an index that has to be made anew.
+    pub(super) interval: u32,
+    /// The most bytes a batch may have once its records are decompressed.
+    pub(super) decompressed_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The segment's index, if it had to be read.
+    pub(super) index: Option<Arc<Index>>,
+    /// Batches that were looked for.
+    pub(super) spans: Vec<Span>,
+    /// The record that was looked for.
+    pub(super) time: Option<TimeFound>,
+}
+
+/// What a look-up brings home. It holds a lease: it has to be handed in to the log.
+#[derive(Debug)]
+#[must_use = "it holds a lease"]
+pub struct LookupOutcome {
+    pub(super) lease: Lease,
+    pub(super) found: Result<Found, Fault>,
+}
+
+impl LookupOutcome {
+    /// The lease alone, where the log is not there any more.
+    pub fn into_lease(self) -> Lease {
+        self.lease
+    }
+}
+
+/// What the answer that comes next is the answer to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Begin,
+    IndexOpened,
+    IndexRead,
+    IndexClosed,
+    Opened,
+    HeadersRead,
+    BatchRead,
+    Closed,
+}
+
+/// The job.
+#[derive(Debug)]
+pub struct Lookup {
+    settings: LookupSettings,
+    goal: Goal,
+    lease: Option<Lease>,
+    files: FileIds,
+    file: FileId,
+    segment: FilePath,
+    checkpoint: FilePath,
+    phase: Phase,
+    /// The bytes read last, and where they begin.
+    window: Bytes,
+    window_at: u64,
+    /// The next batch.
+    position: u64,
+    expected: Offset,
+    /// The index that is being made because there is none on disk, and what it needs.
+    rebuilt: Option<(Index, u64, Option<Peak>)>,
+    /// The batch that holds the offset looked for.
+    start: Option<Span>,
+    found: Found,
+    fault: Option<Fault>,
+}
+
+/// How much is read at once.
+const WINDOW: u64 = 32 << 10;
+/// How far behind the batch looked for a better end is looked for.
+const BEYOND: u64 = 256 << 10;
+
+impl Lookup {
+    pub(super) fn new(
+        place: &LogPlace,
+        settings: LookupSettings,
+        goal: Goal,
+        lease: Lease,
+        mut files: FileIds,
+    ) -> Self {
+        let (expected, position) = settings.known.unwrap_or((settings.base, 0));
+        Self {
+            goal,
+            lease: Some(lease),
+            file: files.next(),
+            files,
+            segment: place.segment(settings.base),
+            checkpoint: place.checkpoint(settings.base),
+            phase: Phase::Begin,
+            window: Bytes::new(),
+            window_at: 0,
+            position,
+            expected,
+            rebuilt: None,
+            start: None,
+            found: Found::default(),
+            fault: None,
+            settings,
+        }
+    }
+
+    fn open(&mut self, path: FilePath, phase: Phase) -> Next<LookupOutcome> {
+        self.phase = phase;
+        self.file = self.files.next();
+        Next::Io(FileOp::Open {
+            file: self.file,
+            path,
+            mode: OpenMode::Existing,
+        })
+    }
+
+    fn close(&mut self, phase: Phase) -> Next<LookupOutcome> {
+        self.phase = phase;
+        Next::Io(FileOp::Close { file: self.file })
+    }
+
+    fn read(&mut self, position: u64, length: u64, phase: Phase) -> Next<LookupOutcome> {
+        self.phase = phase;
+        self.window_at = position;
+        Next::Io(FileOp::Read {
+            file: self.file,
+            position,
+            length: u32::try_from(length).unwrap_or(u32::MAX),
+        })
+    }
+
+    fn open_segment(&mut self) -> Next<LookupOutcome> {
+        self.open(self.segment.clone(), Phase::Opened)
+    }
+
+    fn finish(&mut self) -> Next<LookupOutcome> {
+        let lease = self.lease.take().expect("a job ends once");
+        let found = match self.fault.take() {
+            Some(fault) => Err(fault),
+            None => Ok(core::mem::take(&mut self.found)),
+        };
+        Next::Done(LookupOutcome { lease, found })
+    }
+
+    /// The operation failed. Without an index there is still the segment; without the segment there is nothing.
+    fn failed(&mut self, text: &str) -> Next<LookupOutcome> {
+        match self.phase {
+            Phase::IndexOpened => {
+                self.rebuilt = Some((Index::default(), 0, None));
+                self.open_segment()
+            }
+            Phase::IndexRead => self.close(Phase::IndexClosed),
+            Phase::HeadersRead | Phase::BatchRead => {
+                self.fault = Some(Fault::Device(text.into()));
+                self.close(Phase::Closed)
+            }
+            Phase::Closed => {
+                self.fault.get_or_insert_with(|| Fault::Device(text.into()));
+                self.finish()
+            }
+            Phase::Begin | Phase::IndexClosed | Phase::Opened => {
+                self.fault = Some(Fault::Device(text.into()));
+                self.finish()
+            }
+        }
+    }
+
+    fn corrupt(&mut self, what: &str) -> Next<LookupOutcome> {
+        let text = format!("{}, byte {}: {what}", self.segment, self.position);
+        self.fault = Some(Fault::Corruption(text));
+        self.close(Phase::Closed)
+    }
+
+    /// Takes the index of a checkpoint, and starts from it.
+    fn adopt(&mut self, bytes: &[u8]) {
+        let Ok(checkpoint) = Checkpoint::decode(bytes, self.settings.base) else {
+            return;
+        };
+        if checkpoint.size != self.settings.readable {
+            return;
+        }
+        let entry = match self.goal {
+            Goal::Offset { from, .. } => {
+                let relative = u32::try_from(from.since(self.settings.base)).unwrap_or(0);
+                checkpoint.index.floor(relative)
+            }
+            Goal::Time(timestamp) => checkpoint.index.floor_by_time(timestamp),
+        };
+        self.position = u64::from(entry.position);
+        self.expected = self.settings.base.plus(i64::from(entry.relative));
+        self.found.index = Some(checkpoint.index);
+    }
+
+    /// Goes from header to header as far as the window shows them.
+    fn walk(&mut self) -> Next<LookupOutcome> {
+        loop {
+            if self.position >= self.settings.readable {
+                return self.end_of_walk();
+            }
+            let skip = self.position.saturating_sub(self.window_at) as usize;
+            let shown = self.window.get(skip..).and_then(<[u8]>::first_chunk::<HEADER_LEN>);
+            let Some(bytes) = shown.filter(|_| self.position >= self.window_at) else {
+                if self.window_at == self.position && !self.window.is_empty() {
+                    return self.corrupt("the segment ends inside a batch");
+                }
+                let length = WINDOW.min(self.settings.readable - self.position);
+                return self.read(self.position, length, Phase::HeadersRead);
+            };
+            let header = BatchHeader::parse(bytes);
+            let length = match header.check_magic().and_then(|()| header.total_len()) {
+                Ok(length) => length as u64,
+                Err(error) => return self.corrupt(&format!("{error}")),
+            };
+            let sound = header.base_offset == self.expected && header.last_offset_delta >= 0;
+            if !sound || self.position + length > self.settings.readable {
+                return self.corrupt("the batch is not the one that belongs here");
+            }
+            self.index(&header, length);
+            if let Some(next) = self.visit(&header, length) {
+                return next;
+            }
+            self.position += length;
+            self.expected = header.next_offset();
+        }
+    }
+
+    fn index(&mut self, header: &BatchHeader, length: u64) {
+        let interval = u64::from(self.settings.interval);
+        let Some((index, unindexed, peak)) = &mut self.rebuilt else {
+            return;
+        };
+        if self.position > 0 && *unindexed + length > interval {
+            index.push(IndexEntry {
+                relative: header.base_offset.since(self.settings.base) as u32,
+                position: self.position as u32,
+                max_before: peak.map_or(Timestamp(i64::MIN), |peak| peak.timestamp),
+            });
+            *unindexed = 0;
+        }
+        *unindexed += length;
+        let this = Peak {
+            timestamp: header.max_timestamp,
+            batch: header.base_offset,
+        };
+        *peak = Peak::max(*peak, Some(this));
+    }
+
+    /// Looks at one batch. Says what to do if not to go on.
+    fn visit(&mut self, header: &BatchHeader, length: u64) -> Option<Next<LookupOutcome>> {
+        let span = Span {
+            segment: self.settings.base,
+            base: header.base_offset,
+            next: header.next_offset(),
+            position: self.position,
+            end: self.position + length,
+        };
+        match self.goal {
+            Goal::Offset { from, upto, max_bytes } => {
+                let Some(start) = self.start else {
+                    if span.next > from {
+                        self.start = Some(span);
+                        self.found.spans.push(span);
+                    }
+                    return None;
+                };
+                let limit = start.position.saturating_add(max_bytes as u64);
+                if span.next <= upto && span.end <= limit && span.end <= start.end + BEYOND {
+                    self.found.spans.truncate(1);
+                    self.found.spans.push(span);
+                    None
+                } else {
+                    self.rebuilt.is_none().then(|| self.close(Phase::Closed))
+                }
+            }
+            Goal::Time(timestamp) if header.max_timestamp >= timestamp && self.found.time.is_none() => {
+                Some(self.read(self.position, length, Phase::BatchRead))
+            }
+            Goal::Time(_) => None,
+        }
+    }
+
+    fn end_of_walk(&mut self) -> Next<LookupOutcome> {
+        if let Some((index, ..)) = self.rebuilt.take() {
+            self.found.index = Some(Arc::new(index));
+        }
+        self.close(Phase::Closed)
+    }
+
+    /// Looks for the record in the batch that was read. One that cannot be opened stands for its records.
+    fn search(&mut self, bytes: &Bytes, timestamp: Timestamp) -> Next<LookupOutcome> {
+        let batch = match Batch::parse(bytes) {
+            Ok(batch) => batch,
+            Err(error) => return self.corrupt(&format!("{error}")),
+        };
+        if let Err(error) = batch.check_crc() {
+            return self.corrupt(&format!("{error}"));
+        }
+        let header = batch.header();
+        let mut found = TimeFound {
+            timestamp: header.max_timestamp,
+            offset: header.base_offset,
+            epoch: header.partition_leader_epoch,
+        };
+        if let Ok(opened) = batch.open(self.settings.decompressed_bytes) {
+            let records = opened.records().map_while(Result::ok);
+            let mut times = records.map(|record| (opened.timestamp(&record), opened.offset(&record)));
+            if let Some((time, offset)) = times.find(|&(time, _)| time >= timestamp) {
+                found.timestamp = time;
+                found.offset = offset;
+            }
+        }
+        self.found.time = Some(found);
+        self.close(Phase::Closed)
+    }
+}
+
+impl Job for Lookup {
+    type Outcome = LookupOutcome;
+
+    fn resume(&mut self, done: IoResult) -> Next<LookupOutcome> {
+        let value = match done {
+            Ok(value) => value,
+            Err(error) => return self.failed(&error.text),
+        };
+        match (self.phase, value) {
+            (Phase::Begin, _) if self.settings.known.is_none() => {
+                self.open(self.checkpoint.clone(), Phase::IndexOpened)
+            }
+            (Phase::Begin | Phase::IndexClosed, _) => {
+                if self.settings.known.is_none() && self.found.index.is_none() {
+                    self.rebuilt = Some((Index::default(), 0, None));
+                }
+                self.open_segment()
+            }
+            (Phase::IndexOpened, IoValue::Opened { size }) if size <= checkpoint::MAX_BYTES => {
+                self.read(0, size, Phase::IndexRead)
+            }
+            (Phase::IndexRead, IoValue::Bytes(bytes)) => {
+                self.adopt(&bytes);
+                self.close(Phase::IndexClosed)
+            }
+            (Phase::IndexOpened, _) => self.close(Phase::IndexClosed),
+            (Phase::Opened, _) => self.walk(),
+            (Phase::HeadersRead, IoValue::Bytes(bytes)) => {
+                self.window = bytes;
+                if self.window.is_empty() {
+                    return self.corrupt("the segment is shorter than it was");
+                }
+                self.walk()
+            }
+            (Phase::BatchRead, IoValue::Bytes(bytes)) => match self.goal {
+                Goal::Time(timestamp) => self.search(&bytes, timestamp),
+                Goal::Offset { .. } => self.close(Phase::Closed),
+            },
+            (Phase::Closed, _) => self.finish(),
+            (phase, value) => unreachable!("{phase:?} was answered by {value:?}"),
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! The log itself: what is appended, what of it is durable, where segments begin.
+
+use super::checkpoint::Checkpoint;
+use super::config::LogConfig;
+use super::epochs::EpochHistory;
+use super::place::LogPlace;
+use super::producers::{Check, Producers};
+use super::recovered::Recovered;
+use super::segment::{Age, Peak, Segment, Standing};
+use super::spans::Spans;
+use super::work::{CheckpointOutcome, Draft, WriteCheckpoint};
+use crate::config::FlushMode;
+use crate::record::{Batch, BatchHeader};
+use crate::storage::{LogId, Piece, Presence, Recent, Storage, StorageEvent};
+use crate::types::{Fault, LeaderEpoch, Now, Offset};
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// A place between two batches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Mark {
+    /// The offset of the batch that begins there.
+    pub(super) offset: Offset,
+    /// The base offset of the segment.
+    pub(super) segment: Offset,
+    /// The byte in the segment.
+    pub(super) position: u64,
+}
+
+/// What an append did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Appended {
+    /// The offset of the first record.
+    pub base_offset: Offset,
+    /// The offset after the last record: durable once [`StorageEvent::Durable`] reaches it.
+    pub end: Offset,
+}
+
+/// What a log is up to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    Open,
+    /// Its last checkpoint is on its way.
+    Closing,
+    /// Only recovery can bring it back.
+    Failed,
+    /// Its directory is being removed.
+    Deleted,
+}
+
+/// The log of one partition.
+#[derive(Debug)]
+pub struct Log {
+    pub(super) id: LogId,
+    pub(super) place: LogPlace,
+    pub(super) config: LogConfig,
+    pub(super) phase: Phase,
+    /// Ascending and without a gap; the last is the one that grows.
+    pub(super) segments: VecDeque<Segment>,
+    pub(super) start: Offset,
+    pub(super) end: Offset,
+    pub(super) durable: Mark,
+    /// The ends of appends that are not durable yet.
+    marks: VecDeque<Mark>,
+    pub(super) epochs: EpochHistory,
+    pub(super) producers: Producers,
+    pub(super) spans: Spans,
+    /// Checkpoints to be written, in the order of their offsets.
+    pub(super) drafts: VecDeque<Draft>,
+    /// A checkpoint is being written.
+    pub(super) writing: bool,
+}
+
+impl Log {
+    /// A log that has no file yet, and gets none before its first append.
+    pub fn create(id: LogId, place: LogPlace, config: LogConfig, storage: &mut Storage) -> Self {
+        storage.add_log(id, place.path.clone(), false);
+        let producers = Producers::new(config.producers, config.producer_expiration_ms);
+        Self::empty(id, place, config, producers)
+    }
+
+    fn empty(id: LogId, place: LogPlace, config: LogConfig, producers: Producers) -> Self {
+        Self {
+            id,
+            place,
+            config,
+            phase: Phase::Open,
+            segments: VecDeque::new(),
+            start: Offset::ZERO,
+            end: Offset::ZERO,
+            durable: Mark {
+                offset: Offset::ZERO,
+                segment: Offset::ZERO,
+                position: 0,
+            },
+            marks: VecDeque::new(),
+            epochs: EpochHistory::default(),
+            producers,
+            spans: Spans::default(),
+            drafts: VecDeque::new(),
+            writing: false,
+        }
+    }
+
+    /// A log as recovery found it. All of it is durable.
+    pub fn open(id: LogId, config: LogConfig, recovered: Recovered, now: Now, storage: &mut Storage) -> Self {
+        let Recovered {
+            place,
+            there,
+            segments,
+            index,
+            unindexed,
+            start,
+            end,
+            epochs,
+            mut producers,
+            ..
+        } = recovered;
+        storage.add_log(id, place.path.clone(), there);
+        producers.wake(now.monotonic);
+        producers.adopt_bounds(config.producers, config.producer_expiration_ms);
+        let mut log = Self::empty(id, place, config, producers);
+        for found in segments {
+            let path = log.place.segment(found.base);
+            let file = storage.add_file(id, path, Presence::Existing);
+            let before_ms = u64::try_from(now.wall.0.saturating_sub(found.began.0)).unwrap_or(0);
+            log.segments.push_back(Segment {
+                end: found.end,
+                size: found.size,
+                peak: found.peak,
+                age: (found.size > 0).then_some(Age {
+                    since: now.monotonic,
+                    before_ms,
+                    began: found.began,
+                }),
+                standing: Standing::Durable,
+                checkpointed: found.checkpointed,
+                ..Segment::planned(found.base, file)
+            });
+        }
+        if let Some(active) = log.segments.back_mut() {
+            active.index = index;
+            active.unindexed = unindexed;
+        }
+        log.start = start;
+        log.end = end;
+        log.epochs = epochs;
+        log.durable = log.tail();
+        log.advance_start(start, storage);
+        log
+    }
+
+    /// The end of the log, as a place.
+    fn tail(&self) -> Mark {
+        let (segment, position) = self
+            .segments
+            .back()
+            .map_or((self.end, 0), |last| (last.base, last.size));
+        Mark {
+            offset: self.end,
+            segment,
+            position,
+        }
+    }
+
+    /// Its id.
+    pub const fn id(&self) -> LogId {
+        self.id
+    }
+
+    /// Where it lies.
+    pub const fn place(&self) -> &LogPlace {
+        &self.place
+    }
+
+    /// The offset of the first record (`LogStartOffset`).
+    pub const fn start(&self) -> Offset {
+        self.start
+    }
+
+    /// The offset that the next record gets (`LogEndOffset`).
+    pub const fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// The offset up to which all is as durable as `flush` promises.
+    pub const fn durable_end(&self) -> Offset {
+        self.durable.offset
+    }
+
+    /// The greatest timestamp of the log, and the base offset of the first batch that has it; `None` while it is empty.
+    pub fn max_timestamp(&self) -> Option<Peak> {
+        self.segments
+            .iter()
+            .fold(None, |peak, segment| Peak::max(peak, segment.peak))
+    }
+
+    /// Bytes of all segments.
+    pub fn size(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.size).sum()
+    }
+
+    /// The leader epochs and where each began.
+    pub const fn epochs(&self) -> &EpochHistory {
+        &self.epochs
+    }
+
+    /// What the log remembers of idempotent producers.
+    pub const fn producers(&self) -> &Producers {
+        &self.producers
+    }
+
+    /// What to do with a batch of a client.
+    pub fn check(&self, batch: &BatchHeader, now: Now) -> Check {
+        self.producers.check(batch, now.monotonic)
+    }
+
+    /// Takes over a changed configuration.
+    pub fn reconfigure(&mut self, config: LogConfig, now: Now) {
+        self.producers
+            .adopt_bounds(config.producers, config.producer_expiration_ms);
+        self.producers.expire(now.monotonic);
+        self.config = config;
+    }
+
+    /// Appends batches: stamps each with its offset and `epoch`, and has them written. They were validated, and their
+    /// producers checked. At least one batch; the end of the offset space must be further away than their records.
+    pub fn append(
+        &mut self,
+        batches: impl IntoIterator<Item = Batch>,
+        epoch: LeaderEpoch,
+        now: Now,
+        storage: &mut Storage,
+    ) -> Appended {
+        assert!(self.phase == Phase::Open, "an append to a log that is not open");
+        let base_offset = self.end;
+        let mut pieces = Vec::with_capacity(2);
+        let mut from = self.tail().position;
+        for mut batch in batches {
+            batch.stamp(self.end, epoch);
+            let header = batch.header();
+            let length = batch.len() as u64;
+            if self.must_roll(length, &header, now) {
+                self.write(core::mem::take(&mut pieces), from, storage);
+                self.roll(now, storage);
+                from = 0;
+            }
+            self.add(batch, &header, epoch, now, &mut pieces, storage);
+        }
+        self.write(pieces, from, storage);
+        assert!(self.end > base_offset, "an append adds records");
+        self.draft_if_due(now, storage);
+        Appended {
+            base_offset,
+            end: self.end,
+        }
+    }
+
+    fn must_roll(&self, length: u64, header: &BatchHeader, now: Now) -> bool {
+        let full = |active: &Segment| active.is_full_for(length, header.last_offset(), &self.config, now.monotonic);
+        self.segments.back().is_none_or(full)
+    }
+
+    /// Takes one stamped batch into the active segment and into memory.
+    fn add(
+        &mut self,
+        batch: Batch,
+        header: &BatchHeader,
+        epoch: LeaderEpoch,
+        now: Now,
+        pieces: &mut Vec<Piece>,
+        storage: &mut Storage,
+    ) {
+        assert!(
+            header.last_offset_delta >= 0 && header.next_offset() > self.end,
+            "a batch has records, and offsets left for them"
+        );
+        self.epochs.assign(epoch, self.end);
+        self.producers.update(header, now.monotonic);
+        let active = self.segments.back_mut().expect("an append has a segment");
+        let position = active.add(header, batch.len() as u64, self.config.index_interval_bytes);
+        active.age.get_or_insert(Age {
+            since: now.monotonic,
+            before_ms: 0,
+            began: now.wall,
+        });
+        self.end = header.next_offset();
+        pieces.push(Piece::Header(*batch.header_bytes()));
+        pieces.push(Piece::Body(batch.body().clone()));
+        let recent = Recent {
+            batch,
+            segment: active.base,
+            position,
+            next_offset: self.end,
+        };
+        storage.remember(self.id, header.base_offset, recent);
+    }
+
+    /// Has `pieces` written to the active segment, of which they are the end.
+    fn write(&mut self, pieces: Vec<Piece>, position: u64, storage: &mut Storage) {
+        if pieces.is_empty() {
+            return;
+        }
+        let active = self.segments.back_mut().expect("what is written has a segment");
+        active.standing = Standing::Written;
+        storage.append(self.id, active.file, position, pieces, self.end);
+        let mark = self.tail();
+        self.marks.push_back(mark);
+    }
+
+    /// Ends the active segment, if there is one, and plans the next.
+    pub(super) fn roll(&mut self, now: Now, storage: &mut Storage) {
+        self.draft(now, storage);
+        if let Some(active) = self.segments.back_mut() {
+            if storage.seal(active.file) {
+                active.standing = Standing::Durable;
+            }
+            let index = core::mem::take(&mut active.index);
+            storage.keep_index(active.file, Arc::new(index));
+        }
+        let file = storage.add_file(self.id, self.place.segment(self.end), Presence::New);
+        self.segments.push_back(Segment::planned(self.end, file));
+    }
+
+    /// Plans a checkpoint of the active segment as it is now, unless it has one.
+    pub(super) fn draft(&mut self, now: Now, storage: &Storage) {
+        let drafted = self.drafts.back().map_or(Offset(-1), |draft| draft.checkpoint.end);
+        let Some(active) = self.segments.back() else { return };
+        if active.size == active.checkpointed || drafted == active.end {
+            return;
+        }
+        let checkpoint = Checkpoint {
+            base: active.base,
+            size: active.size,
+            end: active.end,
+            began: active.age.map_or(now.wall, |age| age.began),
+            peak: active.peak,
+            index: Arc::new(active.index.clone()),
+            epochs: self.epochs.clone(),
+            producers: self.producers.clone(),
+        };
+        self.drafts.push_back(Draft {
+            file: active.file,
+            when_durable: storage.flush() == FlushMode::Fsync,
+            taken: now.monotonic,
+            checkpoint,
+        });
+    }
+
+    /// Bounds how much recovery has to read: a checkpoint every so many bytes.
+    fn draft_if_due(&mut self, now: Now, storage: &Storage) {
+        let Some(active) = self.segments.back() else { return };
+        let last = self.drafts.back().filter(|draft| draft.file == active.file);
+        let covered = last.map_or(active.checkpointed, |draft| draft.checkpoint.size);
+        if storage.flush() == FlushMode::Fsync && active.size - covered >= self.config.checkpoint_bytes {
+            self.draft(now, storage);
+        }
+    }
+
+    /// Takes in what storage said about this log.
+    pub fn handle(&mut self, event: &StorageEvent) {
+        match *event {
+            StorageEvent::Durable { end, .. } => self.became_durable(end),
+            StorageEvent::Sealed { file, .. } => {
+                let sealed = self.segments.iter_mut().find(|segment| segment.file == file);
+                if let Some(segment) = sealed {
+                    segment.standing = Standing::Durable;
+                }
+            }
+            StorageEvent::WriteFailed { .. } => self.phase = Phase::Failed,
+            StorageEvent::Opened { .. } | StorageEvent::Deleted { .. } | StorageEvent::DirectoryFailed(_) => {}
+        }
+    }
+
+    fn became_durable(&mut self, end: Offset) {
+        assert!(
+            end > self.durable.offset && end <= self.end,
+            "the durable end advances within the log"
+        );
+        while let Some(&mark) = self.marks.front() {
+            if mark.offset > end {
+                break;
+            }
+            self.durable = mark;
+            self.marks.pop_front();
+        }
+        assert!(self.durable.offset == end, "durability comes by whole appends");
+    }
+
+    /// Whether the log failed, and has to be [recovered](Self::into_recovery).
+    pub fn has_failed(&self) -> bool {
+        self.phase == Phase::Failed
+    }
+
+    /// The next checkpoint to write, if one is due and none is being written. To be asked after each event and outcome.
+    pub fn work(&mut self, storage: &mut Storage) -> Option<WriteCheckpoint> {
+        if self.writing || !matches!(self.phase, Phase::Open | Phase::Closing) {
+            return None;
+        }
+        loop {
+            let draft = self.drafts.front()?;
+            let segment = self.segments.iter().find(|segment| segment.file == draft.file);
+            let durable = draft.when_durable && self.durable.offset >= draft.checkpoint.end;
+            match segment {
+                Some(segment) if !durable && segment.standing != Standing::Durable => return None,
+                Some(_) => break,
+                None => drop(self.drafts.pop_front()),
+            }
+        }
+        let draft = self.drafts.pop_front()?;
+        self.writing = true;
+        storage.hold(self.id);
+        Some(WriteCheckpoint::new(&self.place, draft, &mut storage.job_files()))
+    }
+
+    /// A checkpoint was written, or not. One that could not be written for want of space costs time at the next start,
+    /// nothing else; any other fault is the directory's.
+    pub fn worked(&mut self, outcome: &CheckpointOutcome, storage: &mut Storage) -> Result<(), Fault> {
+        assert!(self.writing, "a checkpoint that nobody asked for");
+        self.writing = false;
+        storage.let_go(self.id);
+        match &outcome.result {
+            Ok(()) => {
+                let written = self.segments.iter_mut().find(|segment| segment.base == outcome.base);
+                if let Some(segment) = written {
+                    segment.checkpointed = outcome.size;
+                }
+                Ok(())
+            }
+            Err(Fault::NoSpace) => Ok(()),
+            Err(_) if self.phase == Phase::Deleted => Ok(()),
+            Err(fault) => Err(fault.clone()),
+        }
+    }
+}

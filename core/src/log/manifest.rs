@@ -1,0 +1,136 @@
+//! The manifest of a log directory: all that a clean start reads. It is written at a clean stop, after everything else is
+//! durable, and removed at the next start before anything changes.
+//!
+//! Layout, big-endian: magic `KLMMANI` and version; logs (count u32): name (length u8, bytes), topic id 16 bytes,
+//! partition i32, start offset i64, end offset i64, segments (count u32): base offset i64, bytes u64, greatest timestamp
+//! i64, base offset of its batch i64 (−1 for none), wall clock of its first append i64; CRC-32C u32.
+
+use super::place::LogPlace;
+use super::segment::Peak;
+use crate::storage::codec::{DecodeError, Decoder, Encoder};
+use crate::types::{LogDirectoryId, Offset, Timestamp, TopicId, Uuid};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+const MAGIC: [u8; 8] = *b"KLMMANI\x01";
+
+/// What the manifest says of one segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ManifestSegment {
+    /// Its base offset.
+    pub base: Offset,
+    /// Its bytes.
+    pub size: u64,
+    /// Its greatest timestamp.
+    pub peak: Option<Peak>,
+    /// The wall clock of its first append.
+    pub began: Timestamp,
+}
+
+/// What the manifest says of one log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ManifestEntry {
+    /// The name of its directory.
+    pub name: String,
+    /// Its topic.
+    pub topic: TopicId,
+    /// Its partition.
+    pub partition: i32,
+    /// Its first offset.
+    pub start: Offset,
+    /// The offset after its last record.
+    pub end: Offset,
+    /// Its segments, ascending.
+    pub segments: Vec<ManifestSegment>,
+}
+
+impl ManifestEntry {
+    /// Where the log lies.
+    pub fn place(&self, directory: LogDirectoryId) -> LogPlace {
+        LogPlace {
+            path: crate::storage::FilePath::new(directory, &self.name),
+            topic: self.topic,
+            partition: self.partition,
+        }
+    }
+
+    fn is_sound(&self) -> bool {
+        let ascend = self.segments.windows(2).all(|pair| pair[0].base < pair[1].base);
+        let first = self.segments.first().is_none_or(|first| first.base <= self.start);
+        let last = self.segments.last().is_none_or(|last| last.base <= self.end);
+        let named = LogPlace::parse(LogDirectoryId(0), &self.name)
+            .is_some_and(|place| place.topic == self.topic && place.partition == self.partition);
+        ascend && first && last && named && self.start <= self.end && self.start.0 >= 0
+    }
+}
+
+/// The manifest's bytes.
+pub fn encode(entries: &[ManifestEntry]) -> Vec<u8> {
+    let segments: usize = entries.iter().map(|entry| entry.segments.len()).sum();
+    let mut out = Encoder::new(MAGIC, entries.len() * 96 + segments * 40 + 4);
+    out.u32(entries.len() as u32);
+    for entry in entries {
+        assert!(entry.name.len() <= 255, "names of log directories are bounded");
+        out.u8(entry.name.len() as u8);
+        out.put(entry.name.as_bytes());
+        out.put(&entry.topic.0.0);
+        out.i32(entry.partition);
+        out.i64(entry.start.0);
+        out.i64(entry.end.0);
+        out.u32(entry.segments.len() as u32);
+        for segment in &entry.segments {
+            let (timestamp, batch) = segment.peak.map_or((0, -1), |peak| (peak.timestamp.0, peak.batch.0));
+            out.i64(segment.base.0);
+            out.u64(segment.size);
+            out.i64(timestamp);
+            out.i64(batch);
+            out.i64(segment.began.0);
+        }
+    }
+    out.seal()
+}
+
+/// Reads a manifest. Whatever is wrong with it makes the start an unclean one.
+pub fn decode(bytes: &[u8]) -> Result<Vec<ManifestEntry>, DecodeError> {
+    let mut from = Decoder::open(MAGIC, bytes)?;
+    let count = from.count(41)?;
+    let mut entries = Vec::with_capacity(count);
+    for _ in 0..count {
+        let entry = decode_entry(&mut from)?;
+        if !entry.is_sound() {
+            return Err(DecodeError::Value("log"));
+        }
+        entries.push(entry);
+    }
+    from.end()?;
+    Ok(entries)
+}
+
+fn decode_entry(from: &mut Decoder<'_>) -> Result<ManifestEntry, DecodeError> {
+    let length = usize::from(from.u8()?);
+    let name = core::str::from_utf8(from.take(length)?).map_err(|_| DecodeError::Value("name"))?;
+    let mut topic = [0; 16];
+    topic.copy_from_slice(from.take(16)?);
+    let mut entry = ManifestEntry {
+        name: name.into(),
+        topic: TopicId(Uuid(topic)),
+        partition: from.i32()?,
+        start: Offset(from.i64()?),
+        end: Offset(from.i64()?),
+        segments: Vec::new(),
+    };
+    let count = from.count(40)?;
+    entry.segments.reserve_exact(count);
+    for _ in 0..count {
+        let base = Offset(from.i64()?);
+        let size = from.u64()?;
+        let (timestamp, batch) = (Timestamp(from.i64()?), Offset(from.i64()?));
+        entry.segments.push(ManifestSegment {
+            base,
+            size,
+            peak: (batch.0 >= 0).then_some(Peak { timestamp, batch }),
+            began: Timestamp(from.i64()?),
+        });
+    }
+    Ok(entry)
+}

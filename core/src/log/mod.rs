@@ -1,0 +1,50 @@
+//! One partition's ordered bytes.
+//!
+//! A [`Log`] is a list of segments, files of Kafka's own record batches and nothing else. What else is known of them
+//! (sparse index, leader epochs, producers, greatest timestamp, how far they were synced) is in their
+//! [checkpoints](Checkpoint), and in memory for the segment that grows. A log names files and never syncs: it appends
+//! through [`Storage`](crate::storage::Storage) and hears what became durable.
+//!
+//! Invariants:
+//! - start ≤ durable end ≤ end; the durable end advances by whole appends;
+//! - the segments follow each other without a gap, in offsets and in the order in which they become durable;
+//! - offsets, positions in a segment and leader epochs of its batches ascend;
+//! - a plan to read never holds what is not durable, unless from memory and up to where the caller allows.
+
+mod checkpoint;
+mod config;
+mod epochs;
+mod lifecycle;
+mod lookup;
+mod machine;
+pub mod manifest;
+mod place;
+mod producers;
+mod read;
+mod recover;
+mod recovered;
+mod replay;
+mod scan;
+mod segment;
+mod spans;
+mod time;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+pub use checkpoint::Checkpoint;
+pub use config::LogConfig;
+pub use epochs::EpochHistory;
+pub use lookup::{Lookup, LookupOutcome, TimeFound};
+pub use machine::{Appended, Log};
+pub use manifest::{ManifestEntry, ManifestSegment};
+pub use place::LogPlace;
+pub use producers::{Check, PastBatch, Producers, WINDOW};
+pub use read::{Read, ReadPlan};
+pub use recover::Recover;
+pub use recovered::{RecoverSettings, Recovered, RecoveryReport, Source};
+pub use replay::{Replay, ReplayChunk};
+pub use segment::Peak;
+pub use time::TimeAnswer;
+pub use work::{CheckpointOutcome, WriteCheckpoint};

@@ -1,0 +1,287 @@
+//! What idempotent producers wrote last, so that a batch sent again is not appended again (KIP-98, KIP-360;
+//! `ProducerStateManager`, `ProducerAppendInfo`, `ProducerStateEntry`).
+//!
+//! Invariants:
+//! - at most `limit` producers are remembered, and at most [`WINDOW`] batches of each;
+//! - the batches of a producer are of one epoch, in the order of their offsets;
+//! - a producer is forgotten for its idleness by the monotonic clock only, and time the broker was down does not count.
+
+use crate::bugs::bug;
+use crate::record::BatchHeader;
+use crate::storage::codec::{DecodeError, Decoder, Encoder};
+use crate::types::{ErrorCode, Monotonic, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+/// Batches remembered of each producer: as many as it may have in flight (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`).
+pub const WINDOW: usize = 5;
+
+/// A batch as it was appended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PastBatch {
+    /// The sequence number of its first record.
+    pub first: Sequence,
+    /// How many records follow the first.
+    pub last_delta: i32,
+    /// The offset of its first record.
+    pub base_offset: Offset,
+    /// Its greatest timestamp.
+    pub timestamp: Timestamp,
+}
+
+impl PastBatch {
+    const NONE: Self = Self {
+        first: Sequence(0),
+        last_delta: 0,
+        base_offset: Offset(0),
+        timestamp: Timestamp(0),
+    };
+
+    /// The offset after its last record.
+    pub const fn next_offset(&self) -> Offset {
+        self.base_offset.plus(self.last_delta as i64 + 1)
+    }
+
+    const fn last(&self) -> Sequence {
+        self.first.plus(self.last_delta)
+    }
+}
+
+/// What to do with a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Check {
+    /// Append it.
+    New,
+    /// It is in the log already: answer as for the original, once that is as durable as the request asks.
+    Duplicate(PastBatch),
+    /// Refuse it.
+    Error(ErrorCode),
+}
+
+#[derive(Clone, Debug)]
+struct Producer {
+    epoch: ProducerEpoch,
+    window: [PastBatch; WINDOW],
+    len: u8,
+    /// When it was last heard of in this process.
+    seen: Monotonic,
+    /// How long it had been idle then, in milliseconds, if it was read from a snapshot.
+    idle_before: u64,
+    /// Orders producers by their last use.
+    used: u64,
+}
+
+impl Producer {
+    fn batches(&self) -> &[PastBatch] {
+        &self.window[..usize::from(self.len)]
+    }
+
+    fn push(&mut self, batch: PastBatch) {
+        if usize::from(self.len) == WINDOW {
+            self.window.rotate_left(1);
+            self.window[WINDOW - 1] = batch;
+        } else {
+            self.window[usize::from(self.len)] = batch;
+            self.len += 1;
+        }
+    }
+
+    fn idle_ms(&self, now: Monotonic) -> u64 {
+        self.idle_before.saturating_add(now.millis_since(self.seen))
+    }
+}
+
+/// The producers of one log.
+#[derive(Clone, Debug)]
+pub struct Producers {
+    map: BTreeMap<ProducerId, Producer>,
+    limit: usize,
+    expiration_ms: u64,
+    uses: u64,
+}
+
+impl Producers {
+    /// No producers yet; at most `limit` are remembered, each for `expiration_ms` of idleness
+    /// (`producer.id.expiration.ms`).
+    pub fn new(limit: usize, expiration_ms: u64) -> Self {
+        Self {
+            map: BTreeMap::new(),
+            limit: limit.max(1),
+            expiration_ms,
+            uses: 0,
+        }
+    }
+
+    /// How many are remembered.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether none is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// What to do with a batch of a client. A producer that is not known may begin with any sequence number.
+    pub fn check(&self, batch: &BatchHeader, now: Monotonic) -> Check {
+        if !batch.has_producer_id() {
+            return Check::New;
+        }
+        let known = self.map.get(&batch.producer_id);
+        let Some(producer) = known.filter(|known| known.idle_ms(now) < self.expiration_ms) else {
+            return Check::New;
+        };
+        if batch.producer_epoch == producer.epoch {
+            if let Some(original) = duplicate(producer, batch) {
+                return Check::Duplicate(original);
+            }
+        }
+        if batch.producer_epoch < producer.epoch {
+            return Check::Error(ErrorCode::InvalidProducerEpoch);
+        }
+        let expected = match producer.batches().last() {
+            Some(last) if batch.producer_epoch == producer.epoch => last.last().plus(1),
+            _ => Sequence(0),
+        };
+        if batch.base_sequence == expected {
+            Check::New
+        } else {
+            Check::Error(ErrorCode::OutOfOrderSequenceNumber)
+        }
+    }
+
+    /// A batch was appended; its header carries its offset.
+    pub fn update(&mut self, batch: &BatchHeader, now: Monotonic) {
+        if !batch.has_producer_id() || batch.is_control() || batch.last_sequence().is_none() {
+            return;
+        }
+        self.uses += 1;
+        let used = self.uses;
+        let producer = self.map.entry(batch.producer_id).or_insert_with(|| Producer {
+            epoch: batch.producer_epoch,
+            window: [PastBatch::NONE; WINDOW],
+            len: 0,
+            seen: now,
+            idle_before: 0,
+            used,
+        });
+        if producer.epoch != batch.producer_epoch || producer.idle_ms(now) >= self.expiration_ms {
+            producer.epoch = batch.producer_epoch;
+            producer.len = 0;
+        }
+        producer.push(PastBatch {
+            first: batch.base_sequence,
+            last_delta: batch.last_offset_delta,
+            base_offset: batch.base_offset,
+            timestamp: batch.max_timestamp,
+        });
+        producer.seen = now;
+        producer.idle_before = 0;
+        producer.used = used;
+        if self.map.len() > self.limit {
+            self.forget_least_used();
+        }
+    }
+
+    /// Forgets the sixteenth part that was used least recently, so that each costs little.
+    fn forget_least_used(&mut self) {
+        let mut uses: Vec<u64> = self.map.values().map(|producer| producer.used).collect();
+        let gone = (self.map.len() - self.limit).max(self.limit / 16).min(uses.len() - 1);
+        let (_, &mut bound, _) = uses.select_nth_unstable(gone);
+        self.map.retain(|_, producer| producer.used >= bound);
+    }
+
+    /// Forgets the producers that were idle for too long.
+    pub fn expire(&mut self, now: Monotonic) {
+        self.map
+            .retain(|_, producer| producer.idle_ms(now) < self.expiration_ms);
+    }
+
+    /// Counts idleness from `now` on: the producers come from another process, or from a job.
+    pub(super) fn wake(&mut self, now: Monotonic) {
+        for producer in self.map.values_mut() {
+            producer.seen = now;
+        }
+    }
+
+    /// Takes over the bounds of the configuration.
+    pub(super) fn adopt_bounds(&mut self, limit: usize, expiration_ms: u64) {
+        self.limit = limit.max(1);
+        self.expiration_ms = expiration_ms;
+        if self.map.len() > self.limit {
+            self.forget_least_used();
+        }
+    }
+
+    /// The snapshot at `now`.
+    pub(super) fn encode(&self, now: Monotonic, out: &mut Encoder) {
+        let mut producers: Vec<_> = self.map.iter().collect();
+        producers.sort_by_key(|(_, producer)| producer.used);
+        out.u32(producers.len() as u32);
+        for (id, producer) in producers {
+            out.i64(id.0);
+            out.i16(producer.epoch.0);
+            out.u64(producer.idle_ms(now));
+            out.u8(producer.len);
+            for batch in producer.batches() {
+                out.i32(batch.first.0);
+                out.i32(batch.last_delta);
+                out.i64(batch.base_offset.0);
+                out.i64(batch.timestamp.0);
+            }
+        }
+    }
+
+    /// Reads a snapshot. The bounds are those of the default until [`adopt_bounds`](Self::adopt_bounds).
+    pub(super) fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let count = from.count(19)?;
+        let mut producers = Self::new(usize::MAX, u64::MAX);
+        for _ in 0..count {
+            let id = ProducerId(from.i64()?);
+            let producer = producers.decode_one(from)?;
+            if id.0 < 0 || producers.map.insert(id, producer).is_some() {
+                return Err(DecodeError::Value("producer id"));
+            }
+        }
+        Ok(producers)
+    }
+
+    fn decode_one(&mut self, from: &mut Decoder<'_>) -> Result<Producer, DecodeError> {
+        self.uses += 1;
+        let mut producer = Producer {
+            epoch: ProducerEpoch(from.i16()?),
+            window: [PastBatch::NONE; WINDOW],
+            len: 0,
+            seen: Monotonic(0),
+            idle_before: from.u64()?,
+            used: self.uses,
+        };
+        let len = from.u8()?;
+        if usize::from(len) > WINDOW {
+            return Err(DecodeError::Value("count of batches"));
+        }
+        for _ in 0..len {
+            let batch = PastBatch {
+                first: Sequence(from.i32()?),
+                last_delta: from.i32()?,
+                base_offset: Offset(from.i64()?),
+                timestamp: Timestamp(from.i64()?),
+            };
+            if batch.first.0 < 0 || batch.last_delta < 0 || batch.base_offset.0 < 0 {
+                return Err(DecodeError::Value("batch of a producer"));
+            }
+            producer.push(batch);
+        }
+        Ok(producer)
+    }
+}
+
+/// The remembered batch that `batch` is: the same sequence numbers, first and last.
+fn duplicate(producer: &Producer, batch: &BatchHeader) -> Option<PastBatch> {
+    let mut batches = producer.batches();
+    if bug!(DuplicateWindowOfOne) {
+        batches = &batches[batches.len().saturating_sub(1)..];
+    }
+    let same = |past: &&PastBatch| past.first == batch.base_sequence && past.last_delta == batch.last_offset_delta;
+    batches.iter().find(same).copied()
+}

@@ -1,0 +1,311 @@
+//! Reading: plans of what to send, made without touching the disk.
+//!
+//! Invariants:
+//! - a plan begins with the batch that holds the offset asked for, and ends at a batch's end;
+//! - it holds nothing at or beyond `upto`, and from a file nothing that is not durable;
+//! - a plan of file ranges stays within one segment.
+
+use super::lookup::{Goal, Lookup, LookupOutcome, LookupSettings};
+use super::machine::Log;
+use super::segment::Segment;
+use crate::record::HEADER_LEN;
+use crate::storage::{Index, Lease, Recent, Storage};
+use crate::types::{Fault, FileRange, Offset, Part};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use bytes::{BufMut, BytesMut};
+
+/// What a read found.
+#[derive(Debug)]
+pub enum Read {
+    /// What to send, perhaps nothing.
+    Plan(ReadPlan),
+    /// Nobody knows yet where the batch lies: run this job, then hand its outcome to [`Log::looked_up`].
+    Lookup(Box<Lookup>),
+    /// The file is being opened: read again at [`StorageEvent::Opened`](crate::storage::StorageEvent::Opened).
+    Opening,
+    /// The offset is before the log's start or behind its end.
+    OutOfRange,
+}
+
+/// What to send, with the leases that keep it readable until it is sent.
+#[derive(Debug, Default)]
+#[must_use = "a plan's leases have to be released"]
+pub struct ReadPlan {
+    /// The bytes, in order: whole batches.
+    pub parts: Vec<Part>,
+    /// To be released once the parts were sent, or dropped.
+    pub leases: Vec<Lease>,
+    /// How many bytes the parts have together.
+    pub bytes: usize,
+    /// The offset after the last batch; where reading goes on.
+    pub next_offset: Offset,
+}
+
+impl ReadPlan {
+    fn nothing(at: Offset) -> Self {
+        Self {
+            next_offset: at,
+            ..Self::default()
+        }
+    }
+}
+
+/// Bodies below this many bytes are copied together with their headers: a part of its own would cost more.
+const COPIED_BODY: usize = 2048;
+
+/// A bound between two batches.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Bound {
+    position: u64,
+    offset: Offset,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    from: Offset,
+    upto: Offset,
+    max_bytes: usize,
+    at_least_one: bool,
+}
+
+impl Log {
+    /// Plans to send batches from the one that holds `from`, up to `upto` and at most `max_bytes`; with `at_least_one`
+    /// the first batch goes whatever its size. `upto` is where a batch ends: the high watermark, or the log's end.
+    pub fn read(
+        &mut self,
+        from: Offset,
+        upto: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+        storage: &mut Storage,
+    ) -> Read {
+        if from < self.start || from > self.end {
+            return Read::OutOfRange;
+        }
+        let wanted = Wanted {
+            from,
+            upto: upto.min(self.end),
+            max_bytes: max_bytes.min(i32::MAX as usize),
+            at_least_one,
+        };
+        if from >= wanted.upto || (max_bytes == 0 && !at_least_one) {
+            return Read::Plan(ReadPlan::nothing(from));
+        }
+        if let Some(plan) = plan_recent(storage.recent(self.id, from), &wanted) {
+            return Read::Plan(plan);
+        }
+        let wanted = Wanted {
+            upto: wanted.upto.min(self.durable.offset),
+            ..wanted
+        };
+        if from >= wanted.upto {
+            return Read::Plan(ReadPlan::nothing(from));
+        }
+        self.read_file(&wanted, storage)
+    }
+
+    /// Takes in what a look-up found, and reads again.
+    pub fn looked_up(
+        &mut self,
+        outcome: LookupOutcome,
+        from: Offset,
+        upto: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+        storage: &mut Storage,
+    ) -> Result<Read, Fault> {
+        self.adopt_lookup(outcome, storage)?;
+        Ok(self.read(from, upto, max_bytes, at_least_one, storage))
+    }
+
+    /// Takes in what a look-up found. Whoever does not want to read any more has to hand the outcome in all the same.
+    pub fn adopt_lookup(&mut self, outcome: LookupOutcome, storage: &mut Storage) -> Result<(), Fault> {
+        let file = outcome.lease.file();
+        storage.release(outcome.lease);
+        let found = outcome.found?;
+        let sealed = self.segments.iter().rev().skip(1).any(|segment| segment.file == file);
+        if let Some(index) = found.index.filter(|_| sealed) {
+            storage.keep_index(file, index);
+        }
+        for span in found.spans {
+            self.spans.add(span);
+        }
+        Ok(())
+    }
+
+    /// The segment that holds `offset`, by its place in the list.
+    pub(super) fn segment_of(&self, offset: Offset) -> Option<usize> {
+        self.segments
+            .partition_point(|segment| segment.base <= offset)
+            .checked_sub(1)
+    }
+
+    fn read_file(&mut self, wanted: &Wanted, storage: &mut Storage) -> Read {
+        let place = self
+            .segment_of(wanted.from)
+            .expect("the log's start lies in its first segment");
+        let active = place + 1 == self.segments.len();
+        let segment = &self.segments[place];
+        let index = if active { None } else { storage.index(segment.file) };
+        let known = if active { Some(&segment.index) } else { index.as_deref() };
+        match self.locate(segment, known, wanted) {
+            Located::Range(start, end) => self.plan_range(segment, start, end, storage),
+            Located::Nothing => Read::Plan(ReadPlan::nothing(wanted.from)),
+            Located::Unknown => {
+                let near = self.bound(segment, known, wanted.from, u64::MAX);
+                let goal = Goal::Offset {
+                    from: wanted.from,
+                    upto: wanted.upto,
+                    max_bytes: wanted.max_bytes,
+                };
+                let readable = self.readable(segment);
+                let known = known.is_some().then_some((near.offset, near.position));
+                Read::Lookup(Box::new(self.lookup(place, readable, known, goal, storage)))
+            }
+        }
+    }
+
+    /// How many bytes of the segment may be read: what is durable.
+    pub(super) fn readable(&self, segment: &Segment) -> u64 {
+        if segment.base == self.durable.segment {
+            self.durable.position
+        } else if segment.base < self.durable.segment {
+            segment.size
+        } else {
+            0
+        }
+    }
+
+    /// The last known bound at or before an offset and a position.
+    fn bound(&self, segment: &Segment, index: Option<&Index>, offset: Offset, position: u64) -> Bound {
+        let relative = offset.since(segment.base).clamp(0, i64::from(u32::MAX)) as u32;
+        let within = u32::try_from(position).unwrap_or(u32::MAX);
+        let entry = index.map_or(Index::START, |index| index.floor_within(relative, within));
+        let entry = Bound {
+            position: u64::from(entry.position),
+            offset: segment.base.plus(i64::from(entry.relative)),
+        };
+        let end = (segment.end, segment.size);
+        let durable = (segment.base == self.durable.segment).then_some((self.durable.offset, self.durable.position));
+        let others = self.spans.bounds(segment.base).chain(durable).chain([end]);
+        let others = others.map(|(offset, position)| Bound { position, offset });
+        others
+            .filter(|bound| bound.offset <= offset && bound.position <= position)
+            .fold(entry, Bound::max)
+    }
+
+    fn locate(&self, segment: &Segment, index: Option<&Index>, wanted: &Wanted) -> Located {
+        let near = self.bound(segment, index, wanted.from, u64::MAX);
+        let start = if near.offset == wanted.from {
+            near
+        } else if let Some(span) = self.spans.holding(wanted.from) {
+            Bound {
+                position: span.position,
+                offset: span.base,
+            }
+        } else {
+            return Located::Unknown;
+        };
+        let limit = start.position.saturating_add(wanted.max_bytes as u64);
+        let end = self.bound(segment, index, wanted.upto, limit);
+        if end.position > start.position {
+            return Located::Range(start, end);
+        }
+        match self.spans.holding(start.offset) {
+            Some(first) if first.next <= wanted.upto && wanted.at_least_one => {
+                let end = Bound {
+                    position: first.end,
+                    offset: first.next,
+                };
+                Located::Range(start, end)
+            }
+            Some(_) => Located::Nothing,
+            None if index.is_some() && !wanted.at_least_one => Located::Nothing,
+            None => Located::Unknown,
+        }
+    }
+
+    fn plan_range(&self, segment: &Segment, start: Bound, end: Bound, storage: &mut Storage) -> Read {
+        assert!(
+            end.position <= self.readable(segment),
+            "only durable bytes are read from a file"
+        );
+        if !storage.want(segment.file) {
+            return Read::Opening;
+        }
+        let length = u32::try_from(end.position - start.position).unwrap_or(u32::MAX);
+        let range = FileRange {
+            file: segment.file,
+            position: start.position,
+            length,
+        };
+        let lease = storage.lease(segment.file);
+        Read::Plan(ReadPlan {
+            parts: alloc::vec![Part::Range(range)],
+            leases: alloc::vec![lease],
+            bytes: length as usize,
+            next_offset: end.offset,
+        })
+    }
+
+    /// A look-up in the segment at `place`, from a bound that is known, else by its checkpoint's index.
+    pub(super) fn lookup(
+        &self,
+        place: usize,
+        readable: u64,
+        known: Option<(Offset, u64)>,
+        goal: Goal,
+        storage: &mut Storage,
+    ) -> Lookup {
+        let segment = &self.segments[place];
+        let lease = storage.lease(segment.file);
+        let settings = LookupSettings {
+            base: segment.base,
+            readable,
+            known,
+            interval: self.config.index_interval_bytes,
+            decompressed_bytes: self.config.decompressed_bytes,
+        };
+        Lookup::new(&self.place, settings, goal, lease, storage.job_files())
+    }
+}
+
+enum Located {
+    Range(Bound, Bound),
+    /// Nothing fits.
+    Nothing,
+    /// Only the file can tell.
+    Unknown,
+}
+
+/// A plan of batches in memory; `None` when the first is not there.
+fn plan_recent<'a>(recent: impl Iterator<Item = &'a Recent>, wanted: &Wanted) -> Option<ReadPlan> {
+    let mut plan = ReadPlan::nothing(wanted.from);
+    let mut joined = BytesMut::new();
+    let mut found = false;
+    for entry in recent {
+        found = true;
+        let length = entry.batch.len();
+        let fits = plan.bytes + length <= wanted.max_bytes || (plan.bytes == 0 && wanted.at_least_one);
+        if !fits || entry.next_offset > wanted.upto {
+            break;
+        }
+        joined.reserve(HEADER_LEN);
+        joined.put_slice(entry.batch.header_bytes());
+        let body = entry.batch.body();
+        if body.len() < COPIED_BODY {
+            joined.put_slice(body);
+        } else {
+            plan.parts.push(Part::Inline(joined.split().freeze()));
+            plan.parts.push(Part::Inline(body.clone()));
+        }
+        plan.bytes += length;
+        plan.next_offset = entry.next_offset;
+    }
+    if !joined.is_empty() {
+        plan.parts.push(Part::Inline(joined.freeze()));
+    }
+    found.then_some(plan)
+}

@@ -1,0 +1,676 @@
+//! Brings a log back: from the manifest of a clean stop, or from whatever a crash left.
+//!
+//! Invariants:
+//! - what is kept was synced, and its names too, before the job is done;
+//! - nothing that a valid checkpoint covers is ever cut off: less than it, or other bytes, is corruption, reported and
+//!   left as it is;
+//! - run again after a crash in it at any point, it comes to the same end.
+
+use super::checkpoint::{self, Checkpoint};
+use super::epochs::EpochHistory;
+use super::place::{FileKind, LogPlace};
+use super::producers::Producers;
+use super::recovered::{FoundSegment, RecoverSettings, Recovered, RecoveryReport, Source};
+use super::scan::{Rules, Scan, State};
+use super::segment::{Age, Peak, Segment};
+use crate::bugs::bug;
+use crate::storage::{
+    DirectoryEntry, EntryKind, FileIds, FileOp, FilePath, Index, IoError, IoErrorKind, IoResult, IoValue, Job, Next,
+    OpenMode, Replace,
+};
+use crate::types::{Fault, FileId, Monotonic, Offset, Timestamp};
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// A segment that the directory shows, or the manifest.
+#[derive(Clone, Copy, Debug)]
+struct Listed {
+    base: Offset,
+    size: u64,
+    /// From the manifest.
+    peak: Option<Peak>,
+    began: Timestamp,
+}
+
+/// What the answer that comes next is the answer to.
+#[derive(Debug)]
+enum Step {
+    Begin,
+    Listed,
+    CheckpointOpened,
+    CheckpointRead,
+    CheckpointClosed,
+    SegmentOpened,
+    ChunkRead,
+    Truncated,
+    Synced,
+    Closed,
+    /// The segment is closed on the way from the manifest to the directory.
+    Distrusted,
+    Writing(Replace),
+    Removed,
+    DirectorySynced,
+    ParentSynced,
+    /// The segment is closed on the way out of a failure.
+    Failed(Fault),
+}
+
+/// What the checkpoints being read are read for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Purpose {
+    /// To start the segment from it.
+    Adopt,
+    /// To see that no segment behind a torn one was known to be synced.
+    Object,
+}
+
+/// Bytes read at once.
+const CHUNK: u64 = 1 << 20;
+
+/// The job.
+#[derive(Debug)]
+pub struct Recover {
+    place: LogPlace,
+    settings: RecoverSettings,
+    files: FileIds,
+    source: Source,
+    step: Step,
+    /// The file of the checkpoint, and that of the segment.
+    file: FileId,
+    segment_file: FileId,
+    listed: Vec<Listed>,
+    checkpoints: BTreeSet<Offset>,
+    /// The segment being worked on, and, behind a torn one, the one whose checkpoint is looked at.
+    at: usize,
+    later: usize,
+    purpose: Purpose,
+    decoded: Option<Checkpoint>,
+    remove: Vec<FilePath>,
+    done: Vec<FoundSegment>,
+    state: State,
+    scan: Scan,
+    position: u64,
+    /// The segment's file may hold what was never synced.
+    unsynced: bool,
+    torn: bool,
+    /// A valid checkpoint was seen: the directory's own name is durable.
+    proven: bool,
+    there: bool,
+    /// Descriptors to be closed when it fails.
+    open: Vec<FileId>,
+    report: RecoveryReport,
+}
+
+type Turn = Next<Result<Recovered, Fault>>;
+
+impl Recover {
+    /// Recovers the log at `place`.
+    pub fn new(place: LogPlace, source: Source, settings: RecoverSettings, mut files: FileIds) -> Self {
+        let file = files.next();
+        Self {
+            place,
+            settings,
+            source,
+            step: Step::Begin,
+            file,
+            segment_file: file,
+            files,
+            listed: Vec::new(),
+            checkpoints: BTreeSet::new(),
+            at: 0,
+            later: 0,
+            purpose: Purpose::Adopt,
+            decoded: None,
+            remove: Vec::new(),
+            done: Vec::new(),
+            state: State {
+                segment: Segment::planned(Offset::ZERO, file),
+                epochs: EpochHistory::default(),
+                producers: Producers::new(usize::MAX, u64::MAX),
+            },
+            scan: Scan::new(),
+            position: 0,
+            unsynced: false,
+            torn: false,
+            proven: false,
+            there: true,
+            open: Vec::new(),
+            report: RecoveryReport::default(),
+        }
+    }
+
+    /// Where the log lies.
+    pub const fn place(&self) -> &LogPlace {
+        &self.place
+    }
+
+    fn io(&mut self, step: Step, op: FileOp) -> Turn {
+        self.step = step;
+        Next::Io(op)
+    }
+
+    fn is_clean(&self) -> bool {
+        matches!(self.source, Source::Clean(_))
+    }
+
+    fn begin(&mut self) -> Turn {
+        let Source::Clean(entry) = &self.source else {
+            let path = self.place.path.clone();
+            return self.io(Step::Listed, FileOp::List { path });
+        };
+        self.listed = entry
+            .segments
+            .iter()
+            .map(|segment| Listed {
+                base: segment.base,
+                size: segment.size,
+                peak: segment.peak,
+                began: segment.began,
+            })
+            .collect();
+        self.there = !self.listed.is_empty();
+        let sized = self.listed.iter().filter(|segment| segment.size > 0);
+        self.checkpoints = sized.map(|segment| segment.base).collect();
+        self.trust_all_but_last()
+    }
+
+    /// After a clean stop, only the last segment with anything in it is looked at.
+    fn trust_all_but_last(&mut self) -> Turn {
+        let Source::Clean(entry) = &self.source else {
+            unreachable!("only a clean start trusts")
+        };
+        let end = entry.end;
+        let last = self.listed.iter().rposition(|segment| segment.size > 0);
+        for (place, segment) in self.listed.iter().enumerate() {
+            if Some(place) == last {
+                break;
+            }
+            self.done.push(FoundSegment {
+                base: segment.base,
+                end: self.listed.get(place + 1).map_or(end, |next| next.base),
+                size: segment.size,
+                peak: segment.peak,
+                began: segment.began,
+                checkpointed: segment.size,
+            });
+        }
+        self.at = self.done.len();
+        self.state.segment.end = self.listed.get(self.at).map_or(end, |segment| segment.base);
+        self.next_segment()
+    }
+
+    /// The manifest does not agree with what is there: the start was not so clean.
+    fn distrust(&mut self) -> Turn {
+        let files = core::mem::replace(&mut self.files, FileIds::none());
+        let place = self.place.clone();
+        *self = Self::new(place, Source::Directory, self.settings.clone(), files);
+        self.begin()
+    }
+
+    fn list(&mut self, entries: &[DirectoryEntry]) -> Turn {
+        for entry in entries {
+            let EntryKind::File(size) = entry.kind else { continue };
+            match FileKind::of(&entry.name) {
+                FileKind::Segment(base) => self.listed.push(Listed {
+                    base,
+                    size,
+                    peak: None,
+                    began: self.settings.wall,
+                }),
+                FileKind::Checkpoint(base) => {
+                    self.checkpoints.insert(base);
+                }
+                FileKind::Temporary => self.remove.push(self.place.path.join(&entry.name)),
+                FileKind::Foreign => {}
+            }
+        }
+        self.listed.sort_unstable_by_key(|segment| segment.base);
+        let first = self.listed.first().map_or(Offset::ZERO, |first| first.base);
+        self.state.segment.end = first;
+        let orphan = self
+            .checkpoints
+            .iter()
+            .find(|&&base| !self.listed.iter().any(|segment| segment.base == base));
+        if let Some(&base) = orphan {
+            let text = format!("{} is there, its segment is not", self.place.checkpoint(base));
+            return Next::Done(Err(Fault::Corruption(text)));
+        }
+        self.next_segment()
+    }
+
+    /// Begins the segment at `self.at`, or ends.
+    fn next_segment(&mut self) -> Turn {
+        let Some(&listed) = self.listed.get(self.at) else {
+            return self.tidy();
+        };
+        if listed.base != self.state.segment.end {
+            // The one before ends too early, or too late: as after a torn one.
+            self.torn = true;
+            self.later = self.at;
+            return self.object();
+        }
+        self.state.segment = Segment::planned(listed.base, self.file);
+        self.state.segment.age = Some(Age {
+            since: Monotonic(0),
+            before_ms: 0,
+            began: listed.began,
+        });
+        self.scan = Scan::new();
+        self.position = 0;
+        self.unsynced = false;
+        self.purpose = Purpose::Adopt;
+        self.open_checkpoint(listed.base)
+    }
+
+    fn open_checkpoint(&mut self, base: Offset) -> Turn {
+        self.decoded = None;
+        if !self.checkpoints.contains(&base) {
+            return self.checkpoint_known();
+        }
+        self.file = self.files.next();
+        let open = FileOp::Open {
+            file: self.file,
+            path: self.place.checkpoint(base),
+            mode: OpenMode::Existing,
+        };
+        self.io(Step::CheckpointOpened, open)
+    }
+
+    /// The checkpoint was read, or there is none.
+    fn checkpoint_known(&mut self) -> Turn {
+        self.proven |= self.decoded.is_some();
+        match self.purpose {
+            Purpose::Adopt => self.adopt(),
+            Purpose::Object => {
+                let listed = self.listed[self.later];
+                if self.decoded.is_some() {
+                    let path = self.place.segment(listed.base);
+                    let end = self.state.segment.end;
+                    let text = format!("{path} was synced, but the log before it ends at offset {end}");
+                    return self.fail(Fault::Corruption(text));
+                }
+                self.later += 1;
+                self.object()
+            }
+        }
+    }
+
+    /// Starts the segment from its checkpoint.
+    fn adopt(&mut self) -> Turn {
+        let listed = self.listed[self.at];
+        if let Some(checkpoint) = self.decoded.take() {
+            if checkpoint.size > listed.size {
+                let text = format!(
+                    "{} has {} bytes, of which {} were synced",
+                    self.place.segment(listed.base),
+                    listed.size,
+                    checkpoint.size
+                );
+                return self.fail(Fault::Corruption(text));
+            }
+            let segment = &mut self.state.segment;
+            segment.size = checkpoint.size;
+            segment.end = checkpoint.end;
+            segment.peak = checkpoint.peak;
+            segment.checkpointed = checkpoint.size;
+            segment.unindexed = checkpoint.size
+                - checkpoint
+                    .index
+                    .entries()
+                    .last()
+                    .map_or(0, |entry| u64::from(entry.position));
+            segment.index = Arc::unwrap_or_clone(checkpoint.index);
+            if let Some(age) = &mut segment.age {
+                age.began = checkpoint.began;
+            }
+            self.state.epochs = checkpoint.epochs;
+            self.state.producers = checkpoint.producers;
+            self.position = checkpoint.size;
+        }
+        if self.is_clean() && self.position < listed.size {
+            return self.distrust();
+        }
+        let last = self.at + 1 == self.listed.len();
+        if self.position == listed.size && !self.is_clean() && (listed.size > 0 || !last) {
+            return self.segment_done();
+        }
+        self.segment_file = self.files.next();
+        let open = FileOp::Open {
+            file: self.segment_file,
+            path: self.place.segment(listed.base),
+            mode: OpenMode::Existing,
+        };
+        self.io(Step::SegmentOpened, open)
+    }
+
+    fn opened(&mut self, size: u64) -> Turn {
+        let listed = &mut self.listed[self.at];
+        if matches!(self.source, Source::Clean(_)) {
+            if size == listed.size {
+                return self.close_segment();
+            }
+            return self.close(self.segment_file, Step::Distrusted);
+        }
+        listed.size = size;
+        self.unsynced = true;
+        self.read_chunk()
+    }
+
+    fn read_chunk(&mut self) -> Turn {
+        let left = self.listed[self.at].size - self.position;
+        if left == 0 {
+            return if self.scan.is_between() {
+                self.sync_segment()
+            } else {
+                self.tear()
+            };
+        }
+        let read = FileOp::Read {
+            file: self.segment_file,
+            position: self.position,
+            length: left.min(CHUNK) as u32,
+        };
+        self.io(Step::ChunkRead, read)
+    }
+
+    fn chunk(&mut self, bytes: &Bytes) -> Turn {
+        if bytes.is_empty() {
+            return self.tear();
+        }
+        self.position += bytes.len() as u64;
+        let rules = Rules {
+            size: self.listed[self.at].size,
+            latest: self.settings.latest_epoch,
+            interval: self.settings.index_interval_bytes,
+        };
+        match self.scan.feed(bytes, &rules, &mut self.state) {
+            Ok(()) => self.read_chunk(),
+            Err(_) => self.tear(),
+        }
+    }
+
+    /// The segment ends with its last good batch.
+    fn tear(&mut self) -> Turn {
+        self.torn = true;
+        self.later = self.at + 1;
+        self.object()
+    }
+
+    /// Looks whether a segment behind the torn one was known to be synced; if none was, cuts.
+    fn object(&mut self) -> Turn {
+        self.purpose = Purpose::Object;
+        if let Some(listed) = self.listed.get(self.later) {
+            let base = listed.base;
+            return self.open_checkpoint(base);
+        }
+        let torn_inside = self.state.segment.base == self.listed[self.at].base;
+        let kept = if torn_inside { self.at + 1 } else { self.at };
+        for listed in self.listed.drain(kept..) {
+            self.remove.push(self.place.checkpoint(listed.base));
+            self.remove.push(self.place.segment(listed.base));
+            self.report.segments_removed += 1;
+            self.report.bytes_truncated += listed.size;
+        }
+        if !torn_inside {
+            return self.tidy();
+        }
+        let size = self.state.segment.size;
+        self.report.bytes_truncated += self.listed[self.at].size - size;
+        if bug!(GapAfterShortWrite) {
+            self.state.segment.size = self.listed[self.at].size;
+            return self.sync_segment();
+        }
+        let truncate = FileOp::Truncate {
+            file: self.segment_file,
+            size,
+        };
+        self.io(Step::Truncated, truncate)
+    }
+
+    fn sync_segment(&mut self) -> Turn {
+        if bug!(RecoverWithoutSync) || !self.unsynced {
+            return self.close_segment();
+        }
+        let files = alloc::vec![self.segment_file];
+        self.io(Step::Synced, FileOp::Sync { files })
+    }
+
+    fn close_segment(&mut self) -> Turn {
+        self.close(self.segment_file, Step::Closed)
+    }
+
+    fn close(&mut self, file: FileId, step: Step) -> Turn {
+        self.open.retain(|&open| open != file);
+        self.io(step, FileOp::Close { file })
+    }
+
+    /// The segment is as it stays, and synced.
+    fn segment_done(&mut self) -> Turn {
+        self.report.batches_read += core::mem::take(&mut self.scan.batches);
+        if self.torn {
+            return self.tidy();
+        }
+        let segment = &self.state.segment;
+        if segment.size > segment.checkpointed {
+            return self.write_checkpoint();
+        }
+        self.push_done()
+    }
+
+    fn push_done(&mut self) -> Turn {
+        let segment = &self.state.segment;
+        self.done.push(FoundSegment {
+            base: segment.base,
+            end: segment.end,
+            size: segment.size,
+            peak: segment.peak,
+            began: segment.age.map_or(self.settings.wall, |age| age.began),
+            checkpointed: segment.checkpointed,
+        });
+        self.at += 1;
+        if self.torn {
+            self.at = self.listed.len();
+            return self.finish();
+        }
+        self.next_segment()
+    }
+
+    fn write_checkpoint(&mut self) -> Turn {
+        let State {
+            segment,
+            epochs,
+            producers,
+        } = &self.state;
+        let checkpoint = Checkpoint {
+            base: segment.base,
+            size: segment.size,
+            end: segment.end,
+            began: segment.age.map_or(self.settings.wall, |age| age.began),
+            peak: segment.peak,
+            index: Arc::new(segment.index.clone()),
+            epochs: epochs.clone(),
+            producers: producers.clone(),
+        };
+        let file = self.files.next();
+        let path = self.place.checkpoint(segment.base);
+        let temporary = self.place.temporary(segment.base, file.0);
+        let bytes = checkpoint.encode(Monotonic(0)).into();
+        let mut replace = Replace::new(file, path, temporary, bytes);
+        match replace.resume(Ok(IoValue::Done)) {
+            Next::Io(op) => self.io(Step::Writing(replace), op),
+            Next::Yield | Next::Done(_) => unreachable!("writing a file begins with an operation"),
+        }
+    }
+
+    /// Removes what has to go, then makes the names durable.
+    fn tidy(&mut self) -> Turn {
+        if self.is_clean() || !self.there {
+            return self.finish();
+        }
+        if let Some(path) = self.remove.pop() {
+            return self.io(Step::Removed, FileOp::Remove { path });
+        }
+        if bug!(RecoverWithoutSync) {
+            return self.tidied();
+        }
+        let path = self.place.path.clone();
+        self.io(Step::DirectorySynced, FileOp::SyncDirectory { path })
+    }
+
+    /// Names are durable: a torn segment, which nothing follows now, may have its checkpoint.
+    fn tidied(&mut self) -> Turn {
+        let inside = self.torn && self.at < self.listed.len();
+        if !inside {
+            return self.finish();
+        }
+        if self.state.segment.size > self.state.segment.checkpointed && !bug!(GapAfterShortWrite) {
+            return self.write_checkpoint();
+        }
+        self.push_done()
+    }
+
+    fn finish(&mut self) -> Turn {
+        let last = self.done.last();
+        let end = last.map_or(self.state.segment.end, |last| last.end);
+        let start = self.done.first().map_or(end, |first| first.base);
+        let start = match &self.source {
+            Source::Clean(entry) => entry.start,
+            Source::Directory => start,
+        };
+        let mut producers = core::mem::replace(&mut self.state.producers, Producers::new(usize::MAX, u64::MAX));
+        if bug!(ForgetProducers) {
+            producers = Producers::new(usize::MAX, u64::MAX);
+        }
+        let grown = last.is_some_and(|last| last.base == self.state.segment.base);
+        let segment = &mut self.state.segment;
+        let (index, unindexed) = if grown {
+            (core::mem::take(&mut segment.index), segment.unindexed)
+        } else {
+            (Index::default(), 0)
+        };
+        Next::Done(Ok(Recovered {
+            place: self.place.clone(),
+            there: self.there,
+            segments: core::mem::take(&mut self.done),
+            index,
+            unindexed,
+            start: start.max(self.settings.start_at_least).min(end),
+            end,
+            epochs: core::mem::take(&mut self.state.epochs),
+            producers,
+            report: self.report,
+        }))
+    }
+
+    /// Ends badly, once no descriptor is left open.
+    fn fail(&mut self, fault: Fault) -> Turn {
+        match self.open.last() {
+            Some(&file) => self.close(file, Step::Failed(fault)),
+            None => Next::Done(Err(fault)),
+        }
+    }
+
+    fn failed(&mut self, error: &IoError) -> Turn {
+        let fault = match error.kind {
+            IoErrorKind::NoSpace => Fault::NoSpace,
+            _ => Fault::Device(error.text.clone()),
+        };
+        match &self.step {
+            Step::Listed if error.kind == IoErrorKind::NotFound => {
+                self.there = false;
+                self.finish()
+            }
+            Step::CheckpointOpened if self.is_clean() => self.distrust(),
+            Step::CheckpointOpened if error.kind == IoErrorKind::NotFound => self.checkpoint_known(),
+            Step::SegmentOpened if self.is_clean() => self.distrust(),
+            Step::Failed(first) => {
+                let first = first.clone();
+                self.fail(first)
+            }
+            _ => self.fail(fault),
+        }
+    }
+
+    /// The checkpoint's file took a step. A full disk costs the checkpoint, nothing else.
+    fn writing(&mut self, mut replace: Replace, done: IoResult) -> Turn {
+        match replace.resume(done) {
+            Next::Io(op) => self.io(Step::Writing(replace), op),
+            Next::Yield => {
+                self.step = Step::Writing(replace);
+                Next::Yield
+            }
+            Next::Done(Ok(())) => {
+                self.state.segment.checkpointed = self.state.segment.size;
+                self.push_done()
+            }
+            Next::Done(Err(Fault::NoSpace)) => self.push_done(),
+            Next::Done(Err(fault)) => Next::Done(Err(fault)),
+        }
+    }
+}
+
+impl Job for Recover {
+    type Outcome = Result<Recovered, Fault>;
+
+    fn resume(&mut self, done: IoResult) -> Turn {
+        if matches!(self.step, Step::Writing(_)) {
+            let Step::Writing(replace) = core::mem::replace(&mut self.step, Step::Begin) else {
+                unreachable!("it was just looked at")
+            };
+            return self.writing(replace, done);
+        }
+        let value = match done {
+            Ok(value) => value,
+            Err(error) => return self.failed(&error),
+        };
+        match self.step {
+            Step::CheckpointOpened => self.open.push(self.file),
+            Step::SegmentOpened => self.open.push(self.segment_file),
+            _ => {}
+        }
+        match (&self.step, value) {
+            (Step::Begin, _) => self.begin(),
+            (Step::Distrusted, _) => self.distrust(),
+            (Step::Listed, IoValue::Entries(entries)) => self.list(&entries),
+            (Step::CheckpointOpened, IoValue::Opened { size }) if size <= checkpoint::MAX_BYTES => {
+                let read = FileOp::Read {
+                    file: self.file,
+                    position: 0,
+                    length: size as u32,
+                };
+                self.io(Step::CheckpointRead, read)
+            }
+            (Step::CheckpointRead, IoValue::Bytes(bytes)) => {
+                let base = self.listed[if self.purpose == Purpose::Adopt {
+                    self.at
+                } else {
+                    self.later
+                }]
+                .base;
+                self.decoded = Checkpoint::decode(&bytes, base).ok();
+                self.close(self.file, Step::CheckpointClosed)
+            }
+            (Step::CheckpointOpened, _) => self.close(self.file, Step::CheckpointClosed),
+            (Step::CheckpointClosed, _) => self.checkpoint_known(),
+            (Step::SegmentOpened, IoValue::Opened { size }) => self.opened(size),
+            (Step::ChunkRead, IoValue::Bytes(bytes)) => self.chunk(&bytes),
+            (Step::Truncated, _) => self.sync_segment(),
+            (Step::Synced, _) => self.close_segment(),
+            (Step::Closed, _) => self.segment_done(),
+            (Step::Removed, _) => self.tidy(),
+            (Step::DirectorySynced, _) if !self.proven => {
+                let path = self.place.path.parent();
+                self.io(Step::ParentSynced, FileOp::SyncDirectory { path })
+            }
+            (Step::DirectorySynced | Step::ParentSynced, _) => self.tidied(),
+            (Step::Failed(fault), _) => {
+                let fault = fault.clone();
+                self.fail(fault)
+            }
+            (step, value) => unreachable!("{step:?} was answered by {value:?}"),
+        }
+    }
+}

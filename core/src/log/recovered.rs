@@ -1,0 +1,89 @@
+//! What a recovery starts from, and what it brings home.
+
+use super::epochs::EpochHistory;
+use super::manifest::ManifestEntry;
+use super::place::LogPlace;
+use super::producers::Producers;
+use super::segment::Peak;
+use crate::storage::Index;
+use crate::types::{LeaderEpoch, Offset, Timestamp};
+use alloc::vec::Vec;
+
+/// What is known of a log before it is recovered.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The last stop was clean, and the manifest says this.
+    Clean(ManifestEntry),
+    /// Only what the directory shows.
+    Directory,
+}
+
+/// What a recovery may assume.
+#[derive(Clone, Debug)]
+pub struct RecoverSettings {
+    /// No batch of the log can carry a later leader epoch than this.
+    pub latest_epoch: LeaderEpoch,
+    /// `index.interval.bytes`.
+    pub index_interval_bytes: u32,
+    /// Records below this offset are gone, whether their files still are there or not.
+    pub start_at_least: Offset,
+    /// The wall clock, for segments whose age nothing else tells.
+    pub wall: Timestamp,
+}
+
+/// What recovery read, and what it cut off.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct RecoveryReport {
+    /// Batches that had to be read because no checkpoint covers them.
+    pub batches_read: u64,
+    /// Bytes that were cut off the end.
+    pub bytes_truncated: u64,
+    /// Segments that were removed because the one before them ends too early.
+    pub segments_removed: u64,
+}
+
+/// A segment as recovery leaves it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct FoundSegment {
+    pub(super) base: Offset,
+    pub(super) end: Offset,
+    pub(super) size: u64,
+    pub(super) peak: Option<Peak>,
+    pub(super) began: Timestamp,
+    /// Bytes that its checkpoint covers.
+    pub(super) checkpointed: u64,
+}
+
+/// A log that can be [opened](super::Log::open).
+#[derive(Debug)]
+pub struct Recovered {
+    pub(super) place: LogPlace,
+    pub(super) there: bool,
+    pub(super) segments: Vec<FoundSegment>,
+    /// The index of the last segment, and the bytes since its last entry.
+    pub(super) index: Index,
+    pub(super) unindexed: u64,
+    pub(super) start: Offset,
+    pub(super) end: Offset,
+    pub(super) epochs: EpochHistory,
+    pub(super) producers: Producers,
+    /// What had to be done.
+    pub report: RecoveryReport,
+}
+
+impl Recovered {
+    /// The offset of the first record.
+    pub const fn start(&self) -> Offset {
+        self.start
+    }
+
+    /// The offset after the last record.
+    pub const fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// The leader epochs that were found.
+    pub const fn epochs(&self) -> &EpochHistory {
+        &self.epochs
+    }
+}

@@ -1,0 +1,154 @@
+//! Reads a segment batch by batch and says where the first bad one begins.
+//!
+//! Invariant: a batch is accepted only when its CRC, its offset and its leader epoch are what they must be at that place;
+//! nothing is held in memory but a header.
+
+use super::epochs::EpochHistory;
+use super::producers::Producers;
+use super::segment::Segment;
+use crate::bugs::bug;
+use crate::record::{BatchHeader, HEADER_LEN, crc};
+use crate::storage::IndexEntry;
+use crate::types::{LeaderEpoch, Monotonic, Timestamp};
+
+/// What Kafka's CRC covers begins here.
+const COVERED_FROM: usize = 21;
+
+/// What the batches of a log amount to, as far as they were read.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) segment: Segment,
+    pub(super) epochs: EpochHistory,
+    pub(super) producers: Producers,
+}
+
+/// What a scan demands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// Bytes in the file.
+    pub(super) size: u64,
+    /// No batch can have been appended under a later epoch.
+    pub(super) latest: LeaderEpoch,
+    /// `index.interval.bytes`.
+    pub(super) interval: u32,
+}
+
+/// A batch that is being read.
+#[derive(Debug)]
+struct Open {
+    header: BatchHeader,
+    length: u64,
+    left: u64,
+    crc: u32,
+}
+
+/// A scan of the rest of a segment.
+#[derive(Debug)]
+pub(super) struct Scan {
+    bytes: [u8; HEADER_LEN],
+    have: usize,
+    open: Option<Open>,
+    /// Batches accepted.
+    pub(super) batches: u64,
+}
+
+/// Why the scan ended before the file did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Bad;
+
+impl Scan {
+    pub(super) fn new() -> Self {
+        Self {
+            bytes: [0; HEADER_LEN],
+            have: 0,
+            open: None,
+            batches: 0,
+        }
+    }
+
+    /// Whether the bytes fed so far end between two batches.
+    pub(super) fn is_between(&self) -> bool {
+        self.have == 0 && self.open.is_none()
+    }
+
+    /// Takes the next bytes of the file into `state`.
+    pub(super) fn feed(&mut self, mut bytes: &[u8], rules: &Rules, state: &mut State) -> Result<(), Bad> {
+        while !bytes.is_empty() {
+            if self.open.is_none() {
+                let taken = bytes.len().min(HEADER_LEN - self.have);
+                self.bytes[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
+                self.have += taken;
+                bytes = &bytes[taken..];
+                if self.have == HEADER_LEN {
+                    self.open = Some(self.begin(rules, state)?);
+                }
+            }
+            if let Some(open) = &mut self.open {
+                let taken = (bytes.len() as u64).min(open.left);
+                let (body, rest) = bytes.split_at(taken as usize);
+                open.crc = crc::extend(open.crc, body);
+                open.left -= taken;
+                bytes = rest;
+                if open.left == 0 {
+                    self.accept(rules, state)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The header is complete: is it one that belongs here?
+    fn begin(&self, rules: &Rules, state: &State) -> Result<Open, Bad> {
+        let bytes = &self.bytes;
+        let header = BatchHeader::parse(bytes);
+        header.check_magic().map_err(|_| Bad)?;
+        let length = header.total_len().map_err(|_| Bad)? as u64;
+        let left = rules.size - state.segment.size;
+        let position_fits = u32::try_from(state.segment.size).is_ok();
+        let latest = state.epochs.latest().unwrap_or(LeaderEpoch(0));
+        let epoch = header.partition_leader_epoch;
+        let belongs = header.base_offset == state.segment.end
+            && header.last_offset_delta >= 0
+            && header.last_offset().since(state.segment.base) <= i64::from(i32::MAX)
+            && epoch >= latest
+            && epoch <= rules.latest;
+        if !belongs || length > left || !position_fits {
+            return Err(Bad);
+        }
+        Ok(Open {
+            header,
+            length,
+            left: length - HEADER_LEN as u64,
+            crc: crc::crc32c(&bytes[COVERED_FROM..]),
+        })
+    }
+
+    fn accept(&mut self, rules: &Rules, state: &mut State) -> Result<(), Bad> {
+        let open = self.open.take().expect("a batch is accepted once");
+        self.have = 0;
+        if open.crc != open.header.crc && !bug!(SkipTailCrc) {
+            keep_what_must_go(&open, state);
+            return Err(Bad);
+        }
+        let header = &open.header;
+        state.epochs.assign(header.partition_leader_epoch, header.base_offset);
+        state.producers.update(header, Monotonic(0));
+        state.segment.add(header, open.length, rules.interval);
+        self.batches += 1;
+        Ok(())
+    }
+}
+
+/// The deliberate bugs that let a torn batch leave traces.
+fn keep_what_must_go(open: &Open, state: &mut State) {
+    if bug!(StaleProducerSnapshot) {
+        state.producers.update(&open.header, Monotonic(0));
+    }
+    if bug!(KeepIndexPastTail) {
+        state.segment.index.push(IndexEntry {
+            relative: open.header.next_offset().since(state.segment.base) as u32,
+            position: (state.segment.size + open.length) as u32,
+            max_before: Timestamp(i64::MIN),
+        });
+    }
+}

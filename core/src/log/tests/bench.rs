@@ -1,0 +1,263 @@
+//! A log on a disk in memory, driven by hand.
+
+use super::disk::Disk;
+use crate::config::{BrokerConfig, FlushMode, Limits, TopicConfig};
+use crate::log::{
+    Log, LogConfig, LogPlace, ManifestEntry, Read, ReadPlan, Recover, RecoverSettings, Recovered, Source,
+};
+use crate::record::codec::Level;
+use crate::record::{Batch, BatchBuilder, Compression, Producer, split};
+use crate::storage::{FileOp, IoResult, IoValue, Job, LogId, Next, Storage, StorageEvent, Token};
+use crate::types::{
+    Fault, LeaderEpoch, LogDirectoryId, Monotonic, Now, Offset, Part, ShardId, Timestamp, TopicId, Uuid,
+};
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+pub(super) const EPOCH: LeaderEpoch = LeaderEpoch(3);
+pub(super) const DIRECTORY: &str = "orders-0.AAAAAAAAAAAAAAAAAAAABw";
+
+pub(super) struct Bench {
+    pub(super) storage: Storage,
+    pub(super) disk: Disk,
+    pub(super) log: Log,
+    pub(super) config: LogConfig,
+    pub(super) limits: Limits,
+    pub(super) flush: FlushMode,
+    pub(super) now: Now,
+    /// Operations that were asked for and not carried out.
+    pub(super) asked: VecDeque<(Token, FileOp)>,
+    pub(super) events: Vec<StorageEvent>,
+}
+
+pub(super) fn config() -> LogConfig {
+    LogConfig {
+        segment_bytes: 1000,
+        index_interval_bytes: 200,
+        ..LogConfig::new(&TopicConfig::default(), &BrokerConfig::default())
+    }
+}
+
+pub(super) fn place() -> LogPlace {
+    LogPlace::new(LogDirectoryId(0), "orders", TopicId(Uuid(7u128.to_be_bytes())), 0)
+}
+
+/// A batch of `count` records with `bytes` bytes of value each.
+pub(super) fn batch(count: usize, bytes: usize, producer: Producer, timestamp: i64) -> Batch {
+    let mut builder = BatchBuilder::new(Compression::None, Level::default(), producer);
+    for i in 0..count {
+        let value = alloc::vec![b'a' + (i % 26) as u8; bytes];
+        builder.append(Timestamp(timestamp + i as i64), None, Some(&value), &[]);
+    }
+    builder.build().expect("it has records")
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        Self::with(config(), Limits::default(), FlushMode::Fsync)
+    }
+
+    pub(super) fn with(config: LogConfig, limits: Limits, flush: FlushMode) -> Self {
+        let mut storage = Storage::new(LogDirectoryId(0), ShardId(1), flush, &limits);
+        let log = Log::create(LogId(1), place(), config.clone(), &mut storage);
+        Self {
+            storage,
+            disk: Disk::default(),
+            log,
+            config,
+            limits,
+            flush,
+            now: Now {
+                monotonic: Monotonic(0),
+                wall: Timestamp(1_000_000),
+            },
+            asked: VecDeque::new(),
+            events: Vec::new(),
+        }
+    }
+
+    pub(super) fn append(&mut self, batch: Batch) -> Offset {
+        let appended = self.log.append([batch], EPOCH, self.now, &mut self.storage);
+        appended.base_offset
+    }
+
+    /// Takes what storage asks for.
+    pub(super) fn collect(&mut self) {
+        self.asked.extend(self.storage.drain());
+    }
+
+    /// Carries out one operation and hands its answer back.
+    pub(super) fn step(&mut self) -> bool {
+        self.collect();
+        let Some((token, op)) = self.asked.pop_front() else {
+            return false;
+        };
+        let result = self.disk.perform(&op);
+        self.answer(token, result);
+        true
+    }
+
+    pub(super) fn answer(&mut self, token: Token, result: IoResult) {
+        let mut events = Vec::new();
+        self.storage.complete(token, result, &mut events);
+        self.storage.take_events(&mut events);
+        for event in &events {
+            self.log.handle(event);
+        }
+        self.events.extend(events);
+        self.work();
+    }
+
+    /// Writes the checkpoints that are due.
+    pub(super) fn work(&mut self) {
+        while let Some(mut job) = self.log.work(&mut self.storage) {
+            let outcome = self.run(&mut job);
+            self.log.worked(&outcome, &mut self.storage).expect("the disk is well");
+        }
+    }
+
+    /// Runs until nothing is asked for any more.
+    pub(super) fn settle(&mut self) {
+        self.work();
+        while self.step() {}
+        let mut events = Vec::new();
+        self.storage.take_events(&mut events);
+        for event in &events {
+            self.log.handle(event);
+        }
+        self.events.extend(events);
+    }
+
+    pub(super) fn run<J: Job>(&mut self, job: &mut J) -> J::Outcome {
+        run(&mut self.disk, job)
+    }
+
+    /// The job dies after `steps` operations, if it is not done by then.
+    pub(super) fn run_some<J: Job>(&mut self, job: &mut J, steps: usize) -> Option<J::Outcome> {
+        let mut done = Ok(IoValue::Done);
+        for _ in 0..steps {
+            match job.resume(done) {
+                Next::Io(op) => done = self.disk.perform(&op),
+                Next::Yield => done = Ok(IoValue::Done),
+                Next::Done(outcome) => return Some(outcome),
+            }
+        }
+        None
+    }
+
+    pub(super) fn recover_job(&mut self, source: Source) -> Recover {
+        let settings = RecoverSettings {
+            latest_epoch: EPOCH,
+            index_interval_bytes: self.config.index_interval_bytes,
+            start_at_least: Offset::ZERO,
+            wall: self.now.wall,
+        };
+        self.storage = Storage::new(LogDirectoryId(0), ShardId(1), self.flush, &self.limits);
+        self.asked.clear();
+        Recover::new(place(), source, settings, self.storage.job_files())
+    }
+
+    pub(super) fn recover(&mut self, source: Source) -> Result<Recovered, Fault> {
+        let mut job = self.recover_job(source);
+        self.run(&mut job)
+    }
+
+    pub(super) fn reopen(&mut self, recovered: Recovered) {
+        self.log = Log::open(LogId(1), self.config.clone(), recovered, self.now, &mut self.storage);
+    }
+
+    /// A new process finds what the last one left.
+    pub(super) fn restart(&mut self) -> crate::log::RecoveryReport {
+        let recovered = self.recover(Source::Directory).expect("nothing is corrupt");
+        let report = recovered.report;
+        self.reopen(recovered);
+        report
+    }
+
+    /// Stops cleanly.
+    pub(super) fn close(&mut self) -> ManifestEntry {
+        self.log.close(self.now, &mut self.storage);
+        self.settle();
+        let entry = self.log.closed(&self.storage).expect("everything is durable");
+        assert!(self.storage.is_quiet());
+        entry
+    }
+
+    pub(super) fn read(&mut self, from: i64, upto: Offset, max_bytes: usize) -> ReadPlan {
+        self.try_read(Offset(from), upto, max_bytes, true)
+            .expect("the offset is in range")
+    }
+
+    /// Reads, doing what it takes.
+    pub(super) fn try_read(&mut self, from: Offset, upto: Offset, max: usize, one: bool) -> Option<ReadPlan> {
+        let mut read = self.log.read(from, upto, max, one, &mut self.storage);
+        for _ in 0..8 {
+            match read {
+                Read::Plan(plan) => return Some(plan),
+                Read::OutOfRange => return None,
+                Read::Opening => {
+                    self.settle();
+                    read = self.log.read(from, upto, max, one, &mut self.storage);
+                }
+                Read::Lookup(mut job) => {
+                    let outcome = self.run(&mut *job);
+                    let again = self.log.looked_up(outcome, from, upto, max, one, &mut self.storage);
+                    read = again.expect("nothing is corrupt");
+                }
+            }
+        }
+        panic!("a read does not come to an end")
+    }
+
+    /// The bytes of a plan; its leases are released.
+    pub(super) fn fetch(&mut self, plan: ReadPlan) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for part in &plan.parts {
+            match part {
+                Part::Inline(part) => bytes.extend_from_slice(part),
+                Part::Range(range) => {
+                    let read = self.disk.perform(&FileOp::Read {
+                        file: range.file,
+                        position: range.position,
+                        length: range.length,
+                    });
+                    let Ok(IoValue::Bytes(part)) = read else {
+                        panic!("a leased range is readable: {read:?}")
+                    };
+                    assert_eq!(part.len(), range.length as usize);
+                    bytes.extend_from_slice(&part);
+                }
+            }
+        }
+        for lease in plan.leases {
+            self.storage.release(lease);
+        }
+        assert_eq!(bytes.len(), plan.bytes);
+        bytes
+    }
+
+    /// Every batch from `from` to `upto`, fetched in pieces of at most `max` bytes.
+    pub(super) fn consume(&mut self, from: Offset, upto: Offset, max: usize) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        let mut at = from;
+        while at < upto {
+            let plan = self.try_read(at, upto, max, true).expect("the offset is in range");
+            let next = plan.next_offset;
+            assert!(next > at, "a read with at_least_one makes progress");
+            let bytes = self.fetch(plan);
+            batches.extend(split(&bytes.into()).map(|batch| batch.expect("plans hold whole batches")));
+            at = next;
+        }
+        batches
+    }
+
+    pub(super) fn path(&self, name: &str) -> String {
+        format!("{DIRECTORY}/{name}")
+    }
+}
+
+pub(super) fn run<J: Job>(disk: &mut Disk, job: &mut J) -> J::Outcome {
+    crate::storage::run_to_end(job, |op| disk.perform(&op))
+}

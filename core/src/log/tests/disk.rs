@@ -1,0 +1,259 @@
+//! A disk in memory that tells what was synced from what was not.
+
+use crate::storage::{DirectoryEntry, EntryKind, FileOp, IoError, IoErrorKind, IoResult, IoValue, OpenMode};
+use crate::types::FileId;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    bytes: Vec<u8>,
+    durable: Vec<u8>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Names {
+    files: BTreeMap<String, usize>,
+    directories: BTreeSet<String>,
+}
+
+/// The disk. Everything it is asked for happens at once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Disk {
+    inodes: Vec<Inode>,
+    names: Names,
+    durable: Names,
+    open: BTreeMap<FileId, usize>,
+    /// Bytes that files may still grow by.
+    pub(super) room: Option<usize>,
+    /// Descriptors that may be open at a time.
+    pub(super) descriptors: Option<usize>,
+    /// The most that ever were.
+    pub(super) most_open: usize,
+    pub(super) fail_syncs: bool,
+    /// What was asked for, by name.
+    pub(super) history: Vec<&'static str>,
+}
+
+fn error(kind: IoErrorKind, text: impl Into<String>) -> IoError {
+    IoError {
+        kind,
+        text: text.into(),
+    }
+}
+
+impl Disk {
+    pub(super) fn perform(&mut self, op: &FileOp) -> IoResult {
+        self.history.push(name(op));
+        match op {
+            FileOp::Open { file, path, mode } => self.open(*file, &path.relative, *mode),
+            FileOp::Close { file } => {
+                self.open
+                    .remove(file)
+                    .ok_or_else(|| error(IoErrorKind::Device, "close: not open"))?;
+                Ok(IoValue::Done)
+            }
+            FileOp::Write { file, position, pieces } => {
+                let inode = self.descriptor(*file)?;
+                let mut at = *position as usize;
+                for byte in pieces.iter().flat_map(|piece| piece.as_ref()) {
+                    if at == self.inodes[inode].bytes.len() || at > self.inodes[inode].bytes.len() {
+                        self.grow(inode, at + 1)?;
+                    }
+                    self.inodes[inode].bytes[at] = *byte;
+                    at += 1;
+                }
+                Ok(IoValue::Done)
+            }
+            FileOp::Read { file, position, length } => {
+                let bytes = &self.inodes[self.descriptor(*file)?].bytes;
+                let from = (*position as usize).min(bytes.len());
+                let upto = (from + *length as usize).min(bytes.len());
+                Ok(IoValue::Bytes(Bytes::copy_from_slice(&bytes[from..upto])))
+            }
+            FileOp::Truncate { file, size } => {
+                let inode = self.descriptor(*file)?;
+                self.inodes[inode].bytes.resize(*size as usize, 0);
+                Ok(IoValue::Done)
+            }
+            FileOp::Sync { .. } | FileOp::SyncAll { .. } | FileOp::SyncDirectory { .. } => self.sync(op),
+            _ => self.rename(op),
+        }
+    }
+
+    fn sync(&mut self, op: &FileOp) -> IoResult {
+        if self.fail_syncs {
+            return Err(error(IoErrorKind::Device, "sync: input/output error"));
+        }
+        match op {
+            FileOp::Sync { files } => {
+                for file in files {
+                    let inode = self.descriptor(*file)?;
+                    self.inodes[inode].durable = self.inodes[inode].bytes.clone();
+                }
+            }
+            FileOp::SyncAll { .. } => {
+                for inode in &mut self.inodes {
+                    inode.durable = inode.bytes.clone();
+                }
+                self.durable = self.names.clone();
+            }
+            FileOp::SyncDirectory { path } => {
+                let inside = |entry: &str| entry.rsplit_once('/').map_or("", |(parent, _)| parent) == &*path.relative;
+                self.durable.files.retain(|name, _| !inside(name));
+                self.durable.directories.retain(|name| !inside(name));
+                let files = self.names.files.iter().filter(|(name, _)| inside(name));
+                self.durable
+                    .files
+                    .extend(files.map(|(name, &inode)| (name.clone(), inode)));
+                let directories = self.names.directories.iter().filter(|name| inside(name));
+                self.durable.directories.extend(directories.cloned());
+            }
+            _ => unreachable!("only syncs come here"),
+        }
+        Ok(IoValue::Done)
+    }
+
+    fn rename(&mut self, op: &FileOp) -> IoResult {
+        match op {
+            FileOp::CreateDirectory { path } => drop(self.names.directories.insert(path.relative.to_string())),
+            FileOp::Rename { from, to } => {
+                let inode = self.names.files.remove(&*from.relative);
+                let inode = inode.ok_or_else(|| error(IoErrorKind::NotFound, format!("rename {from}")))?;
+                self.names.files.insert(to.relative.to_string(), inode);
+            }
+            FileOp::Remove { path } => drop(self.names.files.remove(&*path.relative)),
+            FileOp::RemoveTree { path } => {
+                let below = format!("{}/", path.relative);
+                self.names.files.retain(|name, _| !name.starts_with(&below));
+                self.names.directories.remove(&*path.relative);
+            }
+            FileOp::List { path } => return self.list(&path.relative),
+            _ => unreachable!("every other operation was handled"),
+        }
+        Ok(IoValue::Done)
+    }
+
+    fn list(&self, directory: &str) -> IoResult {
+        if !self.names.directories.contains(directory) {
+            return Err(error(IoErrorKind::NotFound, format!("list {directory}")));
+        }
+        let below = format!("{directory}/");
+        let entries = self.names.files.iter().filter_map(|(name, &inode)| {
+            Some(DirectoryEntry {
+                name: name.strip_prefix(&below)?.to_string(),
+                kind: EntryKind::File(self.inodes[inode].bytes.len() as u64),
+            })
+        });
+        Ok(IoValue::Entries(entries.collect()))
+    }
+
+    fn open(&mut self, file: FileId, path: &str, mode: OpenMode) -> IoResult {
+        if self.descriptors.is_some_and(|most| self.open.len() >= most) {
+            return Err(error(IoErrorKind::TooManyOpenFiles, "open: too many open files"));
+        }
+        let inode = match (self.names.files.get(path), mode) {
+            (Some(_), OpenMode::CreateNew) => return Err(error(IoErrorKind::AlreadyExists, path)),
+            (None, OpenMode::Existing) => return Err(error(IoErrorKind::NotFound, path)),
+            (Some(&inode), OpenMode::Existing) => inode,
+            (Some(&inode), OpenMode::CreateOrEmpty) => {
+                self.inodes[inode].bytes.clear();
+                inode
+            }
+            (None, _) => {
+                let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+                if !self.names.directories.contains(parent) {
+                    return Err(error(IoErrorKind::NotFound, path));
+                }
+                self.inodes.push(Inode::default());
+                self.names.files.insert(path.into(), self.inodes.len() - 1);
+                self.inodes.len() - 1
+            }
+        };
+        assert!(self.open.insert(file, inode).is_none(), "{file:?} is open already");
+        self.most_open = self.most_open.max(self.open.len());
+        Ok(IoValue::Opened {
+            size: self.inodes[inode].bytes.len() as u64,
+        })
+    }
+
+    fn descriptor(&self, file: FileId) -> Result<usize, IoError> {
+        let inode = self.open.get(&file).copied();
+        inode.ok_or_else(|| error(IoErrorKind::Device, format!("{file:?} is not open")))
+    }
+
+    fn grow(&mut self, inode: usize, size: usize) -> Result<(), IoError> {
+        let more = size - self.inodes[inode].bytes.len();
+        if let Some(room) = &mut self.room {
+            if *room < more {
+                return Err(error(IoErrorKind::NoSpace, "write: no space left on device"));
+            }
+            *room -= more;
+        }
+        self.inodes[inode].bytes.resize(size, 0);
+        Ok(())
+    }
+
+    /// The process dies; the page cache stays.
+    pub(super) fn kill(&mut self) {
+        self.open.clear();
+    }
+
+    /// The power goes: only what was synced stays.
+    pub(super) fn power_cut(&mut self) {
+        self.open.clear();
+        self.names = self.durable.clone();
+        for inode in &mut self.inodes {
+            inode.bytes = inode.durable.clone();
+        }
+    }
+
+    pub(super) fn open_files(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The bytes of a file.
+    pub(super) fn file(&self, path: &str) -> Option<&[u8]> {
+        self.names.files.get(path).map(|&inode| &*self.inodes[inode].bytes)
+    }
+
+    /// The bytes of a file, to be spoilt; what they become is durable.
+    pub(super) fn spoil(&mut self, path: &str, spoil: impl FnOnce(&mut Vec<u8>)) {
+        let inode = &mut self.inodes[self.names.files[path]];
+        spoil(&mut inode.bytes);
+        inode.durable = inode.bytes.clone();
+    }
+
+    /// The names of all files.
+    pub(super) fn files(&self) -> Vec<String> {
+        self.names.files.keys().cloned().collect()
+    }
+
+    /// Removes a file, durably.
+    pub(super) fn lose(&mut self, path: &str) {
+        self.names.files.remove(path);
+        self.durable.files.remove(path);
+    }
+}
+
+fn name(op: &FileOp) -> &'static str {
+    match op {
+        FileOp::Open { .. } => "open",
+        FileOp::Close { .. } => "close",
+        FileOp::Write { .. } => "write",
+        FileOp::Read { .. } => "read",
+        FileOp::Truncate { .. } => "truncate",
+        FileOp::Sync { .. } => "sync",
+        FileOp::SyncAll { .. } => "sync all",
+        FileOp::SyncDirectory { .. } => "sync directory",
+        FileOp::CreateDirectory { .. } => "create directory",
+        FileOp::Rename { .. } => "rename",
+        FileOp::Remove { .. } => "remove",
+        FileOp::RemoveTree { .. } => "remove tree",
+        FileOp::List { .. } => "list",
+        FileOp::Lock { .. } => "lock",
+    }
+}

@@ -1,0 +1,5 @@
+//! Scenarios on a disk in memory.
+
+mod bench;
+mod disk;
+mod scenarios;

@@ -1,0 +1,399 @@
+//! When appends count as durable: commit rounds.
+//!
+//! Invariants:
+//! - a round covers exactly the writes that were answered before it began;
+//! - the durable end of a log advances over its contiguous prefix only, across files;
+//! - one round runs at a time; the next collects meanwhile;
+//! - nothing in a new file counts before the file's name, and its directory's, were synced.
+
+use super::event::{LogId, Purpose, StorageEvent};
+use super::file::{FileOp, FilePath};
+use super::files::Files;
+use super::outbox::Outbox;
+use crate::bugs::bug;
+use crate::config::FlushMode;
+use crate::types::{Fault, FileId, LogDirectoryId, Offset};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+/// An append that is not durable yet.
+#[derive(Debug)]
+struct Pending {
+    file: FileId,
+    end: Offset,
+    written: bool,
+}
+
+/// The appends of one log.
+#[derive(Debug, Default)]
+struct Appends {
+    pending: VecDeque<Pending>,
+    /// The number of the first pending append.
+    first: u64,
+    /// Appends below this number were all written.
+    written: u64,
+    /// Writes without an answer.
+    in_flight: u32,
+    /// The first append that failed, and why.
+    failure: Option<(u64, Fault)>,
+    /// It is in the list for the next round.
+    listed: bool,
+    /// The failure was reported.
+    reported: bool,
+}
+
+impl Appends {
+    fn next_number(&self) -> u64 {
+        self.first + self.pending.len() as u64
+    }
+
+    /// Advances over the writes that were answered.
+    fn advance(&mut self) {
+        let failed = self.failure.as_ref().map_or(u64::MAX, |&(at, _)| at);
+        while self.written < failed {
+            match self.pending.get((self.written - self.first) as usize) {
+                Some(append) if append.written => self.written += 1,
+                _ => break,
+            }
+        }
+    }
+
+    /// Drops what is durable below `upto`; returns the new end.
+    fn settle(&mut self, upto: u64) -> Option<Offset> {
+        let mut end = None;
+        while self.first < upto {
+            let append = self.pending.pop_front().expect("a round covers pending appends only");
+            assert!(append.written, "only what was written becomes durable");
+            self.first += 1;
+            end = Some(append.end);
+        }
+        end
+    }
+
+    /// Whether it failed, and nothing of it moves any more.
+    fn is_failed_and_still(&self) -> bool {
+        let still = |&(at, _): &(u64, Fault)| self.in_flight == 0 && self.first == at && !self.reported;
+        self.failure.as_ref().is_some_and(still)
+    }
+}
+
+/// How the files of a round are synced.
+#[derive(Debug)]
+enum Scope {
+    /// No file needs it.
+    NamesOnly,
+    /// Each file on its own.
+    Singly(Vec<FileId>),
+    /// The whole file system, names and all.
+    All,
+}
+
+#[derive(Debug)]
+struct Round {
+    /// Each file and how many of its writes are covered.
+    files: Vec<(FileId, u64)>,
+    /// Each log and the number its durable prefix will have reached.
+    logs: Vec<(LogId, u64)>,
+    /// The operations that were emitted, for the deliberate bug that tries them again.
+    ops: Vec<FileOp>,
+    /// Directories of logs whose own name becomes durable.
+    placed: Vec<LogId>,
+    unanswered: usize,
+}
+
+/// Decides what is synced when, for one shard and log directory.
+#[derive(Debug)]
+pub(super) struct Committer {
+    directory: LogDirectoryId,
+    flush: FlushMode,
+    files_synced_singly: usize,
+    logs: BTreeMap<LogId, Appends>,
+    /// Logs with appends that were written since their last round.
+    listed: Vec<LogId>,
+    /// Files to sync whatever their appends say.
+    requested: BTreeSet<FileId>,
+    /// Logs whose directory has a name that is not durable yet.
+    unplaced: BTreeSet<LogId>,
+    round: Option<Round>,
+    /// Logs that failed and of which no write moves any more, to be reported.
+    pub(super) failures: Vec<(LogId, Fault)>,
+}
+
+impl Committer {
+    pub(super) fn new(directory: LogDirectoryId, flush: FlushMode, files_synced_singly: usize) -> Self {
+        Self {
+            directory,
+            flush,
+            files_synced_singly,
+            logs: BTreeMap::new(),
+            listed: Vec::new(),
+            requested: BTreeSet::new(),
+            unplaced: BTreeSet::new(),
+            round: None,
+            failures: Vec::new(),
+        }
+    }
+
+    pub(super) const fn flush(&self) -> FlushMode {
+        self.flush
+    }
+
+    pub(super) fn add_log(&mut self, log: LogId) {
+        let before = self.logs.insert(log, Appends::default());
+        assert!(before.is_none(), "{log:?} is open twice");
+    }
+
+    /// Forgets a log that is closed or failed. Whatever of it was not durable stays where it is.
+    pub(super) fn remove_log(&mut self, log: LogId) {
+        self.logs.remove(&log);
+        self.listed.retain(|&listed| listed != log);
+        self.unplaced.remove(&log);
+    }
+
+    /// The directory of the log was created: its name has to be synced.
+    pub(super) fn placed(&mut self, log: LogId) {
+        self.unplaced.insert(log);
+    }
+
+    /// Whether nothing of the log waits for anything.
+    pub(super) fn is_quiet(&self, log: LogId) -> bool {
+        self.logs
+            .get(&log)
+            .is_none_or(|appends| appends.pending.is_empty() && appends.in_flight == 0)
+    }
+
+    /// A new append; returns its number.
+    pub(super) fn append(&mut self, log: LogId, file: FileId, end: Offset) -> u64 {
+        let appends = self.logs.get_mut(&log).expect("an append to an open log");
+        assert!(
+            appends.failure.is_none() || !appends.reported,
+            "an append to a log that must be recovered"
+        );
+        let number = appends.next_number();
+        appends.pending.push_back(Pending {
+            file,
+            end,
+            written: false,
+        });
+        appends.in_flight += 1;
+        number
+    }
+
+    /// A write was answered well.
+    pub(super) fn written(&mut self, log: LogId, number: u64, events: &mut Vec<StorageEvent>) {
+        let Some(appends) = self.logs.get_mut(&log) else { return };
+        appends.in_flight -= 1;
+        if let Some(append) = appends.pending.get_mut((number - appends.first) as usize) {
+            append.written = true;
+        }
+        let before = appends.written;
+        appends.advance();
+        if (self.flush == FlushMode::Os || bug!(AckBeforeFsync)) && appends.written > before {
+            if let Some(end) = appends.settle(appends.written) {
+                events.push(StorageEvent::Durable { log, end });
+            }
+        }
+        self.list(log);
+    }
+
+    /// A write failed: the append and all after it are lost to the log.
+    pub(super) fn failed(&mut self, log: LogId, number: u64, fault: Fault) {
+        let Some(appends) = self.logs.get_mut(&log) else { return };
+        appends.in_flight -= 1;
+        match &appends.failure {
+            Some((at, _)) if *at <= number => {}
+            _ => appends.failure = Some((number, fault)),
+        }
+        self.list(log);
+    }
+
+    /// The log cannot go on, though no write of it failed.
+    pub(super) fn fail_log(&mut self, log: LogId, fault: Fault) {
+        let Some(appends) = self.logs.get_mut(&log) else { return };
+        if appends.failure.is_none() {
+            appends.failure = Some((appends.next_number(), fault));
+        }
+        self.list(log);
+    }
+
+    fn list(&mut self, log: LogId) {
+        let Some(appends) = self.logs.get_mut(&log) else { return };
+        let news = appends.written > appends.first || (appends.failure.is_some() && appends.in_flight == 0);
+        if news && !appends.listed {
+            appends.listed = true;
+            self.listed.push(log);
+        }
+    }
+
+    /// Has the file synced in the next round.
+    pub(super) fn request(&mut self, file: FileId) {
+        self.requested.insert(file);
+    }
+
+    /// Begins a round if none runs and something waits for one.
+    pub(super) fn begin(&mut self, files: &mut Files, outbox: &mut Outbox, events: &mut Vec<StorageEvent>) {
+        while self.round.is_none() && !(self.listed.is_empty() && self.requested.is_empty()) {
+            let round = self.collect(files);
+            for (place, op) in round.ops.iter().enumerate() {
+                outbox.push(Purpose::Round(place), op.clone());
+            }
+            let empty = round.unanswered == 0;
+            self.round = Some(round);
+            if empty {
+                self.end(files, outbox, events);
+            }
+        }
+    }
+
+    fn collect(&mut self, files: &mut Files) -> Round {
+        let mut logs = Vec::with_capacity(self.listed.len());
+        let mut members: Vec<FileId> = core::mem::take(&mut self.requested).into_iter().collect();
+        for log in core::mem::take(&mut self.listed) {
+            let Some(appends) = self.logs.get_mut(&log) else {
+                continue;
+            };
+            appends.listed = false;
+            let covered = (appends.written - appends.first) as usize;
+            // A failed log syncs what it wrote in vain too, so that its descriptors can be closed.
+            let upto = if appends.in_flight == 0 {
+                appends.pending.len()
+            } else {
+                covered
+            };
+            for append in appends.pending.iter().take(upto) {
+                if members.last() != Some(&append.file) {
+                    members.push(append.file);
+                }
+            }
+            logs.push((log, appends.written));
+        }
+        members.sort_unstable();
+        members.dedup();
+        members.retain(|&file| {
+            files
+                .find(file)
+                .is_some_and(|file| file.is_open() && (file.is_dirty() || file.fresh))
+        });
+        self.round_of(members, logs, files)
+    }
+
+    fn round_of(&mut self, members: Vec<FileId>, logs: Vec<(LogId, u64)>, files: &mut Files) -> Round {
+        let mut names: BTreeSet<FilePath> = BTreeSet::new();
+        let mut placed = Vec::new();
+        for &member in &members {
+            let file = files.get(member);
+            if file.fresh {
+                let directory = file.path.parent();
+                if self.unplaced.contains(&file.log) && !placed.contains(&file.log) {
+                    names.insert(directory.parent());
+                    placed.push(file.log);
+                }
+                names.insert(directory);
+            }
+        }
+        if self.flush == FlushMode::Fsync && bug!(NoDirectorySync) {
+            names.clear();
+        }
+        let names = names.into_iter().map(|path| FileOp::SyncDirectory { path });
+        let ops: Vec<FileOp> = match self.scope(&members, files) {
+            Scope::NamesOnly => names.collect(),
+            Scope::Singly(files) => core::iter::once(FileOp::Sync { files }).chain(names).collect(),
+            Scope::All => alloc::vec![FileOp::SyncAll {
+                directory: self.directory,
+            }],
+        };
+        Round {
+            files: members.iter().map(|&file| (file, files.join_round(file))).collect(),
+            logs,
+            unanswered: ops.len(),
+            ops,
+            placed,
+        }
+    }
+
+    fn scope(&self, members: &[FileId], files: &Files) -> Scope {
+        let dirty = members.iter().copied().filter(|&file| files.get(file).is_dirty());
+        let dirty: Vec<FileId> = dirty.collect();
+        match dirty.len() {
+            0 => Scope::NamesOnly,
+            count if count <= self.files_synced_singly => Scope::Singly(dirty),
+            _ => Scope::All,
+        }
+    }
+
+    /// An operation of the round was answered well.
+    pub(super) fn synced(&mut self, files: &mut Files, outbox: &mut Outbox, events: &mut Vec<StorageEvent>) {
+        let round = self.round.as_mut().expect("an answer to a round that runs");
+        round.unanswered -= 1;
+        if round.unanswered == 0 {
+            self.end(files, outbox, events);
+        }
+    }
+
+    /// The operation at `place` of the round once more: the deliberate bug that retries a failed sync.
+    pub(super) fn again(&self, place: usize) -> Option<FileOp> {
+        self.round.as_ref().and_then(|round| round.ops.get(place).cloned())
+    }
+
+    fn end(&mut self, files: &mut Files, outbox: &mut Outbox, events: &mut Vec<StorageEvent>) {
+        let round = self.round.take().expect("a round ends once");
+        for log in &round.placed {
+            self.unplaced.remove(log);
+        }
+        for &(file, covers) in &round.files {
+            files.leave_round(file, covers, outbox);
+            let Some(state) = files.find(file) else { continue };
+            if state.sealing && state.is_sealed() {
+                events.push(StorageEvent::Sealed { log: state.log, file });
+                files.get_mut(file).sealing = false;
+            } else if state.sealing && state.in_flight == 0 {
+                self.requested.insert(file);
+            }
+        }
+        for (log, upto) in round.logs {
+            let Some(appends) = self.logs.get_mut(&log) else {
+                continue;
+            };
+            let upto = if bug!(SyncCoversLaterWrites) {
+                appends.written
+            } else {
+                upto
+            };
+            if let Some(end) = appends.settle(upto.max(appends.first)) {
+                events.push(StorageEvent::Durable { log, end });
+            }
+            self.report(log, files);
+        }
+    }
+
+    /// Says that the log failed, once all that it wrote was synced through the descriptors that wrote it.
+    fn report(&mut self, log: LogId, files: &Files) {
+        let Some(appends) = self.logs.get_mut(&log) else { return };
+        if !appends.is_failed_and_still() {
+            return;
+        }
+        if appends.pending.iter().any(|append| {
+            files
+                .find(append.file)
+                .is_some_and(|file| file.is_open() && file.is_dirty())
+        }) {
+            self.list(log);
+            return;
+        }
+        appends.reported = true;
+        appends.pending.clear();
+        if let Some((_, fault)) = appends.failure.clone() {
+            self.failures.push((log, fault));
+        }
+    }
+
+    /// Whether no round runs and none is needed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.round.is_none() && self.listed.is_empty() && self.requested.is_empty()
+    }
+
+    /// Whether a round runs.
+    pub(super) fn is_syncing(&self) -> bool {
+        self.round.is_some()
+    }
+}

@@ -1,0 +1,416 @@
+//! One shard's hold on one log directory.
+
+use super::commit::Committer;
+use super::directories::Directories;
+use super::event::{LogId, Purpose, StorageEvent, Token};
+use super::file::{FileOp, FilePath, IoError, IoErrorKind, IoResult, Piece};
+use super::files::{Files, Presence};
+use super::index::{Index, IndexCache};
+use super::lease::{Allocator, FileIds, Lease};
+use super::outbox::Outbox;
+use super::tail::{Recent, TailCache};
+use crate::bugs::bug;
+use crate::config::{FlushMode, Limits};
+use crate::types::{Fault, FileId, LogDirectoryId, Now, Offset, ShardId, Timestamp};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// What a shard asks of one log directory, and what it knows of it: descriptors, commit rounds, leases, and what is kept
+/// in memory for readers.
+///
+/// The shard [takes](Self::drain) the operations after each step, and [hands back](Self::complete) every answer.
+#[derive(Debug)]
+pub struct Storage {
+    directory: LogDirectoryId,
+    ids: Allocator,
+    outbox: Outbox,
+    files: Files,
+    committer: Committer,
+    directories: Directories,
+    tail: TailCache,
+    indexes: IndexCache,
+    /// Raised while no completion was being handled.
+    raised: Vec<StorageEvent>,
+    fault: Option<Fault>,
+    started: Option<Now>,
+}
+
+impl Storage {
+    /// Storage of `shard` in `directory`, with nothing open.
+    pub fn new(directory: LogDirectoryId, shard: ShardId, flush: FlushMode, limits: &Limits) -> Self {
+        Self {
+            directory,
+            ids: Allocator::new(shard.0),
+            outbox: Outbox::default(),
+            files: Files::new(limits.open_files),
+            committer: Committer::new(directory, flush, limits.files_synced_singly),
+            directories: Directories::default(),
+            tail: TailCache::new(limits.tail_cache_bytes),
+            indexes: IndexCache::new(limits.index_cache_bytes),
+            raised: Vec::new(),
+            fault: None,
+            started: None,
+        }
+    }
+
+    /// The log directory.
+    pub const fn directory(&self) -> LogDirectoryId {
+        self.directory
+    }
+
+    /// What durable means here.
+    pub const fn flush(&self) -> FlushMode {
+        self.committer.flush()
+    }
+
+    /// What is to be done, each with the token its answer is handed back with. Begins a commit round if one is due.
+    pub fn drain(&mut self) -> impl Iterator<Item = (Token, FileOp)> + '_ {
+        if self.fault.is_none() {
+            if self.files.starved && !self.committer.is_syncing() {
+                for file in self.files.dirty() {
+                    self.committer.request(file);
+                }
+            }
+            self.committer
+                .begin(&mut self.files, &mut self.outbox, &mut self.raised);
+            let mut events = core::mem::take(&mut self.raised);
+            self.report_failures(&mut events);
+            self.raised = events;
+        }
+        self.outbox.drain()
+    }
+
+    /// Whether events wait that no completion will bring: the shard then calls [`take_events`](Self::take_events).
+    pub fn has_events(&self) -> bool {
+        !self.raised.is_empty()
+    }
+
+    /// Takes the events that were raised while no completion was being handled.
+    pub fn take_events(&mut self, events: &mut Vec<StorageEvent>) {
+        events.append(&mut self.raised);
+    }
+
+    /// An operation was answered; what follows from it is added to `events`.
+    pub fn complete(&mut self, token: Token, result: IoResult, events: &mut Vec<StorageEvent>) {
+        self.outbox.answered();
+        events.append(&mut self.raised);
+        if self.fault.is_some() {
+            return;
+        }
+        match result {
+            Ok(_) => self.done(token.0, events),
+            Err(error) => self.failed(token.0, &error, events),
+        }
+        self.report_failures(events);
+    }
+
+    /// Says which logs failed, once nothing of them is in progress.
+    fn report_failures(&mut self, events: &mut Vec<StorageEvent>) {
+        for (log, fault) in core::mem::take(&mut self.committer.failures) {
+            self.directories.pause(log);
+            if self.directories.is_busy(log) {
+                self.committer.failures.push((log, fault));
+            } else {
+                events.push(StorageEvent::WriteFailed { log, fault });
+            }
+        }
+    }
+
+    fn done(&mut self, purpose: Purpose, events: &mut Vec<StorageEvent>) {
+        match purpose {
+            Purpose::MakeDirectory(log) => {
+                self.committer.placed(log);
+                for file in self.directories.made(log, true) {
+                    self.files.ensure_open(file, &mut self.outbox);
+                }
+                self.pump_log(log, events);
+            }
+            Purpose::Open(file) => {
+                if let Some(log) = self.files.opened(file, &mut self.outbox) {
+                    events.push(StorageEvent::Opened { log });
+                }
+                if self.files.find(file).is_some_and(|file| file.sealing) {
+                    self.committer.request(file);
+                }
+                self.pump_file(file, events);
+            }
+            Purpose::Close(file) => {
+                let log = self.files.find(file).map(|file| file.log);
+                self.files.closed(file, &mut self.outbox);
+                if let Some(log) = log {
+                    self.pump_log(log, events);
+                }
+            }
+            Purpose::Write { log, file, number } => {
+                self.files.wrote(file);
+                self.committer.written(log, number, events);
+                self.after_write(file, events);
+            }
+            Purpose::Round(_) => {
+                self.committer.synced(&mut self.files, &mut self.outbox, events);
+                self.files.pump(&mut self.outbox);
+            }
+            Purpose::Remove(log) => {
+                self.directories.removed(log, &mut self.files, &mut self.outbox, events);
+                self.forget_deleted(log, events);
+            }
+        }
+    }
+
+    fn failed(&mut self, purpose: Purpose, error: &IoError, events: &mut Vec<StorageEvent>) {
+        match (purpose, error.kind) {
+            (Purpose::Write { log, file, number }, IoErrorKind::NoSpace) => {
+                self.files.wrote(file);
+                self.committer.failed(log, number, Fault::NoSpace);
+                self.after_write(file, events);
+            }
+            (Purpose::Open(file), IoErrorKind::TooManyOpenFiles) => {
+                if !self.files.too_many(file, &mut self.outbox) {
+                    self.open_failed(file, &fault(error), events);
+                }
+            }
+            (Purpose::Open(file), IoErrorKind::NoSpace) => self.open_failed(file, &Fault::NoSpace, events),
+            (Purpose::Open(file), IoErrorKind::NotFound | IoErrorKind::AlreadyExists) => {
+                let text = alloc::format!("{}: {error}", self.files.get(file).path);
+                self.open_failed(file, &Fault::Corruption(text), events);
+            }
+            (Purpose::MakeDirectory(log), IoErrorKind::NoSpace) => {
+                for file in self.directories.made(log, false) {
+                    self.open_failed(file, &Fault::NoSpace, events);
+                }
+                self.pump_log(log, events);
+            }
+            (Purpose::Round(place), _) if bug!(RetryFailedSync) => {
+                if let Some(op) = self.committer.again(place) {
+                    self.outbox.push(purpose, op);
+                }
+            }
+            _ => self.fail(fault(error), events),
+        }
+    }
+
+    /// The log directory cannot be relied on any more.
+    fn fail(&mut self, fault: Fault, events: &mut Vec<StorageEvent>) {
+        self.outbox.close();
+        self.fault = Some(fault.clone());
+        events.push(StorageEvent::DirectoryFailed(fault));
+    }
+
+    fn open_failed(&mut self, file: FileId, fault: &Fault, events: &mut Vec<StorageEvent>) {
+        let log = self.files.get(file).log;
+        for (token, _) in self.files.open_failed(file) {
+            if let Purpose::Write { log, file, number } = token.0 {
+                self.files.wrote(file);
+                self.committer.failed(log, number, fault.clone());
+            }
+        }
+        self.committer.fail_log(log, fault.clone());
+        self.after_write(file, events);
+        self.files.pump(&mut self.outbox);
+    }
+
+    fn after_write(&mut self, file: FileId, events: &mut Vec<StorageEvent>) {
+        self.files.settle(file, &mut self.outbox);
+        if self
+            .files
+            .find(file)
+            .is_some_and(|file| file.sealing && file.in_flight == 0)
+        {
+            self.committer.request(file);
+        }
+        self.pump_file(file, events);
+    }
+
+    fn pump_file(&mut self, file: FileId, events: &mut Vec<StorageEvent>) {
+        if let Some(log) = self.files.find(file).map(|file| file.log) {
+            self.pump_log(log, events);
+        }
+    }
+
+    fn pump_log(&mut self, log: LogId, events: &mut Vec<StorageEvent>) {
+        self.directories.pump(log, &mut self.files, &mut self.outbox, events);
+        self.forget_deleted(log, events);
+    }
+
+    fn forget_deleted(&mut self, log: LogId, events: &[StorageEvent]) {
+        if events.last() == Some(&StorageEvent::Deleted { log }) {
+            self.committer.remove_log(log);
+            self.directories.remove(log);
+        }
+    }
+
+    /// Whether nothing is asked for, in progress or held: how it must be at the end.
+    pub fn is_quiet(&self) -> bool {
+        let idle = self.fault.is_some() || self.committer.is_idle();
+        self.outbox.is_quiet() && idle && self.files.leases() == 0
+    }
+
+    /// Leases that were not released.
+    pub fn leases(&self) -> usize {
+        self.files.leases()
+    }
+
+    /// Bytes of batches kept for readers at the tail.
+    pub fn tail_bytes(&self) -> usize {
+        self.tail.bytes()
+    }
+
+    /// Why the log directory failed, if it did.
+    pub const fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    /// File ids for a job.
+    pub fn job_files(&mut self) -> FileIds {
+        self.ids.for_job()
+    }
+
+    /// A wall clock that no step makes run ahead: the earlier of the wall clock and of what it was at the first call
+    /// plus the time since. Whatever deletes by age asks this one.
+    pub fn steady(&mut self, now: Now) -> Timestamp {
+        let started = *self.started.get_or_insert(now);
+        let elapsed = now.monotonic.millis_since(started.monotonic) as i64;
+        Timestamp(now.wall.0.min(started.wall.0.saturating_add(elapsed)))
+    }
+
+    /// Holds a file for a reader or a job.
+    pub fn lease(&mut self, file: FileId) -> Lease {
+        self.files.lease(file, &mut self.outbox);
+        Lease { file }
+    }
+
+    /// Gives a lease back.
+    pub fn release(&mut self, lease: Lease) {
+        let Lease { file } = lease;
+        self.files.release(file, &mut self.outbox);
+        let mut events = core::mem::take(&mut self.raised);
+        self.pump_file(file, &mut events);
+        self.raised = events;
+    }
+}
+
+/// What logs ask for.
+impl Storage {
+    pub(crate) fn add_log(&mut self, log: LogId, directory: FilePath, there: bool) {
+        self.committer.add_log(log);
+        self.directories.add(log, directory, there);
+    }
+
+    /// The log is closed: its descriptors go as soon as nothing holds them.
+    pub(crate) fn forget_log(&mut self, log: LogId) {
+        self.committer.remove_log(log);
+        self.tail.forget(log);
+        for file in self.directories.remove(log) {
+            self.indexes.remove(file);
+            self.files.forget(file, &mut self.outbox);
+        }
+    }
+
+    /// Whether nothing of the log is in progress or waiting.
+    pub(crate) fn is_log_quiet(&self, log: LogId) -> bool {
+        self.committer.is_quiet(log) && self.directories.is_quiet(log)
+    }
+
+    pub(crate) fn add_file(&mut self, log: LogId, path: FilePath, presence: Presence) -> FileId {
+        let file = self.ids.one();
+        self.files.add(file, log, path, presence);
+        self.directories.add_file(log, file);
+        file
+    }
+
+    /// Writes an append; the log hears when everything up to `end` is durable.
+    pub(crate) fn append(&mut self, log: LogId, file: FileId, position: u64, pieces: Vec<Piece>, end: Offset) {
+        let number = self.committer.append(log, file, end);
+        let write = FileOp::Write { file, position, pieces };
+        self.files
+            .write(file, Purpose::Write { log, file, number }, write, &mut self.outbox);
+        self.open_for_writing(log, file);
+    }
+
+    /// Creates the file although nothing is written to it yet; [`StorageEvent::Sealed`] says when it is durable.
+    pub(crate) fn create(&mut self, log: LogId, file: FileId) {
+        self.files.get_mut(file).sealing = true;
+        self.open_for_writing(log, file);
+    }
+
+    fn open_for_writing(&mut self, log: LogId, file: FileId) {
+        if self.files.get(file).is_open() || self.fault.is_some() {
+            return;
+        }
+        if self.directories.ready_for(log, file, &mut self.outbox) {
+            self.files.ensure_open(file, &mut self.outbox);
+        }
+    }
+
+    /// No more is written to the file: says whether everything of it is synced, else [`StorageEvent::Sealed`] will.
+    pub(crate) fn seal(&mut self, file: FileId) -> bool {
+        let state = self.files.get_mut(file);
+        if state.is_sealed() {
+            return true;
+        }
+        state.sealing = true;
+        if state.in_flight == 0 && state.is_open() {
+            self.committer.request(file);
+        }
+        false
+    }
+
+    /// Whether the file can be read now; else it is opened, and the log hears of it.
+    pub(crate) fn want(&mut self, file: FileId) -> bool {
+        self.files.want(file, &mut self.outbox)
+    }
+
+    /// Removes a sealed segment and its companion, once nothing holds it.
+    pub(crate) fn remove(&mut self, log: LogId, file: FileId, companion: FilePath) {
+        self.indexes.remove(file);
+        self.directories.doom(log, file, companion);
+        let mut events = core::mem::take(&mut self.raised);
+        self.pump_log(log, &mut events);
+        self.raised = events;
+    }
+
+    /// Removes everything of the log, once nothing holds it; [`StorageEvent::Deleted`] says when.
+    pub(crate) fn delete(&mut self, log: LogId) {
+        self.tail.forget(log);
+        self.directories.delete(log);
+        let mut events = core::mem::take(&mut self.raised);
+        self.pump_log(log, &mut events);
+        self.raised = events;
+    }
+
+    /// A job works in the log's directory: it is not deleted meanwhile.
+    pub(crate) fn hold(&mut self, log: LogId) {
+        self.directories.hold(log);
+    }
+
+    /// The job ended.
+    pub(crate) fn let_go(&mut self, log: LogId) {
+        self.directories.let_go(log);
+        let mut events = core::mem::take(&mut self.raised);
+        self.pump_log(log, &mut events);
+        self.raised = events;
+    }
+
+    pub(crate) fn remember(&mut self, log: LogId, base: Offset, recent: Recent) {
+        self.tail.add(log, base, recent);
+    }
+
+    pub(crate) fn recent(&self, log: LogId, from: Offset) -> impl Iterator<Item = &Recent> {
+        self.tail.from(log, from)
+    }
+
+    pub(crate) fn index(&mut self, file: FileId) -> Option<Arc<Index>> {
+        self.indexes.get(file)
+    }
+
+    pub(crate) fn keep_index(&mut self, file: FileId, index: Arc<Index>) {
+        self.indexes.add(file, index);
+    }
+}
+
+fn fault(error: &IoError) -> Fault {
+    match error.kind {
+        IoErrorKind::NoSpace => Fault::NoSpace,
+        _ => Fault::Device(error.text.clone()),
+    }
+}
