@@ -23,7 +23,9 @@ pub mod storage;
 pub mod log;
 
 pub mod metadata;
+pub mod partition;
 
 pub mod controller;
+pub mod session;
 
 pub mod shard;

@@ -46,6 +46,8 @@ pub struct Limits {
     pub producer_id_block: u32,
     /// Timers fired by one tick.
     pub timers_per_tick: usize,
+    /// Requests of a shard to another that may be unanswered at once.
+    pub asks_in_flight: usize,
     /// Recoveries that run at once, a shard.
     pub recoveries: usize,
 }
@@ -63,6 +65,7 @@ impl Default for Limits {
             fetch_sessions: 1000,
             producer_id_block: 1000,
             timers_per_tick: 256,
+            asks_in_flight: 1024,
             recoveries: 4,
         }
     }

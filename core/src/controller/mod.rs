@@ -236,6 +236,29 @@ impl<A> Controller<A> {
         }
     }
 
+    /// Takes over what the log turned out to hold after a failed append: `image` and `delta` follow from all of it. What
+    /// was refused may be in it all the same; then all `shards` shards are to be told.
+    pub fn adopt(&mut self, image: Image, mut delta: Delta, shards: usize) -> Option<Publication> {
+        assert!(
+            matches!(self.commit, Commit::Idle),
+            "the log is read again while a commit is under way"
+        );
+        if image.end() == self.image.end() {
+            return None;
+        }
+        delta.created.retain(|topic| self.image.topic(topic.id).is_none());
+        delta.deleted.retain(|topic| self.image.topic(topic.id).is_some());
+        self.image = Arc::new(image);
+        self.commit = Commit::Publishing {
+            answers: Vec::new(),
+            shards,
+        };
+        Some(Publication {
+            image: Arc::clone(&self.image),
+            delta: Arc::new(delta),
+        })
+    }
+
     fn decide(&self) -> Decided<A> {
         let image = Image::clone(&self.image);
         Decided {

@@ -2,6 +2,7 @@
 
 use super::mail::Mail;
 use super::task::Task;
+use crate::session::CloseReason;
 use crate::storage::FileOp;
 use crate::types::{ConnectionId, Fault, OpId, Part, ShardId};
 use alloc::string::String;
@@ -91,43 +92,6 @@ impl Effects {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
-    }
-}
-
-/// Why the broker closes a connection.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum CloseReason {
-    /// The frame cannot be read as a request.
-    MalformedRequest(String),
-    /// No request of this API or version is served (`api`, `version`).
-    UnsupportedRequest {
-        /// The API key.
-        api: i16,
-        /// The version asked for.
-        version: i16,
-    },
-    /// A request with acks=0 failed, and there is no response to say so in.
-    FailedWithoutAcks(&'static str),
-    /// Nothing was asked for `connections.max.idle.ms`.
-    Idle,
-    /// A response can no longer be sent as promised.
-    Unsendable,
-    /// The broker stops.
-    Shutdown,
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MalformedRequest(text) => write!(f, "malformed request: {text}"),
-            Self::UnsupportedRequest { api, version } => {
-                write!(f, "unsupported request: API key {api}, version {version}")
-            }
-            Self::FailedWithoutAcks(code) => write!(f, "a produce request with acks=0 failed: {code}"),
-            Self::Idle => f.write_str("idle for connections.max.idle.ms"),
-            Self::Unsendable => f.write_str("a response can no longer be sent in full"),
-            Self::Shutdown => f.write_str("the broker stops"),
-        }
     }
 }
 

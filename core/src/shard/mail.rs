@@ -1,5 +1,67 @@
 //! Messages between the shards of one process.
 
+use super::boot::StoredLog;
+use crate::controller::Publication;
+use crate::log::ManifestEntry;
+use crate::metadata::Image;
+use crate::session::{Answer, Ask};
+use crate::storage::Lease;
+use crate::types::OpId;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
 /// A message from one shard to another. Drivers deliver it and look at nothing in it.
 #[derive(Debug)]
-pub enum Mail {}
+pub enum Mail {
+    /// Do this, and answer.
+    Ask {
+        /// The asker's operation.
+        op: OpId,
+        /// The asker's operation that ends when there is news, if it wants to hear of it.
+        watch: Option<OpId>,
+        /// What to do.
+        ask: Ask,
+    },
+    /// The answer to an ask.
+    Answer {
+        /// The asker's operation.
+        op: OpId,
+        /// The answer.
+        answer: Answer,
+    },
+    /// A watch ended: there is news, or it was given up.
+    WatchEnded {
+        /// The asker's operation.
+        watch: OpId,
+    },
+    /// News is not wanted any more; ends the watch, unless news has.
+    Unwatch {
+        /// The asker's operation.
+        watch: OpId,
+    },
+    /// What a response pinned can go.
+    Release(Vec<Lease>),
+    /// The first shard has started: begin.
+    Begin(Beginning),
+    /// The metadata changed.
+    Publish(Publication),
+    /// The metadata last published is applied.
+    Published,
+    /// The sender has no clients any more.
+    Drained,
+    /// No shard has clients any more: make everything durable and close it.
+    CloseLogs,
+    /// All logs of the sender are closed.
+    Closed(Vec<ManifestEntry>),
+}
+
+/// What a shard needs to know at its start.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// The cluster's identity.
+    pub cluster_id: Arc<str>,
+    /// The state of the cluster.
+    pub image: Arc<Image>,
+    /// The logs on disk whose partitions the shard owns.
+    pub logs: Vec<StoredLog>,
+}

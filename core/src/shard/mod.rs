@@ -2,43 +2,283 @@
 //!
 //! A driver calls [`Shard::step`] with one [`Input`] at a time and carries out the [`Effect`]s. Effects carry no order
 //! except FIFO per file and per connection: whatever depends on durability is emitted once its completion came in.
-//! Every effect with an [`OpId`](crate::types::OpId) gets exactly one completion, at disconnect and shutdown too.
+//!
+//! Invariants:
+//! - every effect with an [`OpId`] gets exactly one completion, at disconnect and shutdown too;
+//! - a partition, and everything that is asked of it, is handled by its home shard alone;
+//! - at a clean stop no operation is in progress, no lease is held and all credits are back ([`Shard::audit`]).
 
+mod boot;
+mod clients;
+mod counters;
 mod effect;
 mod input;
+mod lifecycle;
 mod mail;
+mod mailbox;
+mod meta;
+mod metadata_log;
 mod ops;
+mod partitions;
+mod producer_ids;
 mod task;
+mod watches;
 mod wheel;
 
-pub use effect::{CloseReason, Effect, Effects, Halt, Report};
+pub use crate::session::CloseReason;
+pub use boot::{Booted, StoredLog};
+pub use counters::{Audit, Counters};
+pub use effect::{Effect, Effects, Halt, Report};
 pub use input::Input;
 pub use mail::Mail;
 pub use task::{Task, TaskOutcome};
 
 use crate::config::BrokerConfig;
-use crate::types::{Monotonic, Now, ShardId};
+use crate::metadata::Image;
+use crate::partition::{Outcome, Partition};
+use crate::session::{Action, FetchSessions, RequestId};
+use crate::storage::{Lease, LogId, Storage, StorageEvent, Token};
+use crate::types::{ConnectionId, LogDirectoryId, Monotonic, Now, OpId, Seed, ShardId, TopicPartition};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+use clients::{Asker, Client, View};
+use lifecycle::{Phase, Stopping};
+use mailbox::Mailbox;
+use metadata_log::MetadataLog;
+use ops::Ops;
+use partitions::{Gathering, Part};
+use producer_ids::ProducerIds;
+use task::TaskFor;
+use watches::Watches;
+use wheel::Wheel;
+
+/// The shard that boots the process and runs the controller.
+const CONTROLLER: ShardId = ShardId(0);
 
 /// One shard of a broker.
+#[derive(Debug)]
 pub struct Shard {
-    id: ShardId,
+    view: View,
+    seed: Seed,
+    phase: Phase,
+    ops: Ops<Pending>,
+    wheel: Wheel<Timer>,
+    mailbox: Mailbox,
+    storage: Storage,
+    clients: BTreeMap<ConnectionId, Client>,
+    /// Partitions that are not dormant, deleted ones included until their directories are gone.
+    partitions: BTreeMap<LogId, Partition<Part>>,
+    active: BTreeMap<TopicPartition, LogId>,
+    names: BTreeMap<LogId, TopicPartition>,
+    /// Logs on disk whose partitions are dormant.
+    stored: BTreeMap<TopicPartition, StoredLog>,
+    next_log: u64,
+    gathering: Ops<Gathering>,
+    watches: Watches,
+    producer_ids: ProducerIds<(ShardId, OpId)>,
+    /// On the controller's shard only.
+    metadata: Option<MetadataLog>,
+    /// Recoveries that run, and those that wait for their turn.
+    recoveries: task::Turns,
+    stopping: Stopping,
+    counters: Counters,
+    // Buffers that steps use again.
+    actions: Vec<Action>,
+    outcome: Outcome<Part>,
+    events: Vec<StorageEvent>,
+    fired: Vec<Timer>,
+}
+
+/// What waits for a completion.
+#[derive(Debug)]
+enum Pending {
+    Storage(Token),
+    Response {
+        connection: ConnectionId,
+        leases: Vec<Lease>,
+    },
+    Ask {
+        asker: Asker,
+        watch: Option<OpId>,
+    },
+    Watch {
+        connection: ConnectionId,
+        request: RequestId,
+    },
+    Task(TaskFor),
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug)]
+enum Timer {
+    /// A fetch has waited for as long as its client wants.
+    Deadline(ConnectionId),
+    /// A connection may have been idle for too long.
+    Idle(ConnectionId),
+    /// Old segments may have to go.
+    Retention,
 }
 
 impl Shard {
     /// The shard `id` of `count` shards of this process; they share `config`. What it draws by chance follows from
     /// `seed`. The first input must be [`Input::Start`].
-    pub fn new(id: ShardId, _count: u16, _config: &Arc<BrokerConfig>, _seed: u64) -> Self {
-        Self { id }
+    pub fn new(id: ShardId, count: u16, config: &Arc<BrokerConfig>, seed: u64) -> Self {
+        let mut seed = Seed::new(seed);
+        let limits = &config.limits;
+        let fetch_sessions = FetchSessions::new(limits.fetch_sessions, seed.fork());
+        let (cluster_id, image) = (Arc::from(""), Arc::new(Image::default()));
+        let view = View {
+            id,
+            shards: count,
+            config: Arc::clone(config),
+            cluster_id,
+            image,
+            fetch_sessions,
+        };
+        Self {
+            view,
+            seed,
+            phase: Phase::Starting,
+            ops: Ops::new(),
+            wheel: Wheel::new(),
+            mailbox: Mailbox::new(id, count, limits.asks_in_flight),
+            storage: Storage::new(LogDirectoryId(0), id, config.flush, limits),
+            clients: BTreeMap::new(),
+            partitions: BTreeMap::new(),
+            active: BTreeMap::new(),
+            names: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            next_log: 0,
+            gathering: Ops::new(),
+            watches: Watches::default(),
+            producer_ids: ProducerIds::new(),
+            metadata: None,
+            recoveries: task::Turns::new(limits.recoveries),
+            stopping: Stopping::default(),
+            counters: Counters::default(),
+            actions: Vec::new(),
+            outcome: Outcome::default(),
+            events: Vec::new(),
+            fired: Vec::new(),
+        }
     }
 
     /// Takes one input and adds what it causes to `effects`.
-    pub fn step(&mut self, _now: Now, _input: Input, _effects: &mut Effects) {
-        let _ = self.id;
+    pub fn step(&mut self, now: Now, input: Input, effects: &mut Effects) {
+        if self.phase == Phase::Halted {
+            return self.drop_input(input);
+        }
+        match input {
+            Input::Start => self.start(effects),
+            Input::Connected { connection, .. } => self.connected(now, connection, effects),
+            Input::Frame { connection, frame } => self.frame(now, connection, frame, effects),
+            Input::Disconnected { connection } => self.disconnected(connection, effects),
+            Input::Sent { op } => match self.ops.complete(op) {
+                Pending::Response { connection, leases } => self.sent(now, connection, leases, effects),
+                other => panic!("{op:?} was sent, and is {other:?}"),
+            },
+            Input::Io { op, result } => match self.ops.complete(op) {
+                Pending::Storage(token) => self.storage.complete(token, result, &mut self.events),
+                other => panic!("{op:?} is a disk operation, and is {other:?}"),
+            },
+            Input::Task { op, outcome } => match self.ops.complete(op) {
+                Pending::Task(whose) => self.task_done(now, whose, outcome, effects),
+                other => panic!("{op:?} is a task, and is {other:?}"),
+            },
+            Input::Mail { from, mail } => self.receive(now, from, mail, effects),
+            Input::Tick => self.tick(now, effects),
+            Input::Shutdown => self.shut_down(now, effects),
+        }
+        self.settle(now, effects);
     }
 
     /// When the shard wants an [`Input::Tick`] at the latest; `None` while no timer is armed.
     pub fn next_deadline(&self) -> Option<Monotonic> {
-        None
+        if self.phase == Phase::Halted {
+            None
+        } else {
+            self.wheel.next_deadline()
+        }
+    }
+
+    /// Handles what the input caused inside the shard, until nothing is left but effects.
+    fn settle(&mut self, now: Now, effects: &mut Effects) {
+        loop {
+            if self.phase == Phase::Halted {
+                return;
+            }
+            if let Some(mail) = self.mailbox.next_local() {
+                self.receive(now, self.view.id, mail, effects);
+            } else if !self.events.is_empty() || self.storage.has_events() {
+                let mut events = core::mem::take(&mut self.events);
+                self.storage.take_events(&mut events);
+                for event in events.drain(..) {
+                    self.storage_event(now, &event, effects);
+                }
+                events.append(&mut self.events);
+                self.events = events;
+            } else if !self.run_controller(now, effects) && !self.run_storage(effects) && !self.run_stop(now, effects) {
+                return;
+            }
+        }
+    }
+
+    /// Hands the disk operations that storage wants to the driver; whether events came of it.
+    fn run_storage(&mut self, effects: &mut Effects) -> bool {
+        for (token, io) in self.storage.drain() {
+            let op = self.ops.begin(Pending::Storage(token));
+            effects.push(Effect::Io { op, io });
+        }
+        self.storage.has_events()
+    }
+
+    fn receive(&mut self, now: Now, from: ShardId, mail: Mail, effects: &mut Effects) {
+        match mail {
+            Mail::Ask { op, watch, ask } => self.asked(now, from, (op, watch), ask, effects),
+            Mail::Answer { op, answer } => self.answered(now, from, (op, answer), effects),
+            Mail::WatchEnded { watch } => self.watch_ended(now, watch, effects),
+            Mail::Unwatch { watch } => self.unwatch((from, watch), effects),
+            Mail::Release(leases) => self.release(leases, effects),
+            Mail::Begin(beginning) => self.begin(now, beginning, effects),
+            Mail::Publish(publication) => {
+                self.view.image = publication.image;
+                self.apply_delta(&publication.delta, effects);
+                self.mailbox.send(CONTROLLER, Mail::Published, effects);
+            }
+            Mail::Published => self.published(),
+            Mail::Drained => self.stopping.drained += 1,
+            Mail::CloseLogs => self.stopping.close = true,
+            Mail::Closed(entries) => {
+                self.stopping.closed += 1;
+                self.stopping.entries.extend(entries);
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Now, effects: &mut Effects) {
+        let mut fired = core::mem::take(&mut self.fired);
+        self.wheel
+            .fire(now.monotonic, self.view.config.limits.timers_per_tick, &mut fired);
+        for timer in fired.drain(..) {
+            match timer {
+                Timer::Deadline(connection) => self.session_deadline(now, connection, effects),
+                Timer::Idle(connection) => self.idle(now, connection, effects),
+                Timer::Retention => self.retain(now, effects),
+            }
+        }
+        self.fired = fired;
+    }
+
+    /// After a halt nothing is done any more, but completions are still taken, so that each comes to its end.
+    fn drop_input(&mut self, input: Input) {
+        if let Input::Io { op, .. } | Input::Task { op, .. } | Input::Sent { op } = input {
+            self.ops.complete(op);
+        }
+    }
+
+    fn next_log(&mut self) -> LogId {
+        self.next_log += 1;
+        LogId(self.next_log)
     }
 }

@@ -59,6 +59,16 @@ impl<T> Ops<T> {
         pending.unwrap_or_else(|| panic!("{op:?} completed twice, or was never begun"))
     }
 
+    /// What waits for `op`, which is in progress.
+    pub(super) fn get_mut(&mut self, op: OpId) -> &mut T {
+        let entry = self
+            .slots
+            .get_mut(op.slot as usize)
+            .filter(|slot| slot.generation == op.generation);
+        let pending = entry.and_then(|slot| slot.pending.as_mut());
+        pending.unwrap_or_else(|| panic!("{op:?} is not in progress"))
+    }
+
     /// How many operations are in progress.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()

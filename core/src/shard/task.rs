@@ -1,19 +1,124 @@
 //! The jobs a shard hands to disk threads, as one type, so that drivers run them without knowing them.
 
-use crate::storage::{IoResult, Job, Next};
+use super::boot::{Boot, Booted, Steps};
+use super::partitions::Part;
+use crate::log::{Replay, ReplayChunk};
+use crate::partition::{LogJob, LogOutcome, Purpose};
+use crate::storage::{IoError, IoResult, Job, LogId, Next, Replace};
+use crate::types::{Fault, OpId};
+use alloc::collections::VecDeque;
+use alloc::string::String;
 
 /// A job of any kind.
 #[derive(Debug)]
-pub enum Task {}
+pub enum Task {
+    /// Takes the log directory into use.
+    Boot(Boot),
+    /// A few operations one after the other.
+    Steps(Steps),
+    /// Replaces a small file.
+    Replace(Replace),
+    /// A job of a log.
+    Log(LogJob),
+    /// Reads the metadata log.
+    Replay(Replay),
+}
 
 /// What a [`Task`] brings home.
 #[derive(Debug)]
-pub enum TaskOutcome {}
+pub enum TaskOutcome {
+    /// Of [`Task::Boot`]: what is there, or why the broker must not start.
+    Booted(Result<Booted, String>),
+    /// Of [`Task::Steps`].
+    Stepped(Result<(), IoError>),
+    /// Of [`Task::Replace`].
+    Replaced(Result<(), Fault>),
+    /// Of [`Task::Log`].
+    Log(LogOutcome),
+    /// Of [`Task::Replay`].
+    Replayed(Result<ReplayChunk, Fault>),
+}
+
+/// What a task is for.
+#[derive(Debug)]
+pub(super) enum TaskFor {
+    Boot,
+    /// Directories nobody has any more are removed.
+    Cleanup,
+    /// The manifest of a clean stop is written.
+    Manifest,
+    /// A job of the metadata log.
+    Metadata,
+    /// The metadata log is read.
+    Replay,
+    Partition(LogId, Purpose<Part>),
+}
 
 impl Job for Task {
     type Outcome = TaskOutcome;
 
-    fn resume(&mut self, _done: IoResult) -> Next<TaskOutcome> {
-        match *self {}
+    fn resume(&mut self, done: IoResult) -> Next<TaskOutcome> {
+        match self {
+            Self::Boot(job) => job.resume(done).map(TaskOutcome::Booted),
+            Self::Steps(job) => job.resume(done).map(TaskOutcome::Stepped),
+            Self::Replace(job) => job.resume(done).map(TaskOutcome::Replaced),
+            Self::Log(job) => job.resume(done).map(TaskOutcome::Log),
+            Self::Replay(job) => job.resume(done).map(TaskOutcome::Replayed),
+        }
+    }
+}
+
+/// Recoveries take turns: each reads a log, and all at once would only get in each other's way.
+#[derive(Debug)]
+pub(super) struct Turns {
+    limit: usize,
+    running: usize,
+    waiting: VecDeque<(OpId, Task)>,
+}
+
+impl Turns {
+    pub(super) const fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            running: 0,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// The task, if it may start now; else it waits.
+    pub(super) fn begin(&mut self, op: OpId, task: Task) -> Option<(OpId, Task)> {
+        if self.running >= self.limit {
+            self.waiting.push_back((op, task));
+            return None;
+        }
+        self.running += 1;
+        Some((op, task))
+    }
+
+    /// One has ended: the next, if one waits.
+    pub(super) fn end(&mut self) -> Option<(OpId, Task)> {
+        let next = self.waiting.pop_front();
+        if next.is_none() {
+            self.running -= 1;
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_run_than_may_and_none_is_forgotten() {
+        let task = || Task::Steps(Steps::default());
+        let op = |slot| OpId { slot, generation: 0 };
+        let mut turns = Turns::new(2);
+        assert!(turns.begin(op(1), task()).is_some());
+        assert!(turns.begin(op(2), task()).is_some());
+        assert!(turns.begin(op(3), task()).is_none());
+        assert_eq!(turns.end().map(|(op, _)| op.slot), Some(3));
+        assert!(turns.end().is_none() && turns.end().is_none());
+        assert_eq!(turns.running, 0);
     }
 }

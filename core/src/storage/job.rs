@@ -24,6 +24,17 @@ pub enum Next<T> {
     Done(T),
 }
 
+impl<T> Next<T> {
+    /// The same, with the outcome wrapped.
+    pub fn map<U>(self, wrap: impl FnOnce(T) -> U) -> Next<U> {
+        match self {
+            Self::Io(op) => Next::Io(op),
+            Self::Yield => Next::Yield,
+            Self::Done(outcome) => Next::Done(wrap(outcome)),
+        }
+    }
+}
+
 /// Runs a job to its end over a function that carries out operations at once.
 pub fn run_to_end<J: Job>(job: &mut J, mut perform: impl FnMut(FileOp) -> IoResult) -> J::Outcome {
     let mut done = Ok(IoValue::Done);

@@ -1,10 +1,18 @@
 //! Bytes on their way out: in memory, or still in a file.
 
+use super::ShardId;
 use bytes::Bytes;
 
 /// A file as the core knows it. Never reused within a process, so that a late completion cannot meet another file.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FileId(pub u64);
+
+impl FileId {
+    /// The shard that gave the id, and whose storage knows the file.
+    pub const fn shard(self) -> ShardId {
+        ShardId((self.0 >> 48) as u16)
+    }
+}
 
 /// A range of a file whose bytes will not change while its lease lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,0 +1,96 @@
+//! The jobs of a partition's log.
+
+use super::ask::{Acks, FetchAsk, Fetched, PartitionAnswer};
+use crate::log::{CheckpointOutcome, Log, Lookup, LookupOutcome, Recover, Recovered, WriteCheckpoint};
+use crate::record::validate::{ProduceRules, validate_compressed};
+use crate::record::{Batch, BatchError, Restamp};
+use crate::storage::{IoResult, Job, Next, Storage};
+use crate::types::{ErrorCode, Fault};
+use alloc::boxed::Box;
+
+/// A job of any kind that a partition asks for.
+#[derive(Debug)]
+pub enum LogJob {
+    /// Brings a log back from what its directory holds.
+    Recover(Recover),
+    /// Writes a checkpoint.
+    Checkpoint(WriteCheckpoint),
+    /// Finds where a batch lies, by offset or by time.
+    Lookup(Box<Lookup>),
+    /// Opens compressed records and checks them.
+    Validate {
+        /// The batch.
+        batch: Batch,
+        /// What its topic allows.
+        rules: ProduceRules,
+        /// The most bytes its records may have.
+        bound: usize,
+    },
+}
+
+/// What a [`LogJob`] brings home.
+#[derive(Debug)]
+pub enum LogOutcome {
+    /// Of [`LogJob::Recover`].
+    Recovered(Result<Recovered, Fault>),
+    /// Of [`LogJob::Checkpoint`].
+    Checkpointed(CheckpointOutcome),
+    /// Of [`LogJob::Lookup`].
+    LookedUp(LookupOutcome),
+    /// Of [`LogJob::Validate`].
+    Validated(Batch, Result<Restamp, BatchError>),
+}
+
+/// What a job is for; `T` names the part of an ask that waits for it.
+#[derive(Debug)]
+pub enum Purpose<T> {
+    /// To open the log.
+    Recover,
+    /// To keep recovery short.
+    Checkpoint,
+    /// To read on.
+    Fetch(T, FetchAsk),
+    /// To find a record by its time.
+    Locate(T),
+    /// To append.
+    Produce(T, Acks),
+}
+
+impl<T> Purpose<T> {
+    /// The answer that refuses the part that waits, if one does.
+    pub(super) fn refused(self, code: ErrorCode) -> Option<(T, PartitionAnswer)> {
+        match self {
+            Self::Recover | Self::Checkpoint => None,
+            Self::Fetch(part, _) => Some((part, PartitionAnswer::Fetched(Fetched::refused(code)))),
+            Self::Locate(part) => Some((part, PartitionAnswer::Offset(Err(code)))),
+            Self::Produce(part, _) => Some((part, PartitionAnswer::Produced(Err(code.into())))),
+        }
+    }
+}
+
+impl LogOutcome {
+    /// Nobody wants it any more: gives back what it holds. `log` is the log that it was for, if that is there still.
+    pub(super) fn discard(self, log: Option<&mut Log>, storage: &mut Storage) {
+        match (self, log) {
+            (Self::Checkpointed(checkpointed), Some(log)) => drop(log.worked(&checkpointed, storage)),
+            (Self::LookedUp(found), _) => storage.release(found.into_lease()),
+            (Self::Checkpointed(_) | Self::Recovered(_) | Self::Validated(..), _) => {}
+        }
+    }
+}
+
+impl Job for LogJob {
+    type Outcome = LogOutcome;
+
+    fn resume(&mut self, done: IoResult) -> Next<LogOutcome> {
+        match self {
+            Self::Recover(job) => job.resume(done).map(LogOutcome::Recovered),
+            Self::Checkpoint(job) => job.resume(done).map(LogOutcome::Checkpointed),
+            Self::Lookup(job) => job.resume(done).map(LogOutcome::LookedUp),
+            Self::Validate { batch, rules, bound } => {
+                let checked = validate_compressed(batch, rules, *bound);
+                Next::Done(LogOutcome::Validated(batch.clone(), checked))
+            }
+        }
+    }
+}

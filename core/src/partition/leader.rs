@@ -1,0 +1,463 @@
+//! The leader of a partition: appends, reads and look-ups.
+
+use super::ask::{Acks, FetchAsk, Fetched, Located, OffsetTarget, PartitionAnswer, PartitionAsk, Produced};
+use super::job::{LogJob, LogOutcome, Purpose};
+use super::replicas::Replicas;
+use super::state::{Closed, Outcome, Setting};
+use crate::bugs::bug;
+use crate::config::TopicConfig;
+use crate::log::{Check, Log, Read, TimeAnswer, TimeFound};
+use crate::record::validate::{Keys, Opening, ProduceRules, Validation, single_batch, validate_produce};
+use crate::record::{Batch, BatchError, Restamp, TimestampType};
+use crate::storage::{Storage, StorageEvent};
+use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Now, Offset, Refusal};
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::fmt::Debug;
+
+/// The most bytes that a compressed batch may have once it is opened.
+const MAX_DECOMPRESSED_BYTES: usize = 256 << 20;
+
+/// An append that does not satisfy its acks yet.
+#[derive(Debug)]
+struct Unacknowledged<T> {
+    part: T,
+    /// Every record below this must be as durable as the acks ask.
+    end: Offset,
+    produced: Produced,
+}
+
+/// A partition that this broker leads.
+#[derive(Debug)]
+pub(super) struct Leader<T> {
+    log: Log,
+    broker: BrokerId,
+    replicas: Replicas,
+    replication_factor: usize,
+    epoch: LeaderEpoch,
+    config: Arc<TopicConfig>,
+    high_watermark: Offset,
+    /// Appends that wait for this replica, in the order of their ends.
+    awaiting_leader: VecDeque<Unacknowledged<T>>,
+    /// Appends that wait for the high watermark, in the order of their ends.
+    awaiting_all: VecDeque<Unacknowledged<T>>,
+    /// Produce requests behind one whose records are being opened.
+    held: Option<VecDeque<(T, PartitionAsk)>>,
+    /// Reads that wait for a file to be opened.
+    unread: Vec<(T, FetchAsk)>,
+}
+
+impl<T: Copy + Debug> Leader<T> {
+    /// The leader of a log that is durable from end to end.
+    pub(super) fn new(setting: &Setting, log: Log) -> Self {
+        let mut leader = Self {
+            broker: setting.broker,
+            replicas: Replicas::new(&setting.isr),
+            replication_factor: setting.replicas,
+            epoch: setting.epoch,
+            config: Arc::clone(&setting.config),
+            high_watermark: log.start(),
+            log,
+            awaiting_leader: VecDeque::new(),
+            awaiting_all: VecDeque::new(),
+            held: None,
+            unread: Vec::new(),
+        };
+        leader.advance_high_watermark();
+        leader
+    }
+
+    pub(super) const fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.log.has_failed()
+    }
+
+    pub(super) fn ask(
+        &mut self,
+        part: T,
+        ask: PartitionAsk,
+        now: Now,
+        storage: &mut Storage,
+        outcome: &mut Outcome<T>,
+    ) {
+        match ask {
+            PartitionAsk::Produce { records, acks } => match &mut self.held {
+                Some(held) => held.push_back((part, PartitionAsk::Produce { records, acks })),
+                None => self.produce(part, &records, acks, now, storage, outcome),
+            },
+            PartitionAsk::Fetch(ask) => self.fetch(part, ask, storage, outcome),
+            PartitionAsk::ListOffset {
+                current_leader_epoch,
+                target,
+            } => match self.check_epoch(current_leader_epoch) {
+                Ok(()) => self.locate(part, target, storage, outcome),
+                Err(code) => outcome.answers.push((part, PartitionAnswer::Offset(Err(code)))),
+            },
+        }
+    }
+
+    fn check_epoch(&self, known: Option<LeaderEpoch>) -> Result<(), ErrorCode> {
+        match known {
+            Some(known) if known < self.epoch => Err(ErrorCode::FencedLeaderEpoch),
+            Some(known) if known > self.epoch => Err(ErrorCode::UnknownLeaderEpoch),
+            _ => Ok(()),
+        }
+    }
+
+    fn produce(
+        &mut self,
+        part: T,
+        records: &Bytes,
+        acks: Acks,
+        now: Now,
+        storage: &mut Storage,
+        outcome: &mut Outcome<T>,
+    ) {
+        let rules = self.rules(now);
+        let checked = single_batch(records).and_then(|batch| {
+            let validation = validate_produce(&batch, &rules)?;
+            Ok((batch, validation))
+        });
+        match checked {
+            Ok((batch, Validation::Valid(restamp))) => self.append(part, batch, restamp, acks, now, storage, outcome),
+            Ok((batch, Validation::NeedsDecompression)) => {
+                self.held = Some(VecDeque::new());
+                let job = LogJob::Validate {
+                    batch,
+                    rules,
+                    bound: MAX_DECOMPRESSED_BYTES,
+                };
+                outcome.jobs.push((Purpose::Produce(part, acks), job));
+            }
+            Err(error) => refuse(part, &error, outcome),
+        }
+    }
+
+    fn rules(&self, now: Now) -> ProduceRules {
+        ProduceRules {
+            max_message_bytes: self.config.max_message_bytes as usize,
+            keys: Keys::Optional,
+            timestamp_type: self.config.timestamp_type,
+            now: now.wall,
+            before_max_ms: self.config.timestamp_before_max_ms,
+            after_max_ms: self.config.timestamp_after_max_ms,
+            opening: Opening::WhereNeeded,
+        }
+    }
+
+    fn append(
+        &mut self,
+        part: T,
+        mut batch: Batch,
+        restamp: Restamp,
+        acks: Acks,
+        now: Now,
+        storage: &mut Storage,
+        outcome: &mut Outcome<T>,
+    ) {
+        let header = batch.header();
+        let refusal = |code, text: &str| {
+            let message = Some(String::from(text));
+            (part, PartitionAnswer::Produced(Err(Refusal { code, message })))
+        };
+        if header.is_transactional() {
+            let text = "This broker does not serve transactions.";
+            return outcome.answers.push(refusal(ErrorCode::InvalidTxnState, text));
+        }
+        let minimum = usize::from(self.config.min_insync_replicas).min(self.replication_factor);
+        if acks == Acks::All && self.replicas.len() < minimum {
+            return outcome
+                .answers
+                .push(refusal(ErrorCode::NotEnoughReplicas, "Too few replicas are in sync."));
+        }
+        let (base_offset, end) = match self.log.check(&header, now) {
+            Check::New => {
+                if i64::MAX - self.log.end().0 <= i64::from(header.last_offset_delta) {
+                    return outcome
+                        .answers
+                        .push(refusal(ErrorCode::InvalidRecord, "The partition has no offsets left."));
+                }
+                batch.restamp(restamp);
+                outcome.appended.batches += 1;
+                outcome.appended.records += u64::from(header.record_count.unsigned_abs());
+                outcome.appended.bytes += batch.len() as u64;
+                let appended = self.log.append([batch], self.epoch, now, storage);
+                (appended.base_offset, appended.end)
+            }
+            Check::Duplicate(_) if bug!(RetryGetsNewOffset) => (self.log.end(), self.log.end()),
+            Check::Duplicate(original) if bug!(RetryAnsweredEarly) => (original.base_offset, Offset::ZERO),
+            Check::Duplicate(original) => (original.base_offset, original.next_offset()),
+            Check::Error(code) => {
+                return outcome
+                    .answers
+                    .push((part, PartitionAnswer::Produced(Err(code.into()))));
+            }
+        };
+        let log_append_time = (self.config.timestamp_type == TimestampType::LogAppendTime).then_some(now.wall);
+        let produced = Produced {
+            base_offset,
+            log_append_time,
+            log_start_offset: self.log.start(),
+        };
+        self.acknowledge_later(Unacknowledged { part, end, produced }, acks);
+        self.acknowledge(outcome);
+    }
+
+    /// Appends wait in the order of their ends; only a retry comes with an end before that of the last.
+    fn acknowledge_later(&mut self, waiting: Unacknowledged<T>, acks: Acks) {
+        let queue = match acks {
+            // Nobody waits for it, but what comes behind on its connection has to see its effect.
+            Acks::None | Acks::Leader => &mut self.awaiting_leader,
+            Acks::All => &mut self.awaiting_all,
+        };
+        let at = queue.partition_point(|before| before.end <= waiting.end);
+        queue.insert(at, waiting);
+    }
+
+    /// Answers the appends that satisfy their acks.
+    fn acknowledge(&mut self, outcome: &mut Outcome<T>) {
+        let (synced, committed) = (self.log.durable_end(), self.high_watermark);
+        for (queue, reached) in [(&mut self.awaiting_leader, synced), (&mut self.awaiting_all, committed)] {
+            while let Some(first) = queue.pop_front() {
+                if first.end > reached {
+                    queue.push_front(first);
+                    break;
+                }
+                outcome
+                    .answers
+                    .push((first.part, PartitionAnswer::Produced(Ok(first.produced))));
+            }
+        }
+    }
+
+    fn advance_high_watermark(&mut self) -> bool {
+        self.replicas.synced(self.broker, self.log.durable_end());
+        let committed = self.replicas.committed();
+        let advanced = committed > self.high_watermark;
+        if advanced {
+            self.high_watermark = committed;
+        }
+        assert!(
+            self.log.start() <= self.high_watermark && self.high_watermark <= self.log.end(),
+            "the high watermark {} lies in the log, {} to {}",
+            self.high_watermark,
+            self.log.start(),
+            self.log.end()
+        );
+        advanced
+    }
+
+    fn fetch(&mut self, part: T, ask: FetchAsk, storage: &mut Storage, outcome: &mut Outcome<T>) {
+        if let Err(code) = self.check_epoch(ask.current_leader_epoch) {
+            return outcome
+                .answers
+                .push((part, PartitionAnswer::Fetched(Fetched::refused(code))));
+        }
+        let mut fetched = Fetched {
+            error: ErrorCode::None,
+            high_watermark: Some(self.high_watermark),
+            log_start_offset: Some(self.log.start()),
+            diverging: self.diverging(ask),
+            plan: None,
+        };
+        if fetched.diverging.is_none() {
+            match self
+                .log
+                .read(ask.offset, self.high_watermark, ask.max_bytes, true, storage)
+            {
+                Read::Plan(plan) => fetched.plan = Some(plan),
+                Read::OutOfRange => fetched = Fetched::refused(ErrorCode::OffsetOutOfRange),
+                Read::Opening => return self.unread.push((part, ask)),
+                Read::Lookup(job) => return outcome.jobs.push((Purpose::Fetch(part, ask), LogJob::Lookup(job))),
+            }
+        }
+        outcome.answers.push((part, PartitionAnswer::Fetched(fetched)));
+    }
+
+    /// Where a reader's log leaves this one, if it does (KIP-595).
+    fn diverging(&self, ask: FetchAsk) -> Option<(LeaderEpoch, Offset)> {
+        let last = ask.last_fetched_epoch?;
+        let ours = self.log.epochs().end_offset_for(last, self.log.end())?;
+        (ours.0 < last || ours.1 < ask.offset).then_some(ours)
+    }
+
+    fn locate(&mut self, part: T, target: OffsetTarget, storage: &mut Storage, outcome: &mut Outcome<T>) {
+        let at = |offset: Offset| {
+            let leader_epoch = self.log.epochs().epoch_of(offset).or(Some(self.epoch));
+            Located {
+                offset: Some(offset),
+                timestamp: None,
+                leader_epoch,
+            }
+        };
+        let located = match target {
+            OffsetTarget::Latest => Located {
+                leader_epoch: Some(self.epoch),
+                ..at(self.high_watermark)
+            },
+            OffsetTarget::Earliest => at(self.log.start()),
+            OffsetTarget::Tiered => Located::NOWHERE,
+            OffsetTarget::MaxTimestamp | OffsetTarget::At(_) => {
+                return self.locate_by_time(part, target, storage, outcome);
+            }
+        };
+        outcome.answers.push((part, PartitionAnswer::Offset(Ok(located))));
+    }
+
+    fn locate_by_time(&self, part: T, target: OffsetTarget, storage: &mut Storage, outcome: &mut Outcome<T>) {
+        let answer = match target {
+            OffsetTarget::At(timestamp) => self.log.find_time(timestamp, storage),
+            _ => self.log.find_max_timestamp(storage),
+        };
+        match answer {
+            TimeAnswer::Nothing => outcome.answers.push((part, self.located(None))),
+            TimeAnswer::Lookup(job) => outcome.jobs.push((Purpose::Locate(part), LogJob::Lookup(job))),
+        }
+    }
+
+    /// A record that was found by its time, if readers may see it.
+    fn located(&self, found: Option<TimeFound>) -> PartitionAnswer {
+        let readable = found.filter(|found| found.offset < self.high_watermark);
+        PartitionAnswer::Offset(Ok(readable.map_or(Located::NOWHERE, |found| Located {
+            offset: Some(found.offset),
+            timestamp: Some(found.timestamp),
+            leader_epoch: Some(found.epoch),
+        })))
+    }
+
+    pub(super) fn storage_event(
+        &mut self,
+        event: &StorageEvent,
+        storage: &mut Storage,
+        outcome: &mut Outcome<T>,
+    ) {
+        self.log.handle(event);
+        match event {
+            StorageEvent::Durable { .. } => {
+                outcome.news |= self.advance_high_watermark();
+                self.acknowledge(outcome);
+            }
+            StorageEvent::Opened { .. } => {
+                for (part, ask) in core::mem::take(&mut self.unread) {
+                    self.fetch(part, ask, storage, outcome);
+                }
+            }
+            StorageEvent::WriteFailed { fault, .. } => outcome.reports.push(alloc::format!("a write failed: {fault}")),
+            StorageEvent::Sealed { .. } | StorageEvent::Deleted { .. } | StorageEvent::DirectoryFailed(_) => {}
+        }
+    }
+
+    pub(super) fn job_done(
+        &mut self,
+        purpose: Purpose<T>,
+        job: LogOutcome,
+        now: Now,
+        storage: &mut Storage,
+        outcome: &mut Outcome<T>,
+    ) {
+        match (purpose, job) {
+            (Purpose::Checkpoint, LogOutcome::Checkpointed(done)) => {
+                outcome.fault = self.log.worked(&done, storage).err();
+            }
+            (Purpose::Fetch(part, ask), LogOutcome::LookedUp(found)) => match self.log.adopt_lookup(found, storage) {
+                Ok(()) => self.fetch(part, ask, storage, outcome),
+                Err(fault) => {
+                    outcome.reports.push(alloc::format!("a read failed: {fault}"));
+                    let refused = Fetched::refused(ErrorCode::KafkaStorageError);
+                    outcome.answers.push((part, PartitionAnswer::Fetched(refused)));
+                }
+            },
+            (Purpose::Locate(part), LogOutcome::LookedUp(found)) => match self.log.time_looked_up(found, storage) {
+                Ok(found) => outcome.answers.push((part, self.located(found))),
+                Err(fault) => {
+                    outcome
+                        .reports
+                        .push(alloc::format!("a look-up by time failed: {fault}"));
+                    outcome
+                        .answers
+                        .push((part, PartitionAnswer::Offset(Err(ErrorCode::KafkaStorageError))));
+                }
+            },
+            (Purpose::Produce(part, acks), LogOutcome::Validated(batch, checked)) => {
+                match checked {
+                    Ok(restamp) => self.append(part, batch, restamp, acks, now, storage, outcome),
+                    Err(error) => refuse(part, &error, outcome),
+                }
+                let held = self.held.take().unwrap_or_default();
+                held.into_iter()
+                    .for_each(|(part, ask)| self.ask(part, ask, now, storage, outcome));
+            }
+            (_, job) => panic!("{job:?} is not what this job was for"),
+        }
+    }
+
+    /// Starts the log's own work, if some is due.
+    pub(super) fn work(&mut self, storage: &mut Storage, outcome: &mut Outcome<T>) {
+        if let Some(job) = self.log.work(storage) {
+            outcome.jobs.push((Purpose::Checkpoint, LogJob::Checkpoint(job)));
+        }
+    }
+
+    /// The log could not be written: what was not acknowledged is refused. Asks that had not reached the log wait until
+    /// it is back.
+    pub(super) fn fail(self, outcome: &mut Outcome<T>) -> (Log, VecDeque<(T, PartitionAsk)>) {
+        let mut waiting = self.held.unwrap_or_default();
+        waiting.extend(
+            self.unread
+                .into_iter()
+                .map(|(part, ask)| (part, PartitionAsk::Fetch(ask))),
+        );
+        for unacknowledged in self.awaiting_leader.into_iter().chain(self.awaiting_all) {
+            let refused = PartitionAnswer::Produced(Err(ErrorCode::KafkaStorageError.into()));
+            outcome.answers.push((unacknowledged.part, refused));
+        }
+        (self.log, waiting)
+    }
+
+    /// Refuses everything that waits, and has the log removed.
+    pub(super) fn delete(self, storage: &mut Storage, outcome: &mut Outcome<T>) -> Log {
+        let gone = ErrorCode::UnknownTopicOrPartition;
+        for (part, ask) in self.held.into_iter().flatten() {
+            outcome.answers.push((part, ask.refused(gone)));
+        }
+        for (part, _) in self.unread {
+            outcome
+                .answers
+                .push((part, PartitionAnswer::Fetched(Fetched::refused(gone))));
+        }
+        for unacknowledged in self.awaiting_leader.into_iter().chain(self.awaiting_all) {
+            outcome
+                .answers
+                .push((unacknowledged.part, PartitionAnswer::Produced(Err(gone.into()))));
+        }
+        let mut log = self.log;
+        log.delete(storage);
+        log
+    }
+
+    pub(super) fn retain(&mut self, now: Now, storage: &mut Storage) {
+        self.log.retain(self.high_watermark, now, storage);
+    }
+
+    pub(super) fn close(&mut self, now: Now, storage: &mut Storage) {
+        self.log.close(now, storage);
+    }
+
+    pub(super) fn closed(&self, storage: &Storage) -> Closed {
+        Closed::of(&self.log, storage)
+    }
+}
+
+fn refuse<T>(part: T, error: &BatchError, outcome: &mut Outcome<T>) {
+    let refusal = Refusal {
+        code: error.error_code(),
+        message: Some(error.to_string()),
+    };
+    outcome.answers.push((part, PartitionAnswer::Produced(Err(refusal))));
+}

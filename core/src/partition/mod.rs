@@ -1,0 +1,18 @@
+//! One replica of one partition: who may append and read, and when an append counts as acknowledged.
+//!
+//! Invariants:
+//! - log start ≤ high watermark ≤ log end; the high watermark counts synced replicas only, and grows as long as this
+//!   replica leads;
+//! - readers see nothing at or above the high watermark;
+//! - an append is answered once it satisfies its acks, a retry of it under the same condition and with the same offset;
+//! - asks are answered one by one in the order that they reach the log: what waits for recovery keeps its order.
+
+mod ask;
+mod job;
+mod leader;
+mod replicas;
+mod state;
+
+pub use ask::{Acks, FetchAsk, Fetched, Located, OffsetTarget, PartitionAnswer, PartitionAsk, Produced, home};
+pub use job::{LogJob, LogOutcome, Purpose};
+pub use state::{Appended, Closed, Outcome, Partition, Setting};

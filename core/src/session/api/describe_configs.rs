@@ -1,0 +1,111 @@
+//! DescribeConfigs: every setting with its value, type, source and synonyms.
+
+use super::Progress;
+use crate::config::{ConfigEntry, TopicOverrides, describe_broker, describe_topic};
+use crate::controller::check_topic_name;
+use crate::session::Call;
+use crate::types::{ErrorCode, Refusal};
+use crate::wire::Text;
+use crate::wire::message::describe_configs::{
+    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
+    DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+/// `org.apache.kafka.common.config.ConfigResource.Type`.
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+pub(super) fn answer(request: &DescribeConfigsRequest, call: &Call<'_, '_>) -> Progress {
+    let describe = |resource: &DescribeConfigsResource| {
+        let base = DescribeConfigsResult {
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name.clone(),
+            ..DescribeConfigsResult::default()
+        };
+        match entries(resource, call) {
+            Ok(entries) => {
+                let wanted = entries.into_iter().filter(|entry| is_wanted(entry, resource));
+                DescribeConfigsResult {
+                    configs: wanted.map(|entry| result(entry, request)).collect(),
+                    ..base
+                }
+            }
+            Err(Refusal { code, message }) => DescribeConfigsResult {
+                error_code: code.code(),
+                error_message: message.map(Text::from),
+                ..base
+            },
+        }
+    };
+    let results = request.resources.iter().map(describe).collect();
+    call.respond(&DescribeConfigsResponse {
+        throttle_time_ms: 0,
+        results,
+    })
+}
+
+fn entries(resource: &DescribeConfigsResource, call: &Call<'_, '_>) -> Result<Vec<ConfigEntry>, Refusal> {
+    let name = resource.resource_name.as_str();
+    let node = call.context.config.node_id;
+    let refuse = |code, message| {
+        Err(Refusal {
+            code,
+            message: Some(message),
+        })
+    };
+    match resource.resource_type {
+        TOPIC => {
+            check_topic_name(name)?;
+            let Some(topic) = call.context.image.topic_named(name) else {
+                return Err(ErrorCode::UnknownTopicOrPartition.into());
+            };
+            let settings = topic
+                .config
+                .iter()
+                .map(|(key, value)| (key.as_str(), Some(value.as_str())));
+            match TopicOverrides::parse(settings, &call.context.config.topic_defaults) {
+                Ok((_, overrides)) => Ok(describe_topic(&overrides, call.context.config)),
+                Err(error) => refuse(ErrorCode::InvalidConfig, error.to_string()),
+            }
+        }
+        // The settings of all brokers together: there are none.
+        BROKER if name.is_empty() => Ok(Vec::new()),
+        BROKER if name.parse() == Ok(node.0) => Ok(describe_broker(call.context.config)),
+        BROKER => refuse(
+            ErrorCode::InvalidRequest,
+            format!("Broker '{name}' is another; this one is {node}, or empty for all."),
+        ),
+        other => refuse(
+            ErrorCode::InvalidRequest,
+            format!("Resource type {other} is not served; allowed are {TOPIC} (topic) and {BROKER} (broker)."),
+        ),
+    }
+}
+
+/// No list of keys, or an empty one, asks for all.
+fn is_wanted(entry: &ConfigEntry, resource: &DescribeConfigsResource) -> bool {
+    let keys = resource.configuration_keys.as_deref().unwrap_or_default();
+    keys.is_empty() || keys.iter().any(|key| key.as_str() == entry.name)
+}
+
+fn result(entry: ConfigEntry, request: &DescribeConfigsRequest) -> DescribeConfigsResourceResult {
+    let synonyms = entry.synonyms.into_iter().filter(|_| request.include_synonyms);
+    let synonyms = synonyms.map(|synonym| DescribeConfigsSynonym {
+        name: Text::from(synonym.name),
+        value: synonym.value.map(Text::from),
+        source: synonym.source.id(),
+    });
+    DescribeConfigsResourceResult {
+        name: Text::from(entry.name),
+        value: entry.value.map(Text::from),
+        read_only: entry.read_only,
+        config_source: entry.source.id(),
+        is_sensitive: entry.sensitive,
+        synonyms: synonyms.collect(),
+        config_type: entry.kind.id(),
+        documentation: request.include_documentation.then(|| Text::from(entry.documentation)),
+    }
+}

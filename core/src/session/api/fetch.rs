@@ -1,0 +1,374 @@
+//! Fetch: reads from many partitions at once, and waits for records where there are not enough.
+//!
+//! Every home answers with plans of what to read, not with data; they are trimmed here to what the client takes, in the
+//! order of the request. Homes that have too little watch their partitions, and the fetch asks again at their news.
+
+use super::{Progress, Work};
+use crate::metadata::Image;
+use crate::partition::{FetchAsk, Fetched, PartitionAnswer, PartitionAsk};
+use crate::session::fetch_sessions::{Mode, SessionHeader, Target, Told, TopicKey};
+use crate::session::scatter::Scatter;
+use crate::session::{Action, Answer, Call, Event};
+use crate::storage::Lease;
+use crate::types::{ErrorCode, LeaderEpoch, Monotonic, Offset, OpId, ShardId, TopicId, TopicPartition, Uuid};
+use crate::wire::Records;
+use crate::wire::message::fetch::{
+    EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
+};
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+const READ_COMMITTED: i8 = 1;
+
+/// A fetch that asks or waits.
+#[derive(Debug)]
+pub(in crate::session) struct Fetch {
+    mode: Mode,
+    targets: Vec<Target>,
+    read_committed: bool,
+    min_bytes: usize,
+    max_bytes: usize,
+    deadline: Monotonic,
+    scatter: Scatter,
+    /// The watches of the round that runs.
+    watches: Vec<(ShardId, OpId)>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// The homes were asked.
+    Asking,
+    /// As [`Stage::Asking`], and there was news or the deadline came meanwhile: ask again if it is not enough.
+    AskingStale,
+    /// All answered, and it is not enough yet.
+    Watching,
+}
+
+pub(super) fn begin(request: FetchRequest, call: &mut Call<'_, '_>) -> Progress {
+    let by_id = call.header.version >= 13;
+    let header = SessionHeader {
+        id: request.session_id,
+        epoch: request.session_epoch,
+        by_id,
+    };
+    let now = call.context.now.monotonic;
+    let max_bytes = usize::try_from(request.max_bytes)
+        .unwrap_or(0)
+        .min(call.context.config.fetch_max_bytes as usize);
+    let (read_committed, min_bytes) = (
+        request.isolation_level == READ_COMMITTED,
+        usize::try_from(request.min_bytes).unwrap_or(0),
+    );
+    let deadline = now.plus_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let (targets, forgotten) = read_targets(request, by_id);
+    let (mode, targets) = match call.context.fetch_sessions.begin(header, targets, forgotten, now) {
+        Ok(begun) => begun,
+        Err(code) => {
+            return call.respond(&FetchResponse {
+                error_code: code.code(),
+                ..FetchResponse::default()
+            });
+        }
+    };
+    let (scatter, watches) = (Scatter::new(), Vec::new());
+    let stage = Stage::Asking;
+    Fetch {
+        mode,
+        targets,
+        read_committed,
+        min_bytes,
+        max_bytes,
+        deadline,
+        scatter,
+        watches,
+        stage,
+    }
+    .ask(call)
+}
+
+type Forgotten = Vec<(TopicKey, i32)>;
+
+fn read_targets(request: FetchRequest, by_id: bool) -> (Vec<Target>, Forgotten) {
+    // A name outlives its request in the session: it is copied out, so that it does not pin the frame.
+    let key = |name: &crate::wire::Text, id| TopicKey {
+        name: if by_id {
+            crate::wire::Text::default()
+        } else {
+            name.detach()
+        },
+        id: if by_id { id } else { Uuid::ZERO },
+    };
+    let mut targets = Vec::new();
+    for topic in request.topics {
+        let topic_key = key(&topic.topic, topic.topic_id);
+        targets.extend(
+            topic
+                .partitions
+                .into_iter()
+                .map(|partition| target(topic_key.clone(), &partition)),
+        );
+    }
+    let mut forgotten = Vec::new();
+    for topic in request.forgotten_topics_data {
+        let topic_key = key(&topic.topic, topic.topic_id);
+        forgotten.extend(
+            topic
+                .partitions
+                .into_iter()
+                .map(|partition| (topic_key.clone(), partition)),
+        );
+    }
+    (targets, forgotten)
+}
+
+fn target(topic: TopicKey, partition: &FetchPartition) -> Target {
+    let epoch = |epoch: i32| (epoch >= 0).then_some(LeaderEpoch(epoch));
+    Target {
+        topic,
+        partition: partition.partition,
+        current_leader_epoch: epoch(partition.current_leader_epoch),
+        offset: Offset(partition.fetch_offset),
+        last_fetched_epoch: epoch(partition.last_fetched_epoch),
+        max_bytes: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
+    }
+}
+
+fn find(target: &Target, image: &Image) -> Result<TopicPartition, ErrorCode> {
+    let by_id = !target.topic.id.is_zero();
+    let topic = if by_id {
+        image.topic(TopicId(target.topic.id))
+    } else {
+        image.topic_named(&target.topic.name)
+    };
+    let Some(topic) = topic else {
+        let by_name = !target.topic.name.is_empty();
+        return Err(if by_name {
+            ErrorCode::UnknownTopicOrPartition
+        } else {
+            ErrorCode::UnknownTopicId
+        });
+    };
+    let known = (0..topic.partitions.len() as i64).contains(&i64::from(target.partition));
+    let partition = TopicPartition {
+        topic: topic.id,
+        partition: target.partition,
+    };
+    known.then_some(partition).ok_or(ErrorCode::UnknownTopicOrPartition)
+}
+
+impl Fetch {
+    /// Asks every home, to be told of news unless the time is up.
+    fn ask(mut self, call: &mut Call<'_, '_>) -> Progress {
+        let mut scatter = Scatter::new();
+        for target in &self.targets {
+            match find(target, call.context.image) {
+                Ok(partition) => {
+                    let ask = FetchAsk {
+                        current_leader_epoch: target.current_leader_epoch,
+                        offset: target.offset,
+                        last_fetched_epoch: target.last_fetched_epoch,
+                        max_bytes: target.max_bytes.min(self.max_bytes),
+                    };
+                    scatter.add(partition, PartitionAsk::Fetch(ask), call.context.shards);
+                }
+                Err(code) => scatter.add_answer(PartitionAnswer::Fetched(Fetched::refused(code))),
+            }
+        }
+        let wait = call.context.now.monotonic < self.deadline && self.min_bytes > 0;
+        scatter.send(wait.then_some(self.min_bytes), call);
+        self.scatter = scatter;
+        self.stage = Stage::Asking;
+        self.settle(call)
+    }
+
+    pub(super) fn resume(mut self, event: Event, call: &mut Call<'_, '_>) -> Progress {
+        match event {
+            Event::Answer {
+                tag,
+                answer: Answer::Partitions { parts, .. },
+                watch,
+            } => {
+                self.watches.extend(watch);
+                self.scatter.answer(tag, parts);
+                self.settle(call)
+            }
+            Event::Answer { answer, .. } => panic!("fetch was answered {answer:?}"),
+            Event::WatchEnded(watch) => {
+                let watches = self.watches.len();
+                self.watches.retain(|&(_, kept)| kept != watch);
+                // A watch of an earlier round that was given up ends too.
+                let news = self.watches.len() < watches;
+                if news {
+                    self.ask_again(call)
+                } else {
+                    Progress::Working(Work::Fetch(self))
+                }
+            }
+            Event::Deadline => {
+                self.deadline = Monotonic(0);
+                self.ask_again(call)
+            }
+        }
+    }
+
+    fn ask_again(mut self, call: &mut Call<'_, '_>) -> Progress {
+        match self.stage {
+            Stage::Watching => {
+                self.unwatch(call.actions);
+                core::mem::replace(&mut self.scatter, Scatter::new()).discard(call.actions);
+                self.ask(call)
+            }
+            Stage::Asking | Stage::AskingStale => {
+                self.stage = Stage::AskingStale;
+                Progress::Working(Work::Fetch(self))
+            }
+        }
+    }
+
+    fn settle(mut self, call: &mut Call<'_, '_>) -> Progress {
+        if !self.scatter.is_complete() {
+            return Progress::Working(Work::Fetch(self));
+        }
+        let stale = self.stage == Stage::AskingStale;
+        self.stage = Stage::Watching;
+        let (mut bytes, mut urgent) = (0, self.targets.is_empty());
+        for answer in self.scatter.answers() {
+            let PartitionAnswer::Fetched(fetched) = answer else {
+                panic!("fetch was answered {answer:?}")
+            };
+            bytes += fetched.bytes();
+            urgent |= fetched.is_urgent();
+        }
+        let now = call.context.now.monotonic;
+        if urgent || bytes >= self.min_bytes || (now >= self.deadline && !stale) {
+            self.unwatch(call.actions);
+            call.actions.push(Action::ClearDeadline);
+            return self.respond(call);
+        }
+        if stale {
+            return self.ask_again(call);
+        }
+        call.actions.push(Action::SetDeadline(self.deadline));
+        Progress::Working(Work::Fetch(self))
+    }
+
+    fn unwatch(&mut self, actions: &mut Vec<Action>) {
+        actions.extend(self.watches.drain(..).map(|(to, watch)| Action::Unwatch { to, watch }));
+    }
+
+    fn respond(self, call: &mut Call<'_, '_>) -> Progress {
+        let (mode, read_committed) = (self.mode, self.read_committed);
+        let session_id = match mode {
+            Mode::Sessionless => 0,
+            Mode::Full { by_id } => {
+                call.context
+                    .fetch_sessions
+                    .create(by_id, &self.targets, call.context.now.monotonic)
+            }
+            Mode::Incremental { id } => id,
+        };
+        let mut room = Room {
+            left: self.max_bytes,
+            used: false,
+        };
+        let mut leases = Vec::new();
+        let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+        for (target, answer) in self.targets.iter().zip(self.scatter.into_answers()) {
+            let PartitionAnswer::Fetched(mut fetched) = answer else {
+                panic!("fetch was answered {answer:?}")
+            };
+            let records = room.take(&mut fetched, target.max_bytes, &mut leases, call.actions);
+            let told = Told {
+                high_watermark: fetched.high_watermark,
+                log_start_offset: fetched.log_start_offset,
+                records: !records.is_empty(),
+                urgent: fetched.is_urgent(),
+            };
+            let listed = session_id == 0 || call.context.fetch_sessions.must_list(session_id, target, told);
+            if listed || !matches!(mode, Mode::Incremental { .. }) {
+                list(
+                    &mut responses,
+                    target,
+                    partition_data(target, &fetched, records, read_committed),
+                );
+            }
+        }
+        let response = FetchResponse {
+            session_id,
+            responses,
+            ..FetchResponse::default()
+        };
+        call.respond_with(&response, leases)
+    }
+
+    pub(super) fn abandon(mut self, actions: &mut Vec<Action>) {
+        self.unwatch(actions);
+        actions.push(Action::ClearDeadline);
+        self.scatter.discard(actions);
+    }
+}
+
+/// What the client still takes. The first records come even where they are larger, so that it always gets on.
+struct Room {
+    left: usize,
+    used: bool,
+}
+
+impl Room {
+    fn take(
+        &mut self,
+        fetched: &mut Fetched,
+        partition_max: usize,
+        leases: &mut Vec<Lease>,
+        actions: &mut Vec<Action>,
+    ) -> Records {
+        let Some(mut plan) = fetched.plan.take() else {
+            return Records::from(Bytes::new());
+        };
+        if self.used && plan.bytes > self.left.min(partition_max) {
+            actions.push(Action::Release(plan.leases));
+            return Records::from(Bytes::new());
+        }
+        self.used |= plan.bytes > 0;
+        self.left = self.left.saturating_sub(plan.bytes);
+        leases.append(&mut plan.leases);
+        Records::from(plan.parts)
+    }
+}
+
+/// Adds a partition behind the others, under its topic where that came last.
+fn list(responses: &mut Vec<FetchableTopicResponse>, target: &Target, data: PartitionData) {
+    let same = |last: &FetchableTopicResponse| last.topic == target.topic.name && last.topic_id == target.topic.id;
+    match responses.last_mut() {
+        Some(last) if same(last) => last.partitions.push(data),
+        _ => responses.push(FetchableTopicResponse {
+            topic: target.topic.name.clone(),
+            topic_id: target.topic.id,
+            partitions: Vec::from([data]),
+        }),
+    }
+}
+
+fn partition_data(target: &Target, fetched: &Fetched, records: Records, read_committed: bool) -> PartitionData {
+    let offset = |offset: Option<Offset>| offset.map_or(-1, |offset| offset.0);
+    let mut data = PartitionData {
+        partition_index: target.partition,
+        error_code: fetched.error.code(),
+        high_watermark: offset(fetched.high_watermark),
+        // Without transactions every readable record is stable.
+        last_stable_offset: offset(fetched.high_watermark),
+        log_start_offset: offset(fetched.log_start_offset),
+        aborted_transactions: read_committed.then(Vec::new),
+        preferred_read_replica: -1,
+        records,
+        ..PartitionData::default()
+    };
+    if let Some((epoch, end)) = fetched.diverging {
+        data.diverging_epoch = EpochEndOffset {
+            epoch: epoch.0,
+            end_offset: end.0,
+        };
+    }
+    data
+}

@@ -1,0 +1,129 @@
+//! ListOffsets: offsets by their special names and by time.
+
+use super::{Progress, Work};
+use crate::partition::{Located, OffsetTarget, PartitionAnswer, PartitionAsk};
+use crate::session::scatter::Scatter;
+use crate::session::{Answer, Call};
+use crate::types::{ErrorCode, LeaderEpoch, TopicPartition};
+use crate::wire::Text;
+use crate::wire::message::list_offsets::{
+    ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
+};
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+/// A request whose partitions are looking.
+#[derive(Debug)]
+pub(in crate::session) struct ListOffsets {
+    topics: Vec<(Text, Vec<i32>)>,
+    scatter: Scatter,
+}
+
+pub(super) fn begin(request: ListOffsetsRequest, call: &mut Call<'_, '_>) -> Progress {
+    let mut scatter = Scatter::new();
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let known = call.context.image.topic_named(&topic.name).cloned();
+        let mut asked = BTreeSet::new();
+        let repeated: BTreeSet<i32> = topic
+            .partitions
+            .iter()
+            .map(|part| part.partition_index)
+            .filter(|&index| !asked.insert(index))
+            .collect();
+        let mut indexes = Vec::with_capacity(topic.partitions.len());
+        for part in topic.partitions {
+            let index = part.partition_index;
+            indexes.push(index);
+            let known = known
+                .as_ref()
+                .filter(|topic| (0..topic.partitions.len() as i64).contains(&i64::from(index)));
+            let target = target(part.timestamp, call.header.version);
+            let ask = match (known, target) {
+                _ if repeated.contains(&index) => Err(ErrorCode::InvalidRequest),
+                (None, _) => Err(ErrorCode::UnknownTopicOrPartition),
+                (Some(_), None) => Err(ErrorCode::UnsupportedVersion),
+                (Some(topic), Some(target)) => Ok((
+                    TopicPartition {
+                        topic: topic.id,
+                        partition: index,
+                    },
+                    target,
+                )),
+            };
+            match ask {
+                Ok((partition, target)) => {
+                    let epoch = part.current_leader_epoch;
+                    let current_leader_epoch = (epoch >= 0).then_some(LeaderEpoch(epoch));
+                    let ask = PartitionAsk::ListOffset {
+                        current_leader_epoch,
+                        target,
+                    };
+                    scatter.add(partition, ask, call.context.shards);
+                }
+                Err(code) => scatter.add_answer(PartitionAnswer::Offset(Err(code))),
+            }
+        }
+        topics.push((topic.name, indexes));
+    }
+    scatter.send(None, call);
+    ListOffsets { topics, scatter }.settle(call)
+}
+
+/// The special timestamps, each from the version on that knows it (`ListOffsetsRequest.Builder`).
+fn target(timestamp: i64, version: i16) -> Option<OffsetTarget> {
+    let since = match timestamp {
+        -3 => 7,
+        -4 => 8,
+        -5 => 9,
+        -6 => 11,
+        _ => 0,
+    };
+    OffsetTarget::from_wire(timestamp).filter(|_| version >= since)
+}
+
+impl ListOffsets {
+    pub(super) fn resume(mut self, tag: u32, answer: Answer, call: &mut Call<'_, '_>) -> Progress {
+        let Answer::Partitions { parts, .. } = answer else {
+            panic!("list offsets was answered {answer:?}")
+        };
+        self.scatter.answer(tag, parts);
+        self.settle(call)
+    }
+
+    fn settle(self, call: &Call<'_, '_>) -> Progress {
+        if !self.scatter.is_complete() {
+            return Progress::Working(Work::ListOffsets(self));
+        }
+        let mut answers = self.scatter.into_answers();
+        let mut respond = |partition_index| match answers.next() {
+            Some(PartitionAnswer::Offset(result)) => partition_response(partition_index, result),
+            other => panic!("list offsets was answered {other:?}"),
+        };
+        let topics = self
+            .topics
+            .into_iter()
+            .map(|(name, partitions)| ListOffsetsTopicResponse {
+                name,
+                partitions: partitions.into_iter().map(&mut respond).collect(),
+            });
+        call.respond(&ListOffsetsResponse {
+            throttle_time_ms: 0,
+            topics: topics.collect(),
+        })
+    }
+}
+
+fn partition_response(partition_index: i32, result: Result<Located, ErrorCode>) -> ListOffsetsPartitionResponse {
+    let (located, code) = match result {
+        Ok(located) => (located, ErrorCode::None),
+        Err(code) => (Located::NOWHERE, code),
+    };
+    ListOffsetsPartitionResponse {
+        partition_index,
+        error_code: code.code(),
+        timestamp: located.timestamp.map_or(-1, |timestamp| timestamp.0),
+        offset: located.offset.map_or(-1, |offset| offset.0),
+        leader_epoch: located.leader_epoch.map_or(-1, |epoch| epoch.0),
+    }
+}

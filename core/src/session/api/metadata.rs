@@ -1,0 +1,176 @@
+//! Metadata: brokers, topics, partitions and their leaders; creates topics that are asked for by name where that is
+//! allowed.
+
+use super::{Progress, Work};
+use crate::controller::{ControllerAnswer, ControllerRequest, NewTopic, check_topic_name};
+use crate::metadata::{Partition, Topic};
+use crate::session::{Answer, Ask, Call};
+use crate::types::{BrokerId, ErrorCode, TopicId};
+use crate::wire::Text;
+use crate::wire::message::metadata::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
+    MetadataResponseTopic,
+};
+use alloc::collections::BTreeMap;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// What may be done to a topic or the cluster where nobody is denied anything, as bits by
+/// `org.apache.kafka.common.acl.AclOperation` code (`AclEntry.supportedOperations`).
+const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+
+/// A request that waits for the topics it creates.
+#[derive(Debug)]
+pub(in crate::session) struct Metadata {
+    request: MetadataRequest,
+    creating: Vec<Text>,
+}
+
+pub(super) fn begin(request: MetadataRequest, call: &mut Call<'_, '_>) -> Progress {
+    let creating = missing(&request, call);
+    if creating.is_empty() {
+        return answer(&request, &BTreeMap::new(), call);
+    }
+    let new_topic = |name: &Text| NewTopic {
+        name: name.to_string(),
+        partitions: -1,
+        replication_factor: -1,
+        assignments: BTreeMap::new(),
+        config: Vec::new(),
+    };
+    let topics = creating.iter().map(new_topic).collect();
+    let create = ControllerRequest::CreateTopics {
+        topics,
+        validate_only: false,
+    };
+    call.ask(call.context.controller, Ask::Controller(create));
+    Progress::Working(Work::Metadata(Metadata { request, creating }))
+}
+
+/// The names to create: each once, known to be legal, and not there yet.
+fn missing(request: &MetadataRequest, call: &Call<'_, '_>) -> Vec<Text> {
+    if !request.allow_auto_topic_creation || !call.context.config.auto_create_topics {
+        return Vec::new();
+    }
+    let asked = request.topics.as_deref().unwrap_or_default().iter();
+    let names = asked
+        .filter(|topic| topic.topic_id.is_zero())
+        .filter_map(|topic| topic.name.as_ref());
+    let mut missing: Vec<Text> = names
+        .filter(|name| check_topic_name(name).is_ok() && call.context.image.topic_named(name).is_none())
+        .cloned()
+        .collect();
+    missing.sort_unstable();
+    missing.dedup();
+    missing
+}
+
+impl Metadata {
+    pub(super) fn resume(self, created: Answer, call: &Call<'_, '_>) -> Progress {
+        let failed = match created {
+            Answer::Controller(ControllerAnswer::Created(outcomes)) => {
+                let failures = self.creating.into_iter().zip(outcomes);
+                failures
+                    .filter_map(|(name, outcome)| outcome.err().map(|refusal| (name, refusal.code)))
+                    .collect()
+            }
+            Answer::Controller(ControllerAnswer::StorageError) => self
+                .creating
+                .into_iter()
+                .map(|name| (name, ErrorCode::KafkaStorageError))
+                .collect(),
+            other => panic!("the creation of topics was answered {other:?}"),
+        };
+        answer(&self.request, &failed, call)
+    }
+}
+
+fn answer(request: &MetadataRequest, failed: &BTreeMap<Text, ErrorCode>, call: &Call<'_, '_>) -> Progress {
+    let image = call.context.image;
+    let version = call.header.version;
+    let all = match &request.topics {
+        None => true,
+        Some(topics) => version == 0 && topics.is_empty(),
+    };
+    let topics = if all {
+        image.topics().map(|topic| describe(topic, request, call)).collect()
+    } else {
+        let asked = request.topics.as_deref().unwrap_or_default();
+        asked.iter().map(|topic| find(topic, request, failed, call)).collect()
+    };
+    let broker = |(id, registration): (BrokerId, &crate::metadata::Registration)| MetadataResponseBroker {
+        node_id: id.0,
+        host: Text::from(registration.host.clone()),
+        port: i32::from(registration.port),
+        rack: registration.rack.clone().map(Text::from),
+    };
+    let mut response = MetadataResponse {
+        brokers: image.brokers().map(broker).collect(),
+        cluster_id: Some(Text::from(call.context.cluster_id.to_string())),
+        controller_id: call.context.config.node_id.0,
+        topics,
+        ..MetadataResponse::default()
+    };
+    if (8..=10).contains(&version) && request.include_cluster_authorized_operations {
+        response.cluster_authorized_operations = CLUSTER_OPERATIONS;
+    }
+    call.respond(&response)
+}
+
+fn find(
+    asked: &MetadataRequestTopic,
+    request: &MetadataRequest,
+    failed: &BTreeMap<Text, ErrorCode>,
+    call: &Call<'_, '_>,
+) -> MetadataResponseTopic {
+    let image = call.context.image;
+    let by_id = !asked.topic_id.is_zero();
+    let refuse = |code: ErrorCode| MetadataResponseTopic {
+        error_code: code.code(),
+        // Before version 12 the name may not be null.
+        name: asked
+            .name
+            .clone()
+            .or_else(|| (call.header.version < 12).then(Text::default)),
+        topic_id: asked.topic_id,
+        ..MetadataResponseTopic::default()
+    };
+    if call.header.version < 12 && (by_id || asked.name.is_none()) {
+        return refuse(ErrorCode::InvalidRequest);
+    }
+    let found = match &asked.name {
+        _ if by_id => image.topic(TopicId(asked.topic_id)).ok_or(ErrorCode::UnknownTopicId),
+        Some(name) => match (image.topic_named(name), check_topic_name(name)) {
+            (Some(topic), _) => Ok(topic),
+            (None, Err(refusal)) => Err(refusal.code),
+            (None, Ok(())) => Err(failed.get(name).copied().unwrap_or(ErrorCode::UnknownTopicOrPartition)),
+        },
+        None => Err(ErrorCode::UnknownTopicId),
+    };
+    found.map_or_else(refuse, |topic| describe(topic, request, call))
+}
+
+fn describe(topic: &Arc<Topic>, request: &MetadataRequest, call: &Call<'_, '_>) -> MetadataResponseTopic {
+    let ids = |brokers: &[BrokerId]| brokers.iter().map(|id| id.0).collect::<Vec<_>>();
+    let partition = |(index, partition): (i32, &Partition)| MetadataResponsePartition {
+        error_code: ErrorCode::None.code(),
+        partition_index: index,
+        leader_id: partition.leader.0,
+        leader_epoch: call.context.image.leader_epoch(partition).0,
+        replica_nodes: ids(&partition.replicas),
+        isr_nodes: ids(&partition.isr),
+        offline_replicas: Vec::new(),
+    };
+    let mut described = MetadataResponseTopic {
+        name: Some(Text::from(topic.name.to_string())),
+        topic_id: topic.id.0,
+        partitions: (0..).zip(&topic.partitions).map(partition).collect(),
+        ..MetadataResponseTopic::default()
+    };
+    if call.header.version >= 8 && request.include_topic_authorized_operations {
+        described.topic_authorized_operations = TOPIC_OPERATIONS;
+    }
+    described
+}

@@ -1,0 +1,128 @@
+//! The APIs, one file each: from a request's bytes to asks, and from answers to a response's bytes.
+
+mod api_versions;
+mod create_topics;
+mod delete_topics;
+mod describe_configs;
+mod fetch;
+mod find_coordinator;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod produce;
+
+use super::{Action, Call, CloseReason, Event};
+use crate::storage::Lease;
+use crate::types::Part;
+use crate::wire::frame::encode_response;
+use crate::wire::versions::{ApiKey, supported};
+use crate::wire::{Message, Reader};
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+/// A request that waits for answers.
+#[derive(Debug)]
+pub(super) enum Work {
+    Produce(produce::Produce),
+    Fetch(fetch::Fetch),
+    ListOffsets(list_offsets::ListOffsets),
+    Metadata(metadata::Metadata),
+    InitProducerId(init_producer_id::InitProducerId),
+    CreateTopics(create_topics::CreateTopics),
+    DeleteTopics(delete_topics::DeleteTopics),
+}
+
+/// How far a request is.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// It waits for answers.
+    Working(Work),
+    /// Its response can go.
+    Ready { parts: Vec<Part>, leases: Vec<Lease> },
+    /// It is done and has no response.
+    Silent,
+    /// It ends the connection.
+    Close(CloseReason),
+}
+
+/// Begins the request that `reader` stands before.
+pub(super) fn begin(reader: Reader, call: &mut Call<'_, '_>) -> Progress {
+    let begun = match call.header.api {
+        ApiKey::ApiVersions => api_versions::begin(reader, call),
+        ApiKey::Produce => decode(reader, call).map(|request| produce::begin(request, call)),
+        ApiKey::Fetch => decode(reader, call).map(|request| fetch::begin(request, call)),
+        ApiKey::ListOffsets => decode(reader, call).map(|request| list_offsets::begin(request, call)),
+        ApiKey::Metadata => decode(reader, call).map(|request| metadata::begin(request, call)),
+        ApiKey::InitProducerId => decode(reader, call).map(|request| init_producer_id::begin(&request, call)),
+        ApiKey::CreateTopics => decode(reader, call).map(|request| create_topics::begin(request, call)),
+        ApiKey::DeleteTopics => decode(reader, call).map(|request| delete_topics::begin(request, call)),
+        ApiKey::DescribeConfigs => decode(reader, call).map(|request| describe_configs::answer(&request, call)),
+        ApiKey::FindCoordinator => decode(reader, call).map(|request| find_coordinator::answer(&request, call)),
+        _ => Err(unsupported(call)),
+    };
+    begun.unwrap_or_else(Progress::Close)
+}
+
+fn unsupported(call: &Call<'_, '_>) -> CloseReason {
+    CloseReason::UnsupportedRequest {
+        api: call.header.api.code(),
+        version: call.header.version,
+    }
+}
+
+/// Reads a request of a version that is served. Kafka answers neither another version nor a malformed request: it closes
+/// the connection.
+fn decode<M: Message>(mut reader: Reader, call: &Call<'_, '_>) -> Result<M, CloseReason> {
+    let served = supported(call.header.api);
+    if !served.is_some_and(|(first, last)| (first..=last).contains(&call.header.version)) {
+        return Err(unsupported(call));
+    }
+    M::decode(&mut reader, call.header.version).map_err(|error| CloseReason::MalformedRequest(error.to_string()))
+}
+
+impl Work {
+    /// Goes on with what was heard.
+    pub(super) fn resume(self, event: Event, call: &mut Call<'_, '_>) -> Progress {
+        match (self, event) {
+            (Self::Fetch(work), event) => work.resume(event, call),
+            (Self::Produce(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),
+            (Self::ListOffsets(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),
+            (Self::Metadata(work), Event::Answer { answer, .. }) => work.resume(answer, call),
+            (Self::InitProducerId(work), Event::Answer { answer, .. }) => work.resume(answer, call),
+            (Self::CreateTopics(work), Event::Answer { answer, .. }) => work.resume(answer, call),
+            (Self::DeleteTopics(work), Event::Answer { answer, .. }) => work.resume(answer, call),
+            // Only a fetch waits for time or news.
+            (work, Event::Deadline | Event::WatchEnded(_)) => Progress::Working(work),
+        }
+    }
+
+    /// Nobody waits for the response any more.
+    pub(super) fn abandon(self, actions: &mut Vec<Action>) {
+        if let Self::Fetch(work) = self {
+            work.abandon(actions);
+        }
+    }
+}
+
+impl Call<'_, '_> {
+    fn respond<M: Message>(&self, message: &M) -> Progress {
+        self.respond_with(message, Vec::new())
+    }
+
+    fn respond_with<M: Message>(&self, message: &M, leases: Vec<Lease>) -> Progress {
+        match encode_response(self.header.correlation_id, message, self.header.version) {
+            Ok(parts) => Progress::Ready { parts, leases },
+            Err(error) => Progress::Close(CloseReason::Unsendable(error.to_string())),
+        }
+    }
+
+    /// Puts the request's only ask.
+    fn ask(&mut self, to: crate::types::ShardId, ask: super::Ask) {
+        self.actions.push(Action::Ask {
+            request: self.request,
+            tag: 0,
+            to,
+            ask,
+        });
+    }
+}

@@ -1,0 +1,174 @@
+//! Produce: each partition's batch goes to its home, and is answered once it satisfies the acks.
+
+use super::{Progress, Work};
+use crate::metadata::Image;
+use crate::partition::{Acks, PartitionAnswer, PartitionAsk, Produced};
+use crate::session::scatter::Scatter;
+use crate::session::{Answer, Call, CloseReason};
+use crate::types::{ErrorCode, Refusal, TopicId, TopicPartition, Uuid};
+use crate::wire::Text;
+use crate::wire::message::produce::{
+    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
+    TopicProduceResponse,
+};
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// A produce request whose batches are on their way to being durable.
+#[derive(Debug)]
+pub(in crate::session) struct Produce {
+    acks: Acks,
+    topics: Vec<Topic>,
+    scatter: Scatter,
+}
+
+#[derive(Debug)]
+struct Topic {
+    name: Text,
+    id: Uuid,
+    partitions: Vec<i32>,
+}
+
+pub(super) fn begin(request: ProduceRequest, call: &mut Call<'_, '_>) -> Progress {
+    let acks = Acks::from_wire(request.acks);
+    let refusal = match (&request.transactional_id, acks) {
+        (Some(_), _) => Some(Refusal {
+            code: ErrorCode::InvalidTxnState,
+            message: Some(String::from("This broker does not serve transactions.")),
+        }),
+        (None, None) => Some(ErrorCode::InvalidRequiredAcks.into()),
+        (None, Some(_)) => None,
+    };
+    let mut scatter = Scatter::new();
+    let mut topics = Vec::with_capacity(request.topic_data.len());
+    for TopicProduceData {
+        name,
+        topic_id,
+        partition_data,
+    } in request.topic_data
+    {
+        let found = find_topic(call.context.image, call.header.version, &name, topic_id);
+        let mut partitions = Vec::with_capacity(partition_data.len());
+        for PartitionProduceData { index, records } in partition_data {
+            partitions.push(index);
+            let refused = refusal
+                .clone()
+                .map_or_else(|| check(found, index, call.context.image), Err);
+            match refused {
+                Ok(partition) => {
+                    let acks = acks.unwrap_or(Acks::All);
+                    let ask = PartitionAsk::Produce {
+                        records: records.unwrap_or_else(Bytes::new),
+                        acks,
+                    };
+                    scatter.add(partition, ask, call.context.shards);
+                }
+                Err(refusal) => scatter.add_answer(PartitionAnswer::Produced(Err(refusal))),
+            }
+        }
+        topics.push(Topic {
+            name,
+            id: topic_id,
+            partitions,
+        });
+    }
+    scatter.send(None, call);
+    Produce {
+        acks: acks.unwrap_or(Acks::All),
+        topics,
+        scatter,
+    }
+    .settle(call)
+}
+
+fn find_topic(image: &Image, version: i16, name: &Text, id: Uuid) -> Result<TopicId, ErrorCode> {
+    if version >= 13 {
+        return match image.topic(TopicId(id)) {
+            Some(topic) => Ok(topic.id),
+            None => Err(ErrorCode::UnknownTopicId),
+        };
+    }
+    image
+        .topic_named(name)
+        .map(|topic| topic.id)
+        .ok_or(ErrorCode::UnknownTopicOrPartition)
+}
+
+fn check(topic: Result<TopicId, ErrorCode>, index: i32, image: &Image) -> Result<TopicPartition, Refusal> {
+    let topic = topic?;
+    let known = image
+        .topic(topic)
+        .is_some_and(|topic| (0..topic.partitions.len() as i64).contains(&i64::from(index)));
+    if known {
+        Ok(TopicPartition {
+            topic,
+            partition: index,
+        })
+    } else {
+        Err(ErrorCode::UnknownTopicOrPartition.into())
+    }
+}
+
+impl Produce {
+    pub(super) fn resume(mut self, tag: u32, answer: Answer, call: &mut Call<'_, '_>) -> Progress {
+        let Answer::Partitions { parts, .. } = answer else {
+            panic!("produce was answered {answer:?}")
+        };
+        self.scatter.answer(tag, parts);
+        self.settle(call)
+    }
+
+    fn settle(self, call: &Call<'_, '_>) -> Progress {
+        if !self.scatter.is_complete() {
+            return Progress::Working(Work::Produce(self));
+        }
+        if self.acks == Acks::None {
+            return self.settle_silently();
+        }
+        let mut answers = self.scatter.into_answers();
+        let mut respond = |index| match answers.next() {
+            Some(PartitionAnswer::Produced(result)) => partition_response(index, result),
+            other => panic!("produce was answered {other:?}"),
+        };
+        let responses = self.topics.into_iter().map(|topic| TopicProduceResponse {
+            name: topic.name,
+            topic_id: topic.id,
+            partition_responses: topic.partitions.into_iter().map(&mut respond).collect(),
+        });
+        call.respond(&ProduceResponse {
+            responses: responses.collect(),
+            ..ProduceResponse::default()
+        })
+    }
+
+    /// Without acks an error has only one way to be noticed: the connection closes (`KafkaApis.handleProduceRequest`).
+    fn settle_silently(self) -> Progress {
+        let failed = self.scatter.into_answers().find_map(|answer| match answer {
+            PartitionAnswer::Produced(Err(refusal)) => Some(refusal.code),
+            _ => None,
+        });
+        failed.map_or(Progress::Silent, |code| {
+            Progress::Close(CloseReason::FailedWithoutAcks(code.name()))
+        })
+    }
+}
+
+fn partition_response(index: i32, result: Result<Produced, Refusal>) -> PartitionProduceResponse {
+    match result {
+        Ok(produced) => PartitionProduceResponse {
+            index,
+            base_offset: produced.base_offset.0,
+            log_append_time_ms: produced.log_append_time.map_or(-1, |time| time.0),
+            log_start_offset: produced.log_start_offset.0,
+            ..PartitionProduceResponse::default()
+        },
+        Err(refusal) => PartitionProduceResponse {
+            index,
+            error_code: refusal.code.code(),
+            base_offset: -1,
+            error_message: refusal.message.map(Text::from),
+            ..PartitionProduceResponse::default()
+        },
+    }
+}

@@ -1,0 +1,53 @@
+//! What a session asks of the machines that own the state, on whichever shard they live, and what they answer.
+
+use super::Action;
+use crate::controller::{ControllerAnswer, ControllerRequest};
+use crate::partition::{Fetched, PartitionAnswer, PartitionAsk};
+use crate::types::{ProducerId, TopicPartition};
+use alloc::vec::Vec;
+
+/// A request to one shard. It gets exactly one [`Answer`].
+#[derive(Debug)]
+pub enum Ask {
+    /// To partitions that the shard owns, in this order; answered part by part.
+    Partitions {
+        /// Each partition and what it is asked.
+        parts: Vec<(TopicPartition, PartitionAsk)>,
+        /// For reads: tell the asker once there is news, if all parts together answer less than this many bytes and
+        /// none of them anything urgent.
+        watch_below: Option<usize>,
+    },
+    /// To the controller.
+    Controller(ControllerRequest),
+    /// A producer id that nobody else has.
+    ProducerId,
+}
+
+/// The answer to an [`Ask`].
+#[derive(Debug)]
+pub enum Answer {
+    /// One answer a part, in the order asked.
+    Partitions {
+        /// The answers.
+        parts: Vec<PartitionAnswer>,
+        /// The shard watches the partitions and will say so when there is news.
+        watching: bool,
+    },
+    /// The controller's.
+    Controller(ControllerAnswer),
+    /// A new producer id; `None` while none can be reserved.
+    ProducerId(Option<ProducerId>),
+}
+
+impl Answer {
+    /// Nobody waits for it any more: releases what it pins.
+    pub fn discard(self, actions: &mut Vec<Action>) {
+        if let Self::Partitions { parts, .. } = self {
+            for part in parts {
+                if let PartitionAnswer::Fetched(Fetched { plan: Some(plan), .. }) = part {
+                    actions.push(Action::Release(plan.leases));
+                }
+            }
+        }
+    }
+}

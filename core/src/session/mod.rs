@@ -1,0 +1,442 @@
+//! One client connection: requests taken in order, shared out to the machines that own the state, answered in order.
+//!
+//! Invariants:
+//! - responses leave in the order of their requests, one each (none for a produce request with acks=0);
+//! - requests take effect in the order sent. Produce requests follow each other without waiting, because every
+//!   partition takes its batches in the order asked; any other request begins once all before it are answered, and
+//!   nothing begins before it is;
+//! - no more frames are in progress than were granted, and each is granted again once what it held is released.
+
+mod api;
+mod ask;
+mod fetch_sessions;
+mod scatter;
+
+pub use ask::{Answer, Ask};
+pub use fetch_sessions::FetchSessions;
+
+use crate::config::BrokerConfig;
+use crate::metadata::Image;
+use crate::storage::Lease;
+use crate::types::{ConnectionId, Monotonic, Now, OpId, Part, ShardId};
+use crate::wire::frame::decode_request_header;
+use crate::wire::versions::ApiKey;
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use api::{Progress, Work};
+use bytes::Bytes;
+use core::fmt;
+
+/// What a session may look at while it handles an input.
+pub struct Context<'a> {
+    /// The time of the step.
+    pub now: Now,
+    /// How many shards there are.
+    pub shards: u16,
+    /// The shard that runs the controller, or reaches it.
+    pub controller: ShardId,
+    /// The shard of the session itself.
+    pub here: ShardId,
+    /// The cluster's identity.
+    pub cluster_id: &'a str,
+    /// The state of the cluster that this shard knows.
+    pub image: &'a Arc<Image>,
+    /// The broker's settings.
+    pub config: &'a BrokerConfig,
+    /// The fetch sessions of this shard.
+    pub fetch_sessions: &'a mut FetchSessions,
+}
+
+/// A request of one connection, by its place in the order sent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct RequestId(u64);
+
+/// What a session wants done.
+#[derive(Debug)]
+pub enum Action {
+    /// Put this to a shard; the answer comes back with the request and the tag.
+    Ask {
+        /// The request it is for.
+        request: RequestId,
+        /// Which of the request's asks this is.
+        tag: u32,
+        /// The shard.
+        to: ShardId,
+        /// The ask.
+        ask: Ask,
+    },
+    /// News is not wanted any more.
+    Unwatch {
+        /// The watching shard.
+        to: ShardId,
+        /// The watch.
+        watch: OpId,
+    },
+    /// Call [`Session::deadline`] at this time. Replaces a deadline set before.
+    SetDeadline(Monotonic),
+    /// No deadline is wanted any more.
+    ClearDeadline,
+    /// Send this, and hold the leases until it is sent.
+    Respond {
+        /// The frame.
+        parts: Vec<Part>,
+        /// What its ranges pin.
+        leases: Vec<Lease>,
+    },
+    /// A read that is not used: release what it pins.
+    Release(Vec<Lease>),
+    /// Let the client send this many more frames.
+    Grant(u32),
+    /// Close the connection.
+    Close(CloseReason),
+}
+
+/// Why the broker closes a connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CloseReason {
+    /// The frame cannot be read as a request.
+    MalformedRequest(String),
+    /// No request of this API or version is served.
+    UnsupportedRequest {
+        /// The API key.
+        api: i16,
+        /// The version asked for.
+        version: i16,
+    },
+    /// A request with acks=0 failed, and there is no response to say so in.
+    FailedWithoutAcks(&'static str),
+    /// Nothing was asked for `connections.max.idle.ms`.
+    Idle,
+    /// A response cannot be put into a frame; the text says why.
+    Unsendable(String),
+    /// The broker stops.
+    Shutdown,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MalformedRequest(text) => write!(f, "malformed request: {text}"),
+            Self::UnsupportedRequest { api, version } => match ApiKey::from_code(*api) {
+                Some(api) => write!(f, "unsupported request: {} version {version}", api.name()),
+                None => write!(f, "unsupported request: unknown API key {api}, version {version}"),
+            },
+            Self::FailedWithoutAcks(code) => write!(f, "a produce request with acks=0 failed: {code}"),
+            Self::Idle => f.write_str("idle for connections.max.idle.ms"),
+            Self::Unsendable(text) => write!(f, "a response cannot be sent: {text}"),
+            Self::Shutdown => f.write_str("the broker stops"),
+        }
+    }
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub struct Session {
+    connection: ConnectionId,
+    phase: Phase,
+    /// Frames that may not begin yet.
+    waiting: VecDeque<Bytes>,
+    /// Requests in progress, in the order sent.
+    active: VecDeque<Request>,
+    next_request: u64,
+    /// Frames taken whose grant was not given back.
+    held: u32,
+    last_activity: Monotonic,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Open,
+    /// A close is on its way: nothing more is taken or sent.
+    Closing,
+}
+
+#[derive(Debug)]
+struct Request {
+    id: RequestId,
+    header: Header,
+    state: State,
+}
+
+/// What a response needs to know of its request.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    api: ApiKey,
+    version: i16,
+    correlation_id: i32,
+}
+
+#[derive(Debug)]
+enum State {
+    Working(Work),
+    Ready {
+        parts: Vec<Part>,
+        leases: Vec<Lease>,
+    },
+    /// Done, and the protocol has no response for it.
+    Silent,
+}
+
+/// A request at work: what it knows of itself, what it may look at, and where its actions go.
+struct Call<'a, 'b> {
+    request: RequestId,
+    header: Header,
+    context: &'a mut Context<'b>,
+    actions: &'a mut Vec<Action>,
+}
+
+impl Session {
+    /// A new connection; grants its first frames.
+    pub fn new(connection: ConnectionId, context: &Context<'_>, actions: &mut Vec<Action>) -> Self {
+        actions.push(Action::Grant(context.config.limits.frames_in_flight));
+        Self {
+            connection,
+            phase: Phase::Open,
+            waiting: VecDeque::new(),
+            active: VecDeque::new(),
+            next_request: 0,
+            held: 0,
+            last_activity: context.now.monotonic,
+        }
+    }
+
+    /// A frame arrived.
+    pub fn frame(&mut self, frame: Bytes, context: &mut Context<'_>, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Closing {
+            return;
+        }
+        self.held += 1;
+        let granted = context.config.limits.frames_in_flight;
+        assert!(
+            self.held <= granted,
+            "{} sent {} frames of {granted} granted",
+            self.connection,
+            self.held
+        );
+        self.last_activity = context.now.monotonic;
+        self.waiting.push_back(frame);
+        self.advance(context, actions);
+    }
+
+    /// An ask of `request` was answered. `watch` names the watch that its shard keeps, if it does.
+    pub fn answer(
+        &mut self,
+        (request, tag): (RequestId, u32),
+        answer: Answer,
+        watch: Option<(ShardId, OpId)>,
+        context: &mut Context<'_>,
+        actions: &mut Vec<Action>,
+    ) {
+        let event = Event::Answer { tag, answer, watch };
+        self.drive(request, event, context, actions);
+        self.advance(context, actions);
+    }
+
+    /// A watch of `request` ended: there is news, or it was given up.
+    pub fn watch_ended(
+        &mut self,
+        request: RequestId,
+        watch: OpId,
+        context: &mut Context<'_>,
+        actions: &mut Vec<Action>,
+    ) {
+        self.drive(request, Event::WatchEnded(watch), context, actions);
+        self.advance(context, actions);
+    }
+
+    /// The deadline that was set has come.
+    pub fn deadline(&mut self, context: &mut Context<'_>, actions: &mut Vec<Action>) {
+        if let Some(Request { id, .. }) = self.active.front() {
+            let id = *id;
+            self.drive(id, Event::Deadline, context, actions);
+        }
+        self.advance(context, actions);
+    }
+
+    /// A response of this session left, or never will: what it held is free.
+    pub fn sent(&mut self, context: &Context<'_>, actions: &mut Vec<Action>) {
+        self.last_activity = context.now.monotonic;
+        self.give_back(actions);
+    }
+
+    /// When the connection counts as idle, unless something happens before; a request in progress is not idle.
+    pub fn idle_at(&self, now: Monotonic, config: &BrokerConfig) -> Monotonic {
+        let busy = self.held > 0;
+        let since = if busy { now } else { self.last_activity };
+        since.plus_millis(config.connections_max_idle_ms)
+    }
+
+    /// The broker stops: what waits for data is answered with what there is, and the connection closes once what is in
+    /// progress is answered.
+    pub fn shut_down(&mut self, context: &mut Context<'_>, actions: &mut Vec<Action>) {
+        self.waiting.clear();
+        self.deadline(context, actions);
+        if self.active.is_empty() {
+            self.close(CloseReason::Shutdown, actions);
+        }
+    }
+
+    /// Whether requests are in progress.
+    pub fn is_busy(&self) -> bool {
+        !self.active.is_empty()
+    }
+
+    /// Closes the connection, once.
+    pub fn close(&mut self, reason: CloseReason, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Closing;
+            self.waiting.clear();
+            actions.push(Action::Close(reason));
+        }
+    }
+
+    /// The connection is gone: gives up what its requests hold. Appends go on; only their replies are dropped.
+    pub fn abandon(self, actions: &mut Vec<Action>) {
+        for request in self.active {
+            match request.state {
+                State::Working(work) => work.abandon(actions),
+                State::Ready { leases, .. } => actions.push(Action::Release(leases)),
+                State::Silent => {}
+            }
+        }
+    }
+
+    fn advance(&mut self, context: &mut Context<'_>, actions: &mut Vec<Action>) {
+        loop {
+            self.flush(actions);
+            if self.phase == Phase::Closing || !self.may_begin() {
+                return;
+            }
+            let Some(frame) = self.waiting.pop_front() else { return };
+            self.begin(&frame, context, actions);
+        }
+    }
+
+    /// Sends what is ready, up to the first request that is not.
+    fn flush(&mut self, actions: &mut Vec<Action>) {
+        while let Some(request) = self.active.pop_front() {
+            match request.state {
+                State::Working(_) => {
+                    self.active.push_front(request);
+                    return;
+                }
+                State::Ready { leases, .. } if self.phase == Phase::Closing => actions.push(Action::Release(leases)),
+                State::Ready { parts, leases } => actions.push(Action::Respond { parts, leases }),
+                State::Silent => self.give_back(actions),
+            }
+        }
+    }
+
+    fn may_begin(&self) -> bool {
+        let Some(frame) = self.waiting.front() else {
+            return false;
+        };
+        let produce = |api| api == ApiKey::Produce;
+        let next = frame
+            .first_chunk()
+            .and_then(|&code| ApiKey::from_code(i16::from_be_bytes(code)));
+        self.active.is_empty() || next.is_some_and(produce) && self.active.iter().all(|it| produce(it.header.api))
+    }
+
+    fn begin(&mut self, frame: &Bytes, context: &mut Context<'_>, actions: &mut Vec<Action>) {
+        let (header, reader) = match decode_request_header(frame) {
+            Ok(decoded) => decoded,
+            Err(error) => return self.close(CloseReason::MalformedRequest(error.to_string()), actions),
+        };
+        let (api, version) = (header.request_api_key, header.request_api_version);
+        let Some(api) = ApiKey::from_code(api) else {
+            return self.close(CloseReason::UnsupportedRequest { api, version }, actions);
+        };
+        let header = Header {
+            api,
+            version,
+            correlation_id: header.correlation_id,
+        };
+        let id = RequestId(self.next_request);
+        self.next_request += 1;
+        let mut call = Call {
+            request: id,
+            header,
+            context,
+            actions,
+        };
+        let progress = api::begin(reader, &mut call);
+        self.active.push_back(Request {
+            id,
+            header,
+            state: State::Silent,
+        });
+        self.settle(id, progress, actions);
+    }
+
+    fn drive(&mut self, id: RequestId, event: Event, context: &mut Context<'_>, actions: &mut Vec<Action>) {
+        let Some(request) = self.active.iter_mut().find(|request| request.id == id) else {
+            return event.discard(actions);
+        };
+        let State::Working(work) = core::mem::replace(&mut request.state, State::Silent) else {
+            panic!("{event:?} for a request that is done");
+        };
+        let mut call = Call {
+            request: id,
+            header: request.header,
+            context,
+            actions,
+        };
+        let progress = work.resume(event, &mut call);
+        self.settle(id, progress, actions);
+    }
+
+    fn settle(&mut self, id: RequestId, progress: Progress, actions: &mut Vec<Action>) {
+        let state = match progress {
+            Progress::Working(work) => State::Working(work),
+            Progress::Ready { parts, leases } => State::Ready { parts, leases },
+            Progress::Silent => State::Silent,
+            Progress::Close(reason) => {
+                self.close(reason, actions);
+                State::Silent
+            }
+        };
+        if let Some(request) = self.active.iter_mut().find(|request| request.id == id) {
+            request.state = state;
+        }
+    }
+
+    fn give_back(&mut self, actions: &mut Vec<Action>) {
+        self.held = self
+            .held
+            .checked_sub(1)
+            .unwrap_or_else(|| panic!("{} gives back too much", self.connection));
+        if self.phase == Phase::Open {
+            actions.push(Action::Grant(1));
+        }
+    }
+}
+
+/// What a request at work hears.
+#[derive(Debug)]
+enum Event {
+    Answer {
+        tag: u32,
+        answer: Answer,
+        watch: Option<(ShardId, OpId)>,
+    },
+    WatchEnded(OpId),
+    Deadline,
+}
+
+impl Event {
+    /// Nobody waits for it any more.
+    fn discard(self, actions: &mut Vec<Action>) {
+        if let Self::Answer { answer, watch, .. } = self {
+            answer.discard(actions);
+            if let Some((to, watch)) = watch {
+                actions.push(Action::Unwatch { to, watch });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! What a shard counts, and what must be back at zero at its end.
+
+use super::Shard;
+
+/// What a shard has done since its start.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Counters {
+    /// Request frames taken.
+    pub requests: u64,
+    /// Batches appended.
+    pub appended_batches: u64,
+    /// Records appended, as their batches declare them.
+    pub appended_records: u64,
+    /// Bytes of batches appended.
+    pub appended_bytes: u64,
+    /// Batches refused.
+    pub refused_batches: u64,
+    /// Bytes of records that fetches were answered with.
+    pub fetched_bytes: u64,
+    /// Logs recovered after a stop that was not clean.
+    pub recoveries: u64,
+    /// Bytes cut off torn tails by recoveries.
+    pub truncated_bytes: u64,
+}
+
+/// What a shard holds: all zero once it has no clients and nothing is in progress.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Audit {
+    /// Operations without a completion.
+    pub operations: usize,
+    /// Asks that are not answered in full.
+    pub asks: usize,
+    /// Watches.
+    pub watches: usize,
+    /// Messages for which a credit is out or awaited.
+    pub mail: usize,
+    /// Leases on files.
+    pub leases: usize,
+    /// Connections.
+    pub connections: usize,
+    /// Armed timers; the one for retention stays.
+    pub timers: usize,
+}
+
+impl Shard {
+    /// What the shard has done.
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// What the shard holds.
+    pub fn audit(&self) -> Audit {
+        Audit {
+            operations: self.ops.len(),
+            asks: self.gathering.len(),
+            watches: self.watches.len(),
+            mail: self.mailbox.outstanding(),
+            leases: self.storage.leases(),
+            connections: self.clients.len(),
+            timers: self.wheel.len(),
+        }
+    }
+
+    /// Partitions that are not dormant.
+    pub fn active_partitions(&self) -> usize {
+        self.active.len()
+    }
+}

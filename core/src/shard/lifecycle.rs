@@ -1,0 +1,279 @@
+//! How a shard starts and stops.
+//!
+//! A start: the first shard boots the log directory, reads the metadata log and registers the broker; then every shard
+//! begins to serve. A stop: every shard answers what is in progress and lets its clients go; once no shard has clients
+//! any more, all logs are made durable and closed; once they are, the first shard writes the manifest.
+//!
+//! Invariant: the manifest is written last: it says that everything before it is durable.
+
+use super::boot::{self, Boot, Booted, Steps, StoredLog};
+use super::mail::{Beginning, Mail};
+use super::task::{Task, TaskFor, TaskOutcome};
+use super::{CONTROLLER, Effect, Effects, Halt, Pending, Report, Shard, Timer};
+use crate::bugs::bug;
+use crate::log::{LogPlace, ManifestEntry};
+use crate::partition::{Closed, LogOutcome, home};
+use crate::types::{Now, ShardId, TopicPartition};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// The process has not begun to serve.
+    Starting,
+    Serving,
+    /// Clients are let go.
+    Draining,
+    /// This shard has no clients any more; others may.
+    Drained,
+    /// Logs are being closed.
+    Closing,
+    /// The first shard writes the manifest.
+    WritingManifest,
+    /// Nothing is done any more.
+    Halted,
+}
+
+/// What a stop has gathered so far.
+#[derive(Debug, Default)]
+pub(super) struct Stopping {
+    /// Asked to stop while it was still starting.
+    pub(super) early: bool,
+    /// Shards without clients; counted by the first shard.
+    pub(super) drained: u16,
+    /// No shard has clients any more.
+    pub(super) close: bool,
+    /// Shards whose logs are closed; counted by the first shard.
+    pub(super) closed: u16,
+    /// What their logs look like.
+    pub(super) entries: Vec<ManifestEntry>,
+}
+
+impl Shard {
+    /// The process started: the first shard takes the log directory into use, the others wait for it.
+    pub(super) fn start(&mut self, effects: &mut Effects) {
+        if self.view.id == CONTROLLER {
+            let files = self.storage.job_files();
+            let boot = Boot::new(self.storage.directory(), &self.view.config, self.seed.fork(), files);
+            self.run_task(TaskFor::Boot, Task::Boot(boot), effects);
+        }
+    }
+
+    pub(super) fn run_task(&mut self, whose: TaskFor, task: Task, effects: &mut Effects) {
+        let op = self.ops.begin(Pending::Task(whose));
+        effects.push(Effect::Task { op, task });
+    }
+
+    pub(super) fn task_done(&mut self, now: Now, whose: TaskFor, outcome: TaskOutcome, effects: &mut Effects) {
+        match (whose, outcome) {
+            (TaskFor::Boot, TaskOutcome::Booted(Ok(booted))) => self.booted(now, booted, effects),
+            (TaskFor::Boot, TaskOutcome::Booted(Err(reason))) => self.halt(Halt::Refused(reason), effects),
+            (TaskFor::Cleanup, TaskOutcome::Stepped(result)) => {
+                // The directories are nobody's: what is left of them is removed at the next start.
+                if let Err(error) = result {
+                    let text = format!("the directory of a deleted topic could not be removed: {error}");
+                    effects.push(Effect::Report(Report::Warning(text)));
+                }
+            }
+            (TaskFor::Manifest, TaskOutcome::Replaced(result)) => {
+                if let Err(error) = result {
+                    let text =
+                        format!("the manifest could not be written, so the next start recovers all logs: {error}");
+                    effects.push(Effect::Report(Report::Warning(text)));
+                }
+                self.halt(Halt::Stopped, effects);
+            }
+            (TaskFor::Replay, TaskOutcome::Replayed(chunk)) => self.metadata_replayed(chunk, effects),
+            (TaskFor::Metadata, TaskOutcome::Log(job)) => self.metadata_job(now, job, effects),
+            (TaskFor::Partition(log, purpose), TaskOutcome::Log(job)) => {
+                if let LogOutcome::Recovered(_) = job {
+                    self.recovery_ended(effects);
+                }
+                self.partition_job(now, (log, purpose), job, effects);
+            }
+            (whose, outcome) => panic!("{outcome:?} is not what {whose:?} was for"),
+        }
+    }
+
+    pub(super) fn halt(&mut self, halt: Halt, effects: &mut Effects) {
+        self.phase = Phase::Halted;
+        effects.push(Effect::Halt(halt));
+    }
+
+    fn booted(&mut self, now: Now, booted: Booted, effects: &mut Effects) {
+        if booted.formatted {
+            let text = format!("formatted the data directory for cluster {}", booted.meta.cluster_id);
+            effects.push(Effect::Report(Report::Info(text)));
+        }
+        self.view.cluster_id = Arc::from(booted.meta.cluster_id.as_str());
+        self.stored = booted.logs.into_iter().map(|log| (log.partition(), log)).collect();
+        self.open_metadata_log(now, effects);
+    }
+
+    /// Tells every shard to begin, each with the logs that are its own.
+    pub(super) fn begin_all(&mut self, effects: &mut Effects) {
+        let mut logs: BTreeMap<ShardId, Vec<StoredLog>> = BTreeMap::new();
+        let mut orphans: Vec<LogPlace> = Vec::new();
+        for (id, log) in core::mem::take(&mut self.stored) {
+            let known = self
+                .view
+                .image
+                .topic(id.topic)
+                .is_some_and(|it| (id.partition as usize) < it.partitions.len());
+            if known {
+                logs.entry(home(id, self.view.shards)).or_default().push(log);
+            } else {
+                orphans.push(log.place);
+            }
+        }
+        if !orphans.is_empty() {
+            self.remove_logs(orphans, effects);
+        }
+        for shard in (0..self.view.shards).map(ShardId) {
+            let logs = logs.remove(&shard).unwrap_or_default();
+            let (cluster_id, image) = (Arc::clone(&self.view.cluster_id), Arc::clone(&self.view.image));
+            self.mailbox.send(
+                shard,
+                Mail::Begin(Beginning {
+                    cluster_id,
+                    image,
+                    logs,
+                }),
+                effects,
+            );
+        }
+    }
+
+    /// Removes the directories of logs that nobody has any more.
+    pub(super) fn remove_logs(&mut self, places: Vec<LogPlace>, effects: &mut Effects) {
+        let steps = Steps::remove_logs(self.storage.directory(), places);
+        self.run_task(TaskFor::Cleanup, Task::Steps(steps), effects);
+    }
+
+    pub(super) fn begin(&mut self, now: Now, beginning: Beginning, effects: &mut Effects) {
+        self.view.cluster_id = beginning.cluster_id;
+        self.view.image = beginning.image;
+        self.stored = beginning.logs.into_iter().map(|log| (log.partition(), log)).collect();
+        self.phase = Phase::Serving;
+        effects.push(Effect::Serve);
+        // Shards do not all look through their logs at the same moment.
+        let interval = self.view.config.retention_check_interval_ms;
+        let first = self.seed.within(1, interval.max(1));
+        self.wheel.arm(now.monotonic.plus_millis(first), Timer::Retention);
+        self.mailbox.send(CONTROLLER, Mail::Published, effects);
+        if self.stopping.early {
+            self.shut_down(now, effects);
+        }
+    }
+
+    /// Asked to stop.
+    pub(super) fn shut_down(&mut self, now: Now, effects: &mut Effects) {
+        match self.phase {
+            Phase::Starting => self.stopping.early = true,
+            Phase::Serving => {
+                self.phase = Phase::Draining;
+                self.shut_down_sessions(now, effects);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the next step of a stop, if it is due; whether it did.
+    pub(super) fn run_stop(&mut self, now: Now, effects: &mut Effects) -> bool {
+        let shards = self.view.shards;
+        let first = self.view.id == CONTROLLER;
+        match self.phase {
+            Phase::Draining if self.clients.is_empty() && self.is_asked_nothing() => {
+                self.phase = Phase::Drained;
+                self.mailbox.send(CONTROLLER, Mail::Drained, effects);
+            }
+            Phase::Drained if first && self.stopping.drained == shards => {
+                self.stopping.drained = 0;
+                (0..shards).for_each(|shard| self.mailbox.send(ShardId(shard), Mail::CloseLogs, effects));
+            }
+            Phase::Drained if self.stopping.close => {
+                self.phase = Phase::Closing;
+                if first && bug!(ManifestBeforeSync) {
+                    self.write_manifest(&[], effects);
+                    return true;
+                }
+                self.close_logs(now, effects);
+            }
+            Phase::Closing if first && self.stopping.closed == shards => {
+                let entries = core::mem::take(&mut self.stopping.entries);
+                self.write_manifest(&entries, effects);
+            }
+            Phase::Closing => return self.report_closed(effects),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Nothing is in progress that a client, or another shard for a client, waits for.
+    fn is_asked_nothing(&self) -> bool {
+        let mine = self
+            .ops
+            .iter()
+            .all(|pending| matches!(pending, Pending::Storage(_) | Pending::Task(_)));
+        mine && self.gathering.len() == 0 && self.metadata.as_ref().is_none_or(super::MetadataLog::is_idle)
+    }
+
+    fn close_logs(&mut self, now: Now, effects: &mut Effects) {
+        let logs: Vec<_> = self.partitions.keys().copied().collect();
+        for log in logs {
+            self.with_partition(log, effects, |partition, storage, outcome| {
+                partition.close(now, storage, outcome)
+            });
+        }
+        if let Some(metadata) = &mut self.metadata {
+            metadata.close(now, &mut self.storage);
+        }
+    }
+
+    /// Once all logs are closed, tells the first shard so; the others are done then.
+    fn report_closed(&mut self, effects: &mut Effects) -> bool {
+        if self.stopping.closed > 0 || self.ops.len() > 0 || !self.storage.is_quiet() {
+            return false;
+        }
+        let mut entries = Vec::new();
+        let metadata = self.metadata.as_ref().map(|metadata| metadata.closed(&self.storage));
+        let partitions = self
+            .partitions
+            .values()
+            .map(|partition| partition.closed(&self.storage));
+        for closed in partitions.chain(metadata) {
+            match closed {
+                Closed::NotYet => return false,
+                Closed::Clean(entry) => entries.push(entry),
+                Closed::Empty | Closed::Unclean => {}
+            }
+        }
+        // A log that nobody used since the last clean stop is as clean as it was.
+        entries.extend(self.stored.values().filter_map(|log| log.clean.clone()));
+        self.mailbox.send(CONTROLLER, Mail::Closed(entries), effects);
+        if self.view.id == CONTROLLER {
+            return true;
+        }
+        self.halt(Halt::Stopped, effects);
+        true
+    }
+
+    fn write_manifest(&mut self, entries: &[ManifestEntry], effects: &mut Effects) {
+        self.phase = Phase::WritingManifest;
+        let mut files = self.storage.job_files();
+        let replace = boot::write_manifest(self.storage.directory(), entries, &mut files);
+        self.run_task(TaskFor::Manifest, Task::Replace(replace), effects);
+    }
+}
+
+impl StoredLog {
+    /// Whose log it is.
+    pub fn partition(&self) -> TopicPartition {
+        TopicPartition {
+            topic: self.place.topic,
+            partition: self.place.partition,
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! The partitions of this shard: dormant until they are asked something, then recovered, then leading.
+
+use super::clients::Asker;
+use super::mail::Mail;
+use super::producer_ids::Issue;
+use super::task::{Task, TaskFor};
+use super::watches::Watch;
+use super::{CONTROLLER, Effect, Effects, Halt, Pending, Phase, Report, Shard, Timer};
+use crate::bugs::bug;
+use crate::config::{TopicConfig, TopicOverrides};
+use crate::controller::{ControllerAnswer, ControllerRequest};
+use crate::log::{LogConfig, LogPlace};
+use crate::metadata::{Delta, Topic};
+use crate::partition::{LogJob, LogOutcome, Outcome, Partition, PartitionAnswer, PartitionAsk, Purpose, Setting, home};
+use crate::session::{Answer, Ask};
+use crate::storage::{LogId, Storage, StorageEvent};
+use crate::types::{ErrorCode, Now, OpId, ShardId, TopicPartition};
+use alloc::format;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// A part of an ask: the ask, and the part's place in it.
+pub(super) type Part = (OpId, usize);
+
+/// An ask to partitions of this shard whose parts are not all answered yet.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    from: ShardId,
+    op: OpId,
+    /// The watch to begin when all parts answer less than this many bytes.
+    watch: Option<(OpId, usize)>,
+    partitions: Vec<TopicPartition>,
+    answers: Vec<Option<PartitionAnswer>>,
+    missing: usize,
+}
+
+impl Shard {
+    /// Takes an ask of any shard.
+    pub(super) fn asked(
+        &mut self,
+        now: Now,
+        from: ShardId,
+        (op, watch): (OpId, Option<OpId>),
+        ask: Ask,
+        effects: &mut Effects,
+    ) {
+        match ask {
+            Ask::Partitions { parts, watch_below } => {
+                let missing = parts.len();
+                let partitions = parts.iter().map(|(partition, _)| *partition).collect();
+                let answers = parts.iter().map(|_| None).collect();
+                let watch = watch.zip(watch_below);
+                let gathering = self.gathering.begin(Gathering {
+                    from,
+                    op,
+                    watch,
+                    partitions,
+                    answers,
+                    missing,
+                });
+                for (place, (partition, ask)) in parts.into_iter().enumerate() {
+                    self.ask_partition(now, (gathering, place), partition, ask, effects);
+                }
+            }
+            Ask::Controller(request) => self.ask_controller(from, op, request),
+            Ask::ProducerId => match self.producer_ids.ask((from, op)) {
+                Issue::Given((to, op), id) => {
+                    self.mailbox.send(
+                        to,
+                        Mail::Answer {
+                            op,
+                            answer: Answer::ProducerId(Some(id)),
+                        },
+                        effects,
+                    );
+                }
+                Issue::Reserve => self.reserve_producer_ids(effects),
+                Issue::Wait => {}
+            },
+        }
+    }
+
+    fn reserve_producer_ids(&mut self, effects: &mut Effects) {
+        let ask = Ask::Controller(ControllerRequest::ReserveProducerIds);
+        self.ask(CONTROLLER, Asker::ProducerIds, ask, effects);
+    }
+
+    pub(super) fn producer_ids_reserved(&mut self, answer: Answer, effects: &mut Effects) {
+        let block = match answer {
+            Answer::Controller(ControllerAnswer::ProducerIds(block)) => Some(block),
+            Answer::Controller(ControllerAnswer::StorageError) => None,
+            other => panic!("a block of producer ids was asked for, and answered {other:?}"),
+        };
+        for ((to, op), id) in self.producer_ids.reserved(block) {
+            self.mailbox.send(
+                to,
+                Mail::Answer {
+                    op,
+                    answer: Answer::ProducerId(id),
+                },
+                effects,
+            );
+        }
+        if self.producer_ids.wants_more() {
+            self.reserve_producer_ids(effects);
+        }
+    }
+
+    fn ask_partition(&mut self, now: Now, part: Part, id: TopicPartition, ask: PartitionAsk, effects: &mut Effects) {
+        let log = self
+            .active
+            .get(&id)
+            .copied()
+            .or_else(|| self.activate(now, id, effects));
+        let Some(log) = log else {
+            return self.part_answered(part, ask.refused(ErrorCode::UnknownTopicOrPartition), effects);
+        };
+        self.with_partition(log, effects, |partition, storage, outcome| {
+            partition.ask(part, ask, now, storage, outcome)
+        });
+    }
+
+    /// Wakes a dormant partition; `None` when there is no such partition any more.
+    pub(super) fn activate(&mut self, now: Now, id: TopicPartition, effects: &mut Effects) -> Option<LogId> {
+        let topic = Arc::clone(self.view.image.topic(id.topic)?);
+        let placed = topic.partitions.get(usize::try_from(id.partition).ok()?)?;
+        let config = self.topic_config(&topic);
+        let log = self.next_log();
+        let setting = Setting {
+            log,
+            place: LogPlace::new(self.storage.directory(), &topic.name, id.topic, id.partition),
+            broker: self.view.config.node_id,
+            isr: Arc::clone(&placed.isr),
+            replicas: placed.replicas.len(),
+            epoch: self.view.image.leader_epoch(placed),
+            log_config: LogConfig::new(&config, &self.view.config),
+            config,
+        };
+        let mut outcome = core::mem::take(&mut self.outcome);
+        let partition = match self.stored.remove(&id) {
+            None => Partition::create(setting, &mut self.storage),
+            Some(stored) => Partition::open(setting, stored.clean, now, &mut self.storage, &mut outcome),
+        };
+        self.partitions.insert(log, partition);
+        self.active.insert(id, log);
+        self.names.insert(log, id);
+        self.settle_partition(log, outcome, effects);
+        Some(log)
+    }
+
+    fn topic_config(&self, topic: &Topic) -> Arc<TopicConfig> {
+        let settings = topic
+            .config
+            .iter()
+            .map(|(key, value)| (key.as_str(), Some(value.as_str())));
+        let defaults = &self.view.config.topic_defaults;
+        // The controller accepted every setting; one that a newer version accepted has its default here.
+        let parsed = TopicOverrides::parse(settings, defaults).map(|(config, _)| config);
+        Arc::new(parsed.unwrap_or_else(|_| defaults.clone()))
+    }
+
+    /// Lets a partition do something, and does what it wants done.
+    pub(super) fn with_partition(
+        &mut self,
+        log: LogId,
+        effects: &mut Effects,
+        act: impl FnOnce(&mut Partition<Part>, &mut Storage, &mut Outcome<Part>),
+    ) {
+        let mut outcome = core::mem::take(&mut self.outcome);
+        if let Some(partition) = self.partitions.get_mut(&log) {
+            act(partition, &mut self.storage, &mut outcome);
+        }
+        self.settle_partition(log, outcome, effects);
+    }
+
+    fn settle_partition(&mut self, log: LogId, mut outcome: Outcome<Part>, effects: &mut Effects) {
+        let id = self.names[&log];
+        for (part, answer) in outcome.answers.drain(..) {
+            self.part_answered(part, answer, effects);
+        }
+        for (purpose, job) in outcome.jobs.drain(..) {
+            self.run_log_job(TaskFor::Partition(log, purpose), job, effects);
+        }
+        for report in outcome.reports.drain(..) {
+            self.warn(id, &report, effects);
+        }
+        if core::mem::take(&mut outcome.news) {
+            self.news(id, effects);
+        }
+        if let Some(fault) = outcome.fault.take() {
+            self.halt(Halt::Fault(fault), effects);
+        }
+        if let Some(report) = outcome.recovered.take() {
+            self.counters.recoveries += 1;
+            self.counters.truncated_bytes += report.bytes_truncated;
+            if report.bytes_truncated > 0 || report.segments_removed > 0 {
+                let text = format!(
+                    "recovery cut off {} bytes and {} segments that were never synced",
+                    report.bytes_truncated, report.segments_removed
+                );
+                self.warn(id, &text, effects);
+            }
+        }
+        if core::mem::take(&mut outcome.removable)
+            && let Some(partition) = self.partitions.remove(&log)
+        {
+            self.names.remove(&log);
+            self.remove_logs(Vec::from([partition.place().clone()]), effects);
+        }
+        let appended = core::mem::take(&mut outcome.appended);
+        self.counters.appended_batches += appended.batches;
+        self.counters.appended_records += appended.records;
+        self.counters.appended_bytes += appended.bytes;
+        self.outcome = outcome;
+    }
+
+    fn warn(&self, id: TopicPartition, text: &str, effects: &mut Effects) {
+        let name = self
+            .view
+            .image
+            .topic(id.topic)
+            .map_or_else(|| id.topic.to_string(), |it| it.name.to_string());
+        effects.push(Effect::Report(Report::Warning(format!(
+            "{name}-{}: {text}",
+            id.partition
+        ))));
+    }
+
+    /// Runs a job of a log; recoveries take turns.
+    pub(super) fn run_log_job(&mut self, whose: TaskFor, job: LogJob, effects: &mut Effects) {
+        let recovery = matches!(job, LogJob::Recover(_));
+        let op = self.ops.begin(Pending::Task(whose));
+        let task = Task::Log(job);
+        let next = if recovery {
+            self.recoveries.begin(op, task)
+        } else {
+            Some((op, task))
+        };
+        effects_task(next, effects);
+    }
+
+    /// A job of a partition's log ended.
+    pub(super) fn partition_job(
+        &mut self,
+        now: Now,
+        (log, purpose): (LogId, Purpose<Part>),
+        job: LogOutcome,
+        effects: &mut Effects,
+    ) {
+        self.with_partition(log, effects, |partition, storage, outcome| {
+            partition.job_done(purpose, job, now, storage, outcome);
+        });
+    }
+
+    /// A recovery ended: the next takes its turn.
+    pub(super) fn recovery_ended(&mut self, effects: &mut Effects) {
+        effects_task(self.recoveries.end(), effects);
+    }
+
+    /// Readers that wait for this partition may find something.
+    fn news(&mut self, id: TopicPartition, effects: &mut Effects) {
+        if bug!(LostWakeUp) {
+            return;
+        }
+        for (to, watch) in self.watches.news(id) {
+            self.mailbox.send(to, Mail::WatchEnded { watch }, effects);
+        }
+    }
+
+    fn part_answered(&mut self, (gathering, place): Part, answer: PartitionAnswer, effects: &mut Effects) {
+        let asked = self.gathering.get_mut(gathering);
+        let before = asked.answers[place].replace(answer);
+        assert!(before.is_none(), "a part is answered twice: {before:?}");
+        asked.missing -= 1;
+        if asked.missing == 0 {
+            let asked = self.gathering.complete(gathering);
+            self.gathered(asked, effects);
+        }
+    }
+
+    fn gathered(&mut self, asked: Gathering, effects: &mut Effects) {
+        let Gathering {
+            from,
+            op,
+            watch,
+            partitions,
+            answers,
+            ..
+        } = asked;
+        let parts: Vec<PartitionAnswer> = answers.into_iter().flatten().collect();
+        let (mut bytes, mut urgent) = (0, false);
+        let mut stale = false;
+        for (id, answer) in partitions.iter().zip(&parts) {
+            if let PartitionAnswer::Fetched(fetched) = answer {
+                bytes += fetched.bytes();
+                urgent |= fetched.is_urgent();
+                let partition = self.active.get(id).and_then(|log| self.partitions.get(log));
+                stale |= partition.and_then(Partition::high_watermark) != fetched.high_watermark;
+            }
+        }
+        let watch = watch
+            .filter(|&(_, below)| !urgent && bytes < below)
+            .map(|(watch, _)| watch);
+        let answer = Answer::Partitions {
+            parts,
+            watching: watch.is_some(),
+        };
+        self.mailbox.send(from, Mail::Answer { op, answer }, effects);
+        match watch {
+            // News came between the answers of the parts.
+            Some(watch) if stale => self.mailbox.send(from, Mail::WatchEnded { watch }, effects),
+            Some(watch) => self.watches.add((from, watch), partitions),
+            None => {}
+        }
+    }
+
+    pub(super) fn unwatch(&mut self, watch: Watch, effects: &mut Effects) {
+        if self.watches.end(watch) {
+            let (to, watch) = watch;
+            self.mailbox.send(to, Mail::WatchEnded { watch }, effects);
+        }
+    }
+
+    pub(super) fn storage_event(&mut self, now: Now, event: &StorageEvent, effects: &mut Effects) {
+        let log = match event {
+            StorageEvent::Durable { log, .. }
+            | StorageEvent::Sealed { log, .. }
+            | StorageEvent::Opened { log }
+            | StorageEvent::WriteFailed { log, .. }
+            | StorageEvent::Deleted { log } => *log,
+            // With one log directory, a broker that lost it has nothing left to serve.
+            StorageEvent::DirectoryFailed(fault) => return self.halt(Halt::Fault(fault.clone()), effects),
+        };
+        if self.metadata_log_event(now, log, event, effects) || !self.partitions.contains_key(&log) {
+            return;
+        }
+        if let StorageEvent::Deleted { .. } = event {
+            self.partitions.remove(&log);
+            self.names.remove(&log);
+            return;
+        }
+        self.with_partition(log, effects, |partition, storage, outcome| {
+            partition.storage_event(event, now, storage, outcome);
+        });
+    }
+
+    /// Lets go of topics that are gone.
+    pub(super) fn apply_delta(&mut self, delta: &Delta, effects: &mut Effects) {
+        let mut stored = Vec::new();
+        for topic in &delta.deleted {
+            for partition in 0..topic.partitions.len() as i32 {
+                let id = TopicPartition {
+                    topic: topic.id,
+                    partition,
+                };
+                if home(id, self.view.shards) != self.view.id {
+                    continue;
+                }
+                stored.extend(self.stored.remove(&id).map(|log| log.place));
+                if let Some(log) = self.active.remove(&id) {
+                    self.with_partition(log, effects, |partition, storage, outcome| {
+                        partition.delete(storage, outcome)
+                    });
+                }
+            }
+        }
+        if !stored.is_empty() {
+            self.remove_logs(stored, effects);
+        }
+    }
+
+    /// Has every log look for segments that it need not keep; wakes a few dormant ones for it.
+    pub(super) fn retain(&mut self, now: Now, effects: &mut Effects) {
+        if self.phase != Phase::Serving {
+            return;
+        }
+        let next = now
+            .monotonic
+            .plus_millis(self.view.config.retention_check_interval_ms.max(1));
+        self.wheel.arm(next, Timer::Retention);
+        let logs: Vec<_> = self.active.values().copied().collect();
+        for log in logs {
+            self.with_partition(log, effects, |partition, storage, outcome| {
+                partition.retain(now, storage, outcome)
+            });
+        }
+        let dormant: Vec<_> = self
+            .stored
+            .keys()
+            .take(self.view.config.limits.recoveries)
+            .copied()
+            .collect();
+        for id in dormant {
+            self.activate(now, id, effects);
+        }
+    }
+}
+
+fn effects_task(task: Option<(OpId, Task)>, effects: &mut Effects) {
+    if let Some((op, task)) = task {
+        effects.push(Effect::Task { op, task });
+    }
+}
