@@ -125,3 +125,25 @@ fn a_peer_that_is_no_broker_is_recognized() {
     peer.join().expect("the peer ends");
     assert!(said.contains("is it a Kafka broker?"), "{said}");
 }
+
+#[test]
+fn the_floor_moves_every_byte_and_leaves_no_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_str().expect("UTF-8");
+    for line in [&["in"][..], &["in", "--no-sync"], &["out"]] {
+        let output = klamm(
+            &[
+                &["bench", "floor", "--json", "--total", "300KB", "--directory", path],
+                line,
+            ]
+            .concat(),
+        );
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(
+            output.status.success() && said.contains("\"bytes\":300000,"),
+            "{line:?}: {said}"
+        );
+        assert_eq!(std::fs::read_dir(path).expect("it is there").count(), 0, "{line:?}");
+    }
+    assert!(refusal(&["bench", "floor", "--directory", "no/such/directory"]).contains("no/such/directory"));
+}

@@ -123,6 +123,7 @@ fn bad_escape(line: usize) -> ConfigError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Seed;
     use alloc::string::ToString;
 
     fn read(text: &str) -> Vec<(String, String)> {
@@ -183,5 +184,85 @@ mod tests {
         assert!(parse_properties("a=\\ud83dx").is_err());
         assert!(parse_properties("\n=1").unwrap_err().to_string().starts_with("line 2"));
         assert!(parse_properties(&"#".repeat(MAX_PROPERTIES_BYTES + 1)).is_err());
+    }
+
+    /// Writes a text so that it reads back: every character that means something gets a backslash, others a number.
+    fn escaped(text: &str, seed: &mut Seed) -> String {
+        let mut out = String::new();
+        for c in text.chars() {
+            match c {
+                '\n' => out.push_str("\\n"),
+                '\r' => out.push_str("\\r"),
+                '\t' => out.push_str("\\t"),
+                '\u{c}' => out.push_str("\\f"),
+                _ if seed.bytes16()[0] < 64 => {
+                    for unit in c.encode_utf16(&mut [0; 2]) {
+                        out.push_str(&format!("\\u{unit:04x}"));
+                    }
+                }
+                ' ' | '=' | ':' | '#' | '!' | '\\' => out.extend(['\\', c]),
+                c => out.push(c),
+            }
+            if seed.bytes16()[0] < 8 {
+                out.push_str("\\\n \t");
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn whatever_is_written_is_read_back() {
+        const LETTERS: [char; 16] = [
+            'a',
+            'Z',
+            ' ',
+            '\t',
+            '\n',
+            '\r',
+            '\u{c}',
+            '=',
+            ':',
+            '#',
+            '!',
+            '\\',
+            'u',
+            'é',
+            '漢',
+            '\u{1f600}',
+        ];
+        let mut seed = Seed::new(7);
+        for _ in 0..500 {
+            let mut draw = |least: u8| {
+                let bytes = seed.bytes16();
+                let length = usize::from(bytes[0] % 12 + least);
+                bytes
+                    .iter()
+                    .skip(1)
+                    .take(length)
+                    .map(|&byte| LETTERS[usize::from(byte % 16)])
+                    .collect::<String>()
+            };
+            let settings: Vec<(String, String)> = (0..3).map(|_| (draw(1), draw(0))).collect();
+            let text: String = settings
+                .iter()
+                .map(|(name, value)| format!("{} = {}\n", escaped(name, &mut seed), escaped(value, &mut seed)))
+                .collect();
+            assert_eq!(read(&text), settings, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_text_makes_it_panic() {
+        let mut seed = Seed::new(8);
+        for _ in 0..2000 {
+            let text: String = seed
+                .bytes16()
+                .iter()
+                .map(|&byte| ['\\', 'u', 'd', '8', '0', '=', '\n', ' '][usize::from(byte % 8)])
+                .collect();
+            if let Ok(settings) = parse_properties(&text) {
+                assert!(settings.len() <= text.lines().count());
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! costs the broker. Consumers read every record and check it: a broker that skips data would look fast.
 
 mod consume;
+mod floor;
 mod latency;
 mod load;
 mod produce;
@@ -25,6 +26,8 @@ pub(crate) enum BenchCommand {
     Consume(consume::Arguments),
     /// Produce single records at a steady rate, and time each to its acknowledgement and to its consumer
     Latency(latency::Arguments),
+    /// Measure a bare loop of socket and file: what no broker on this machine can go below
+    Floor(floor::Arguments),
 }
 
 /// What each load needs.
@@ -69,6 +72,7 @@ pub(crate) fn run(command: BenchCommand) -> Outcome {
         BenchCommand::Produce(args) => block_on(produce::run(args)),
         BenchCommand::Consume(args) => block_on(consume::run(args)),
         BenchCommand::Latency(args) => latency::run(&args),
+        BenchCommand::Floor(args) => floor::run(&args),
     }
 }
 

@@ -1,0 +1,334 @@
+//! The binary as a broker, with its own commands as clients: what is produced comes back, across stops of every kind.
+
+mod support;
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+use support::Broker;
+
+fn numbered(count: usize) -> String {
+    (0..count).fold(String::new(), |mut lines, i| {
+        writeln!(lines, "key {}:value {i}", i % 7).expect("a string takes it");
+        lines
+    })
+}
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+/// A start that is refused: its exit code and what it says.
+fn refused_start(data: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_klamm"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--metrics", "off", "--data"])
+        .arg(data)
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    said
+}
+
+#[test]
+fn records_come_back_in_the_order_of_their_partition() {
+    let data = directory();
+    let broker = Broker::start(data.path(), &["--shards", "2"]);
+    broker.run(&["topic", "create", "t", "--partitions", "3"], "");
+    for compression in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let input = numbered(500);
+        broker.run(
+            &["produce", "t", "--key-separator", ":", "--compression", compression],
+            &input,
+        );
+    }
+    let output = broker.run(
+        &[
+            "consume",
+            "t",
+            "--exit",
+            "--format",
+            "key-value",
+            "--key-separator",
+            ":",
+        ],
+        "",
+    );
+    for key in 0..7 {
+        let key = format!("key {key}:");
+        let of_key = |text: &str| {
+            text.lines()
+                .filter(|line| line.starts_with(&key))
+                .map(str::to_owned)
+                .collect()
+        };
+        let sent: Vec<String> = of_key(&numbered(500).repeat(5));
+        let came: Vec<String> = of_key(&output);
+        assert_eq!(came, sent);
+    }
+}
+
+#[test]
+fn everything_of_a_record_comes_back() {
+    let data = directory();
+    let broker = Broker::start(data.path(), &[]);
+    broker.run(&["produce", "auto", "-k", "=", "-H", "h=1", "-H", "h=2"], "a=1\nb\n");
+    let output = broker.run(&["consume", "auto", "--exit", "--format", "json"], "");
+    let shown: Vec<&str> = output.lines().collect();
+    let headers = "\"headers\":[[\"h\",\"1\"],[\"h\",\"2\"]]}";
+    assert!(
+        shown[0].contains("\"offset\":0,") && shown[0].contains("\"key\":\"a\",\"value\":\"1\""),
+        "{output}"
+    );
+    assert!(
+        shown[1].contains("\"offset\":1,") && shown[1].contains("\"key\":null,\"value\":\"b\""),
+        "{output}"
+    );
+    assert!(
+        shown.len() == 2 && shown.iter().all(|line| line.ends_with(headers)),
+        "{output}"
+    );
+}
+
+#[test]
+fn a_consumer_begins_where_it_is_told() {
+    let data = directory();
+    let broker = Broker::start(data.path(), &[]);
+    broker.run(&["produce", "t"], "0\n1\n2\n3\n4\n");
+    for (from, expected) in [
+        ("beginning", "0\n1\n2\n3\n4\n"),
+        ("3", "3\n4\n"),
+        ("-2", "3\n4\n"),
+        ("@0", "0\n1\n2\n3\n4\n"),
+        ("end", ""),
+    ] {
+        assert_eq!(
+            broker.run(&["consume", "t", "--exit", "--from", from], ""),
+            expected,
+            "from {from}"
+        );
+    }
+    assert_eq!(broker.run(&["consume", "t", "--count", "2"], ""), "0\n1\n");
+    assert!(
+        broker
+            .refusal(&["consume", "nothing-here", "--exit"])
+            .contains("UNKNOWN_TOPIC_OR_PARTITION")
+    );
+}
+
+#[test]
+fn acknowledged_records_survive_a_kill_and_a_graceful_stop() {
+    let data = directory();
+    let mut sent = String::new();
+    for (round, signal) in ["KILL", "TERM", "KILL", "INT"].into_iter().enumerate() {
+        let mut broker = Broker::start(data.path(), &[]);
+        let input = format!("first {round}\nsecond {round}\n");
+        broker.run(&["produce", "t"], &input);
+        sent.push_str(&input);
+        assert_eq!(broker.run(&["consume", "t", "--exit"], ""), sent);
+        broker.signal(signal);
+        let status = broker.wait();
+        assert_eq!(
+            status.code(),
+            (signal != "KILL").then_some(0),
+            "{signal}: {}",
+            broker.said()
+        );
+    }
+    let broker = Broker::start(data.path(), &[]);
+    assert_eq!(broker.run(&["consume", "t", "--exit"], ""), sent);
+}
+
+#[test]
+fn topics_are_created_described_and_deleted() {
+    let data = directory();
+    let broker = Broker::start(data.path(), &["--set", "log.retention.hours=2"]);
+    broker.run(
+        &[
+            "topic",
+            "create",
+            "orders",
+            "-p",
+            "4",
+            "-c",
+            "retention.ms=60000",
+            "-c",
+            "segment.jitter.ms=5",
+        ],
+        "",
+    );
+    assert_eq!(broker.run(&["topic", "list"], ""), "orders  partitions=4\n");
+    let described = broker.run(&["topic", "describe", "orders"], "");
+    assert!(
+        described.contains("partition 3  leader=1") && described.contains("retention.ms=60000"),
+        "{described}"
+    );
+    assert!(
+        described.contains("segment.jitter.ms=5") && !described.contains("segment.bytes"),
+        "{described}"
+    );
+    let all = broker.run(&["topic", "describe", "orders", "--all"], "");
+    assert!(all.contains("segment.bytes=1073741824"), "{all}");
+
+    let again = broker.refusal(&["topic", "create", "orders"]);
+    assert!(again.contains("TOPIC_ALREADY_EXISTS"), "{again}");
+    let bad = broker.refusal(&["topic", "create", "bad", "-c", "cleanup.policy=compact"]);
+    assert!(
+        bad.contains("INVALID_CONFIG") && bad.contains("not available yet"),
+        "{bad}"
+    );
+    let unknown = broker.refusal(&["topic", "create", "bad", "-c", "no.such.key=1"]);
+    assert!(
+        unknown.contains("INVALID_CONFIG") && unknown.contains("no.such.key"),
+        "{unknown}"
+    );
+
+    broker.run(&["topic", "delete", "orders"], "");
+    assert_eq!(broker.run(&["topic", "list"], ""), "");
+}
+
+#[test]
+fn a_topic_has_the_brokers_default_where_it_says_nothing() {
+    let data = directory();
+    let broker = Broker::start(
+        data.path(),
+        &["--set", "log.retention.hours=2", "--set", "num.partitions=3"],
+    );
+    broker.run(&["topic", "create", "t"], "");
+    let described = broker.run(&["topic", "describe", "t", "--all"], "");
+    assert!(
+        described.contains("retention.ms=7200000") && described.contains("partitions=3"),
+        "{described}"
+    );
+}
+
+#[test]
+fn load_that_was_counted_is_there() {
+    let data = directory();
+    let broker = Broker::start(data.path(), &["--flush", "os"]);
+    let load = [
+        "bench",
+        "produce",
+        "--json",
+        "--total",
+        "3MB",
+        "--partitions",
+        "3",
+        "--connections",
+        "2",
+    ];
+    let produced = broker.run(&load, "");
+    let consumed = broker.run(
+        &[
+            "bench",
+            "consume",
+            "--json",
+            "--connections",
+            "2",
+            "--fetch-size",
+            "64KiB",
+        ],
+        "",
+    );
+    assert_eq!(number(&consumed, "records"), number(&produced, "records"));
+    assert_eq!(number(&consumed, "bytes"), number(&produced, "bytes"));
+    let latency = [
+        "bench",
+        "latency",
+        "--json",
+        "--rate",
+        "200",
+        "--duration",
+        "500ms",
+        "--warmup",
+        "100ms",
+        "-t",
+        "l",
+    ];
+    assert_eq!(number(&broker.run(&latency, ""), "records"), "120");
+}
+
+/// A number of a flat JSON object.
+fn number<'a>(object: &'a str, name: &str) -> &'a str {
+    let start = object
+        .find(&format!("\"{name}\":"))
+        .unwrap_or_else(|| panic!("no {name} in {object}"));
+    object[start + name.len() + 3..]
+        .split([',', '}'])
+        .next()
+        .expect("it ends")
+}
+
+#[test]
+fn the_broker_says_how_it_is() {
+    let data = directory();
+    let broker = Broker::start(data.path(), &[]);
+    broker.run(&["produce", "t"], "one\n");
+    assert_eq!(
+        broker.get("/ready"),
+        ("HTTP/1.1 200 OK".to_owned(), "ready\n".to_owned())
+    );
+    assert_eq!(broker.get("/health").0, "HTTP/1.1 200 OK");
+    assert_eq!(broker.get("/other").0, "HTTP/1.1 404 Not Found");
+    let (status, metrics) = broker.get("/metrics");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    let value = |name: &str| {
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with(&format!("{name} ")))
+            .expect("it is there");
+        line.rsplit(' ')
+            .next()
+            .and_then(|value| value.parse::<f64>().ok())
+            .expect("a number")
+    };
+    assert!(value("klamm_requests_total") >= 3.0 && value("klamm_file_written_bytes_total") > 0.0);
+    assert!(value("klamm_sync_seconds_count") >= 1.0 && value("process_resident_memory_bytes") > 0.0);
+}
+
+#[test]
+fn settings_without_effect_and_unknown_ones_are_named_once() {
+    let data = directory();
+    let broker = Broker::start(data.path(), &["--set", "num.io.threads=8", "--set", "num.partition=3"]);
+    let said = broker.said();
+    assert_eq!(
+        said.matches("settings without effect: num.io.threads").count(),
+        1,
+        "{said}"
+    );
+    assert!(said.contains("num.partition (did you mean num.partitions?)"), "{said}");
+}
+
+#[test]
+fn a_directory_belongs_to_one_broker_at_a_time() {
+    let data = directory();
+    let broker = Broker::start(data.path(), &[]);
+    broker.run(&["produce", "t"], "mine\n");
+    let said = refused_start(data.path());
+    assert!(said.contains(data.path().to_str().expect("UTF-8")), "{said}");
+    assert_eq!(broker.run(&["consume", "t", "--exit"], ""), "mine\n");
+}
+
+#[test]
+fn what_is_not_ours_is_refused_and_left_as_it_was() {
+    for (name, content) in [("meta.properties", "version=1\nnode.id=1\n"), ("holiday.txt", "sun")] {
+        let data = directory();
+        std::fs::write(data.path().join(name), content).expect("it is written");
+        let said = refused_start(data.path());
+        assert!(said.contains(name), "{said}");
+        let left: Vec<_> = std::fs::read_dir(data.path())
+            .expect("it is there")
+            .flatten()
+            .map(|entry| entry.file_name())
+            .collect();
+        assert_eq!(left, [name]);
+        assert_eq!(
+            std::fs::read_to_string(data.path().join(name)).expect("it is there"),
+            content
+        );
+    }
+    let data = directory();
+    let file = data.path().join("file");
+    std::fs::write(&file, "text").expect("it is written");
+    assert!(refused_start(&file).contains("--data"));
+}
