@@ -125,6 +125,7 @@ mod tests {
     use super::*;
     use crate::types::Seed;
     use alloc::string::ToString;
+    use core::fmt::Write;
 
     fn read(text: &str) -> Vec<(String, String)> {
         parse_properties(text).unwrap()
@@ -197,7 +198,7 @@ mod tests {
                 '\u{c}' => out.push_str("\\f"),
                 _ if seed.bytes16()[0] < 64 => {
                     for unit in c.encode_utf16(&mut [0; 2]) {
-                        out.push_str(&format!("\\u{unit:04x}"));
+                        write!(out, "\\u{unit:04x}").unwrap();
                     }
                 }
                 ' ' | '=' | ':' | '#' | '!' | '\\' => out.extend(['\\', c]),
@@ -243,10 +244,11 @@ mod tests {
                     .collect::<String>()
             };
             let settings: Vec<(String, String)> = (0..3).map(|_| (draw(1), draw(0))).collect();
-            let text: String = settings
-                .iter()
-                .map(|(name, value)| format!("{} = {}\n", escaped(name, &mut seed), escaped(value, &mut seed)))
-                .collect();
+            let mut text = String::new();
+            for (name, value) in &settings {
+                let (name, value) = (escaped(name, &mut seed), escaped(value, &mut seed));
+                writeln!(text, "{name} = {value}").unwrap();
+            }
             assert_eq!(read(&text), settings, "{text}");
         }
     }

@@ -331,12 +331,7 @@ impl<T: Copy + Debug> Leader<T> {
         })))
     }
 
-    pub(super) fn storage_event(
-        &mut self,
-        event: &StorageEvent,
-        storage: &mut Storage,
-        outcome: &mut Outcome<T>,
-    ) {
+    pub(super) fn storage_event(&mut self, event: &StorageEvent, storage: &mut Storage, outcome: &mut Outcome<T>) {
         self.log.handle(event);
         match event {
             StorageEvent::Durable { .. } => {

@@ -114,8 +114,8 @@ fn timed(work: impl FnOnce() -> std::io::Result<()>) -> std::io::Result<Used> {
     let (started, before) = (now(), cpu());
     work()?;
     Ok(Used {
-        cpu: cpu().saturating_sub(begun),
-        wall: now() - began,
+        cpu: cpu().saturating_sub(before),
+        wall: now() - started,
     })
 }
 
