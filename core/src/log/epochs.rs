@@ -45,8 +45,8 @@ impl EpochHistory {
         place.checked_sub(1).map(|place| self.starts[place].0)
     }
 
-    /// The largest epoch not above `epoch`, and where it ended, as OffsetForLeaderEpoch answers (KIP-320): `None` when
-    /// `epoch` is later than all known ones. `end` is the log's end.
+    /// The largest epoch not above `epoch`, and where it ended, as Kafka's offset-for-leader-epoch answers
+    /// (KIP-320): `None` when `epoch` is later than all known ones. `end` is the log's end.
     pub fn end_offset_for(&self, epoch: LeaderEpoch, end: Offset) -> Option<(LeaderEpoch, Offset)> {
         let above = self.starts.partition_point(|&(known, _)| known <= epoch);
         let floor = above.checked_sub(1).map(|place| self.starts[place].0);

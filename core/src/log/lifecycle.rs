@@ -7,8 +7,7 @@
 
 use super::machine::{Log, Phase};
 use super::manifest::{ManifestEntry, ManifestSegment};
-use super::recover::Recover;
-use super::recovered::{RecoverSettings, Source};
+use super::recover::{Recover, RecoverSettings, Source};
 use super::segment::Standing;
 use crate::storage::Storage;
 use crate::types::{LeaderEpoch, Now, Offset, Timestamp};
@@ -87,14 +86,14 @@ impl Log {
         }
         self.phase = Phase::Closing;
         self.draft(now, storage);
-        if let Some(active) = self
+        let written = self
             .segments
             .back_mut()
-            .filter(|active| active.standing == Standing::Written)
+            .filter(|active| active.standing == Standing::Written);
+        if let Some(active) = written
+            && storage.seal(active.file)
         {
-            if storage.seal(active.file) {
-                active.standing = Standing::Durable;
-            }
+            active.standing = Standing::Durable;
         }
     }
 

@@ -5,7 +5,7 @@ use super::config::LogConfig;
 use super::epochs::EpochHistory;
 use super::place::LogPlace;
 use super::producers::{Check, Producers};
-use super::recovered::Recovered;
+use super::recover::Recovered;
 use super::segment::{Age, Peak, Segment, Standing};
 use super::spans::Spans;
 use super::work::{CheckpointOutcome, Draft, WriteCheckpoint};

@@ -131,10 +131,10 @@ impl Producers {
         let Some(producer) = known.filter(|known| known.idle_ms(now) < self.expiration_ms) else {
             return Check::New;
         };
-        if batch.producer_epoch == producer.epoch {
-            if let Some(original) = duplicate(producer, batch) {
-                return Check::Duplicate(original);
-            }
+        if batch.producer_epoch == producer.epoch
+            && let Some(original) = duplicate(producer, batch)
+        {
+            return Check::Duplicate(original);
         }
         if batch.producer_epoch < producer.epoch {
             return Check::Error(ErrorCode::InvalidProducerEpoch);

@@ -14,6 +14,7 @@ use crate::types::{Fault, FileRange, Offset, Part};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::{BufMut, BytesMut};
+use core::cmp::Ordering;
 
 /// What a read found.
 #[derive(Debug)]
@@ -169,12 +170,10 @@ impl Log {
 
     /// How many bytes of the segment may be read: what is durable.
     pub(super) fn readable(&self, segment: &Segment) -> u64 {
-        if segment.base == self.durable.segment {
-            self.durable.position
-        } else if segment.base < self.durable.segment {
-            segment.size
-        } else {
-            0
+        match segment.base.cmp(&self.durable.segment) {
+            Ordering::Less => segment.size,
+            Ordering::Equal => self.durable.position,
+            Ordering::Greater => 0,
         }
     }
 

@@ -188,10 +188,12 @@ impl Committer {
         }
         let before = appends.written;
         appends.advance();
-        if (self.flush == FlushMode::Os || bug!(AckBeforeFsync)) && appends.written > before {
-            if let Some(end) = appends.settle(appends.written) {
-                events.push(StorageEvent::Durable { log, end });
-            }
+        let at_once = self.flush == FlushMode::Os || bug!(AckBeforeFsync);
+        if at_once
+            && appends.written > before
+            && let Some(end) = appends.settle(appends.written)
+        {
+            events.push(StorageEvent::Durable { log, end });
         }
         self.list(log);
     }
@@ -272,17 +274,17 @@ impl Committer {
         members.retain(|&file| {
             files
                 .find(file)
-                .is_some_and(|file| file.is_open() && (file.is_dirty() || file.fresh))
+                .is_some_and(|file| file.is_open() && (file.is_dirty() || file.is_fresh()))
         });
-        self.round_of(members, logs, files)
+        self.round_of(&members, logs, files)
     }
 
-    fn round_of(&mut self, members: Vec<FileId>, logs: Vec<(LogId, u64)>, files: &mut Files) -> Round {
+    fn round_of(&mut self, members: &[FileId], logs: Vec<(LogId, u64)>, files: &mut Files) -> Round {
         let mut names: BTreeSet<FilePath> = BTreeSet::new();
         let mut placed = Vec::new();
-        for &member in &members {
+        for &member in members {
             let file = files.get(member);
-            if file.fresh {
+            if file.is_fresh() {
                 let directory = file.path.parent();
                 if self.unplaced.contains(&file.log) && !placed.contains(&file.log) {
                     names.insert(directory.parent());
@@ -295,7 +297,7 @@ impl Committer {
             names.clear();
         }
         let names = names.into_iter().map(|path| FileOp::SyncDirectory { path });
-        let ops: Vec<FileOp> = match self.scope(&members, files) {
+        let ops: Vec<FileOp> = match self.scope(members, files) {
             Scope::NamesOnly => names.collect(),
             Scope::Singly(files) => core::iter::once(FileOp::Sync { files }).chain(names).collect(),
             Scope::All => alloc::vec![FileOp::SyncAll {

@@ -280,6 +280,7 @@ impl Storage {
     }
 
     /// Gives a lease back.
+    #[allow(clippy::needless_pass_by_value, reason = "a lease is given back once")]
     pub fn release(&mut self, lease: Lease) {
         let Lease { file } = lease;
         self.files.release(file, &mut self.outbox);

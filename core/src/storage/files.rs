@@ -40,11 +40,22 @@ enum Fate {
     Forgotten,
 }
 
+/// What is known of a file's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Name {
+    /// The file is created when it is first opened.
+    Planned,
+    /// It was created, and its directory was not synced since.
+    Fresh,
+    /// It survives whatever happens.
+    Durable,
+}
+
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) log: LogId,
     pub(super) path: FilePath,
-    presence: Presence,
+    name: Name,
     descriptor: Descriptor,
     fate: Fate,
     pub(super) leases: u32,
@@ -58,8 +69,6 @@ pub(super) struct File {
     synced: u64,
     /// The running round syncs it.
     in_round: bool,
-    /// Its name is not durable yet.
-    pub(super) fresh: bool,
     /// The log wants to hear when everything is synced.
     pub(super) sealing: bool,
     /// A reader waits for the descriptor.
@@ -73,7 +82,10 @@ impl File {
         Self {
             log,
             path,
-            presence,
+            name: match presence {
+                Presence::Existing => Name::Durable,
+                Presence::New => Name::Planned,
+            },
             descriptor: Descriptor::Closed,
             fate: Fate::Kept,
             leases: 0,
@@ -82,7 +94,6 @@ impl File {
             written: 0,
             synced: 0,
             in_round: false,
-            fresh: false,
             sealing: false,
             reader_waits: false,
             idle_since: None,
@@ -97,7 +108,12 @@ impl File {
 
     /// Whether everything of it is durable, its name included, and it is really there.
     pub(super) fn is_sealed(&self) -> bool {
-        !self.is_dirty() && !self.fresh && self.presence == Presence::Existing
+        !self.is_dirty() && self.name == Name::Durable
+    }
+
+    /// Whether its directory has to be synced for its sake.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.name == Name::Fresh
     }
 
     /// Whether nothing is going on that ends by itself.
@@ -311,7 +327,7 @@ impl Files {
             covers
         };
         file.synced = file.synced.max(covers);
-        file.fresh = false;
+        file.name = Name::Durable;
         self.settle(id, outbox);
     }
 
@@ -351,9 +367,9 @@ impl Files {
             self.open += 1;
             let file = self.get_mut(id);
             file.descriptor = Descriptor::Opening;
-            let mode = match file.presence {
-                Presence::Existing => OpenMode::Existing,
-                Presence::New => OpenMode::CreateNew,
+            let mode = match file.name {
+                Name::Planned => OpenMode::CreateNew,
+                Name::Fresh | Name::Durable => OpenMode::Existing,
             };
             let path = file.path.clone();
             outbox.push(Purpose::Open(id), FileOp::Open { file: id, path, mode });
@@ -392,8 +408,9 @@ impl Files {
             "a file was opened that nobody asked for"
         );
         file.descriptor = Descriptor::Open;
-        file.fresh |= file.presence == Presence::New;
-        file.presence = Presence::Existing;
+        if file.name == Name::Planned {
+            file.name = Name::Fresh;
+        }
         for (token, op) in file.waiting.drain(..) {
             outbox.push(token.0, op);
         }

@@ -19,9 +19,13 @@ mod files;
 mod index;
 mod job;
 mod lease;
+mod meta;
 mod outbox;
 mod replace;
 mod tail;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use codec::DecodeError;
 pub use engine::Storage;
@@ -31,5 +35,6 @@ pub use files::Presence;
 pub use index::{Index, IndexEntry};
 pub use job::{Job, Next, run_to_end};
 pub use lease::{FileIds, Lease};
+pub use meta::{Meta, MetaError};
 pub use replace::Replace;
 pub use tail::Recent;

@@ -1,12 +1,12 @@
 //! A log on a disk in memory, driven by hand.
 
-use super::disk::Disk;
 use crate::config::{BrokerConfig, FlushMode, Limits, TopicConfig};
 use crate::log::{
     Log, LogConfig, LogPlace, ManifestEntry, Read, ReadPlan, Recover, RecoverSettings, Recovered, Source,
 };
 use crate::record::codec::Level;
 use crate::record::{Batch, BatchBuilder, Compression, Producer, split};
+use crate::storage::tests::disk::Disk;
 use crate::storage::{FileOp, IoResult, IoValue, Job, LogId, Next, Storage, StorageEvent, Token};
 use crate::types::{
     Fault, LeaderEpoch, LogDirectoryId, Monotonic, Now, Offset, Part, ShardId, Timestamp, TopicId, Uuid,

@@ -1,5 +1,4 @@
 //! Scenarios on a disk in memory.
 
 mod bench;
-mod disk;
 mod scenarios;

@@ -6,17 +6,21 @@
 //!   left as it is;
 //! - run again after a crash in it at any point, it comes to the same end.
 
+mod cut;
+mod found;
+mod scan;
+
+pub use found::{RecoverSettings, Recovered, RecoveryReport, Source};
+
 use super::checkpoint::{self, Checkpoint};
 use super::epochs::EpochHistory;
 use super::place::{FileKind, LogPlace};
 use super::producers::Producers;
-use super::recovered::{FoundSegment, RecoverSettings, Recovered, RecoveryReport, Source};
-use super::scan::{Rules, Scan, State};
 use super::segment::{Age, Peak, Segment};
 use crate::bugs::bug;
 use crate::storage::{
-    DirectoryEntry, EntryKind, FileIds, FileOp, FilePath, Index, IoError, IoErrorKind, IoResult, IoValue, Job, Next,
-    OpenMode, Replace,
+    DirectoryEntry, EntryKind, FileIds, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue, Job, Next, OpenMode,
+    Replace,
 };
 use crate::types::{Fault, FileId, Monotonic, Offset, Timestamp};
 use alloc::collections::BTreeSet;
@@ -24,6 +28,8 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use found::FoundSegment;
+use scan::{Rules, Scan, State};
 
 /// A segment that the directory shows, or the manifest.
 #[derive(Clone, Copy, Debug)]
@@ -93,8 +99,6 @@ pub struct Recover {
     state: State,
     scan: Scan,
     position: u64,
-    /// The segment's file may hold what was never synced.
-    unsynced: bool,
     torn: bool,
     /// A valid checkpoint was seen: the directory's own name is durable.
     proven: bool,
@@ -133,7 +137,6 @@ impl Recover {
             },
             scan: Scan::new(),
             position: 0,
-            unsynced: false,
             torn: false,
             proven: false,
             there: true,
@@ -260,7 +263,6 @@ impl Recover {
         });
         self.scan = Scan::new();
         self.position = 0;
-        self.unsynced = false;
         self.purpose = Purpose::Adopt;
         self.open_checkpoint(listed.base)
     }
@@ -355,7 +357,6 @@ impl Recover {
             return self.close(self.segment_file, Step::Distrusted);
         }
         listed.size = size;
-        self.unsynced = true;
         self.read_chunk()
     }
 
@@ -392,46 +393,8 @@ impl Recover {
         }
     }
 
-    /// The segment ends with its last good batch.
-    fn tear(&mut self) -> Turn {
-        self.torn = true;
-        self.later = self.at + 1;
-        self.object()
-    }
-
-    /// Looks whether a segment behind the torn one was known to be synced; if none was, cuts.
-    fn object(&mut self) -> Turn {
-        self.purpose = Purpose::Object;
-        if let Some(listed) = self.listed.get(self.later) {
-            let base = listed.base;
-            return self.open_checkpoint(base);
-        }
-        let torn_inside = self.state.segment.base == self.listed[self.at].base;
-        let kept = if torn_inside { self.at + 1 } else { self.at };
-        for listed in self.listed.drain(kept..) {
-            self.remove.push(self.place.checkpoint(listed.base));
-            self.remove.push(self.place.segment(listed.base));
-            self.report.segments_removed += 1;
-            self.report.bytes_truncated += listed.size;
-        }
-        if !torn_inside {
-            return self.tidy();
-        }
-        let size = self.state.segment.size;
-        self.report.bytes_truncated += self.listed[self.at].size - size;
-        if bug!(GapAfterShortWrite) {
-            self.state.segment.size = self.listed[self.at].size;
-            return self.sync_segment();
-        }
-        let truncate = FileOp::Truncate {
-            file: self.segment_file,
-            size,
-        };
-        self.io(Step::Truncated, truncate)
-    }
-
     fn sync_segment(&mut self) -> Turn {
-        if bug!(RecoverWithoutSync) || !self.unsynced {
+        if bug!(RecoverWithoutSync) {
             return self.close_segment();
         }
         let files = alloc::vec![self.segment_file];
@@ -505,66 +468,6 @@ impl Recover {
         }
     }
 
-    /// Removes what has to go, then makes the names durable.
-    fn tidy(&mut self) -> Turn {
-        if self.is_clean() || !self.there {
-            return self.finish();
-        }
-        if let Some(path) = self.remove.pop() {
-            return self.io(Step::Removed, FileOp::Remove { path });
-        }
-        if bug!(RecoverWithoutSync) {
-            return self.tidied();
-        }
-        let path = self.place.path.clone();
-        self.io(Step::DirectorySynced, FileOp::SyncDirectory { path })
-    }
-
-    /// Names are durable: a torn segment, which nothing follows now, may have its checkpoint.
-    fn tidied(&mut self) -> Turn {
-        let inside = self.torn && self.at < self.listed.len();
-        if !inside {
-            return self.finish();
-        }
-        if self.state.segment.size > self.state.segment.checkpointed && !bug!(GapAfterShortWrite) {
-            return self.write_checkpoint();
-        }
-        self.push_done()
-    }
-
-    fn finish(&mut self) -> Turn {
-        let last = self.done.last();
-        let end = last.map_or(self.state.segment.end, |last| last.end);
-        let start = self.done.first().map_or(end, |first| first.base);
-        let start = match &self.source {
-            Source::Clean(entry) => entry.start,
-            Source::Directory => start,
-        };
-        let mut producers = core::mem::replace(&mut self.state.producers, Producers::new(usize::MAX, u64::MAX));
-        if bug!(ForgetProducers) {
-            producers = Producers::new(usize::MAX, u64::MAX);
-        }
-        let grown = last.is_some_and(|last| last.base == self.state.segment.base);
-        let segment = &mut self.state.segment;
-        let (index, unindexed) = if grown {
-            (core::mem::take(&mut segment.index), segment.unindexed)
-        } else {
-            (Index::default(), 0)
-        };
-        Next::Done(Ok(Recovered {
-            place: self.place.clone(),
-            there: self.there,
-            segments: core::mem::take(&mut self.done),
-            index,
-            unindexed,
-            start: start.max(self.settings.start_at_least).min(end),
-            end,
-            epochs: core::mem::take(&mut self.state.epochs),
-            producers,
-            report: self.report,
-        }))
-    }
-
     /// Ends badly, once no descriptor is left open.
     fn fail(&mut self, fault: Fault) -> Turn {
         match self.open.last() {
@@ -583,9 +486,8 @@ impl Recover {
                 self.there = false;
                 self.finish()
             }
-            Step::CheckpointOpened if self.is_clean() => self.distrust(),
+            Step::CheckpointOpened | Step::SegmentOpened if self.is_clean() => self.distrust(),
             Step::CheckpointOpened if error.kind == IoErrorKind::NotFound => self.checkpoint_known(),
-            Step::SegmentOpened if self.is_clean() => self.distrust(),
             Step::Failed(first) => {
                 let first = first.clone();
                 self.fail(first)

@@ -22,20 +22,20 @@ struct Names {
 
 /// The disk. Everything it is asked for happens at once.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     inodes: Vec<Inode>,
     names: Names,
     durable: Names,
     open: BTreeMap<FileId, usize>,
     /// Bytes that files may still grow by.
-    pub(super) room: Option<usize>,
+    pub(crate) room: Option<usize>,
     /// Descriptors that may be open at a time.
-    pub(super) descriptors: Option<usize>,
+    pub(crate) descriptors: Option<usize>,
     /// The most that ever were.
-    pub(super) most_open: usize,
-    pub(super) fail_syncs: bool,
+    pub(crate) most_open: usize,
+    pub(crate) fail_syncs: bool,
     /// What was asked for, by name.
-    pub(super) history: Vec<&'static str>,
+    pub(crate) history: Vec<&'static str>,
 }
 
 fn error(kind: IoErrorKind, text: impl Into<String>) -> IoError {
@@ -46,7 +46,7 @@ fn error(kind: IoErrorKind, text: impl Into<String>) -> IoError {
 }
 
 impl Disk {
-    pub(super) fn perform(&mut self, op: &FileOp) -> IoResult {
+    pub(crate) fn perform(&mut self, op: &FileOp) -> IoResult {
         self.history.push(name(op));
         match op {
             FileOp::Open { file, path, mode } => self.open(*file, &path.relative, *mode),
@@ -59,11 +59,11 @@ impl Disk {
             FileOp::Write { file, position, pieces } => {
                 let inode = self.descriptor(*file)?;
                 let mut at = *position as usize;
-                for byte in pieces.iter().flat_map(|piece| piece.as_ref()) {
-                    if at == self.inodes[inode].bytes.len() || at > self.inodes[inode].bytes.len() {
+                for &byte in pieces.iter().flat_map(AsRef::as_ref) {
+                    if at >= self.inodes[inode].bytes.len() {
                         self.grow(inode, at + 1)?;
                     }
-                    self.inodes[inode].bytes[at] = *byte;
+                    self.inodes[inode].bytes[at] = byte;
                     at += 1;
                 }
                 Ok(IoValue::Done)
@@ -198,12 +198,12 @@ impl Disk {
     }
 
     /// The process dies; the page cache stays.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.open.clear();
     }
 
     /// The power goes: only what was synced stays.
-    pub(super) fn power_cut(&mut self) {
+    pub(crate) fn power_cut(&mut self) {
         self.open.clear();
         self.names = self.durable.clone();
         for inode in &mut self.inodes {
@@ -211,29 +211,29 @@ impl Disk {
         }
     }
 
-    pub(super) fn open_files(&self) -> usize {
+    pub(crate) fn open_files(&self) -> usize {
         self.open.len()
     }
 
     /// The bytes of a file.
-    pub(super) fn file(&self, path: &str) -> Option<&[u8]> {
+    pub(crate) fn file(&self, path: &str) -> Option<&[u8]> {
         self.names.files.get(path).map(|&inode| &*self.inodes[inode].bytes)
     }
 
     /// The bytes of a file, to be spoilt; what they become is durable.
-    pub(super) fn spoil(&mut self, path: &str, spoil: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn spoil(&mut self, path: &str, spoil: impl FnOnce(&mut Vec<u8>)) {
         let inode = &mut self.inodes[self.names.files[path]];
         spoil(&mut inode.bytes);
         inode.durable = inode.bytes.clone();
     }
 
     /// The names of all files.
-    pub(super) fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         self.names.files.keys().cloned().collect()
     }
 
     /// Removes a file, durably.
-    pub(super) fn lose(&mut self, path: &str) {
+    pub(crate) fn lose(&mut self, path: &str) {
         self.names.files.remove(path);
         self.durable.files.remove(path);
     }

@@ -1,10 +1,10 @@
 //! What a recovery starts from, and what it brings home.
 
-use super::epochs::EpochHistory;
-use super::manifest::ManifestEntry;
-use super::place::LogPlace;
-use super::producers::Producers;
-use super::segment::Peak;
+use crate::log::epochs::EpochHistory;
+use crate::log::manifest::ManifestEntry;
+use crate::log::place::LogPlace;
+use crate::log::producers::Producers;
+use crate::log::segment::Peak;
 use crate::storage::Index;
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 use alloc::vec::Vec;
@@ -44,29 +44,29 @@ pub struct RecoveryReport {
 
 /// A segment as recovery leaves it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct FoundSegment {
-    pub(super) base: Offset,
-    pub(super) end: Offset,
-    pub(super) size: u64,
-    pub(super) peak: Option<Peak>,
-    pub(super) began: Timestamp,
+pub(in crate::log) struct FoundSegment {
+    pub(in crate::log) base: Offset,
+    pub(in crate::log) end: Offset,
+    pub(in crate::log) size: u64,
+    pub(in crate::log) peak: Option<Peak>,
+    pub(in crate::log) began: Timestamp,
     /// Bytes that its checkpoint covers.
-    pub(super) checkpointed: u64,
+    pub(in crate::log) checkpointed: u64,
 }
 
 /// A log that can be [opened](super::Log::open).
 #[derive(Debug)]
 pub struct Recovered {
-    pub(super) place: LogPlace,
-    pub(super) there: bool,
-    pub(super) segments: Vec<FoundSegment>,
+    pub(in crate::log) place: LogPlace,
+    pub(in crate::log) there: bool,
+    pub(in crate::log) segments: Vec<FoundSegment>,
     /// The index of the last segment, and the bytes since its last entry.
-    pub(super) index: Index,
-    pub(super) unindexed: u64,
-    pub(super) start: Offset,
-    pub(super) end: Offset,
-    pub(super) epochs: EpochHistory,
-    pub(super) producers: Producers,
+    pub(in crate::log) index: Index,
+    pub(in crate::log) unindexed: u64,
+    pub(in crate::log) start: Offset,
+    pub(in crate::log) end: Offset,
+    pub(in crate::log) epochs: EpochHistory,
+    pub(in crate::log) producers: Producers,
     /// What had to be done.
     pub report: RecoveryReport,
 }

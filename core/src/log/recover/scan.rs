@@ -3,10 +3,10 @@
 //! Invariant: a batch is accepted only when its CRC, its offset and its leader epoch are what they must be at that place;
 //! nothing is held in memory but a header.
 
-use super::epochs::EpochHistory;
-use super::producers::Producers;
-use super::segment::Segment;
 use crate::bugs::bug;
+use crate::log::epochs::EpochHistory;
+use crate::log::producers::Producers;
+use crate::log::segment::Segment;
 use crate::record::{BatchHeader, HEADER_LEN, crc};
 use crate::storage::IndexEntry;
 use crate::types::{LeaderEpoch, Monotonic, Timestamp};
@@ -16,21 +16,21 @@ const COVERED_FROM: usize = 21;
 
 /// What the batches of a log amount to, as far as they were read.
 #[derive(Debug)]
-pub(super) struct State {
-    pub(super) segment: Segment,
-    pub(super) epochs: EpochHistory,
-    pub(super) producers: Producers,
+pub(in crate::log) struct State {
+    pub(in crate::log) segment: Segment,
+    pub(in crate::log) epochs: EpochHistory,
+    pub(in crate::log) producers: Producers,
 }
 
 /// What a scan demands.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
+pub(in crate::log) struct Rules {
     /// Bytes in the file.
-    pub(super) size: u64,
+    pub(in crate::log) size: u64,
     /// No batch can have been appended under a later epoch.
-    pub(super) latest: LeaderEpoch,
+    pub(in crate::log) latest: LeaderEpoch,
     /// `index.interval.bytes`.
-    pub(super) interval: u32,
+    pub(in crate::log) interval: u32,
 }
 
 /// A batch that is being read.
@@ -44,20 +44,20 @@ struct Open {
 
 /// A scan of the rest of a segment.
 #[derive(Debug)]
-pub(super) struct Scan {
+pub(in crate::log) struct Scan {
     bytes: [u8; HEADER_LEN],
     have: usize,
     open: Option<Open>,
     /// Batches accepted.
-    pub(super) batches: u64,
+    pub(in crate::log) batches: u64,
 }
 
 /// Why the scan ended before the file did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Bad;
+pub(in crate::log) struct Bad;
 
 impl Scan {
-    pub(super) fn new() -> Self {
+    pub(in crate::log) fn new() -> Self {
         Self {
             bytes: [0; HEADER_LEN],
             have: 0,
@@ -67,12 +67,12 @@ impl Scan {
     }
 
     /// Whether the bytes fed so far end between two batches.
-    pub(super) fn is_between(&self) -> bool {
+    pub(in crate::log) fn is_between(&self) -> bool {
         self.have == 0 && self.open.is_none()
     }
 
     /// Takes the next bytes of the file into `state`.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], rules: &Rules, state: &mut State) -> Result<(), Bad> {
+    pub(in crate::log) fn feed(&mut self, mut bytes: &[u8], rules: &Rules, state: &mut State) -> Result<(), Bad> {
         while !bytes.is_empty() {
             if self.open.is_none() {
                 let taken = bytes.len().min(HEADER_LEN - self.have);

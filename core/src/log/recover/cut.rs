@@ -1,0 +1,106 @@
+//! The end of a recovery: what lies behind the last good batch goes, and the names of what stays become durable.
+
+use super::{Purpose, Recover, Recovered, Source, Step, Turn};
+use crate::bugs::bug;
+use crate::log::producers::Producers;
+use crate::storage::{FileOp, Index, Next};
+
+impl Recover {
+    /// The segment ends with its last good batch.
+    pub(super) fn tear(&mut self) -> Turn {
+        self.torn = true;
+        self.later = self.at + 1;
+        self.object()
+    }
+
+    /// Looks whether a segment behind the torn one was known to be synced; if none was, cuts.
+    pub(super) fn object(&mut self) -> Turn {
+        self.purpose = Purpose::Object;
+        if let Some(listed) = self.listed.get(self.later) {
+            let base = listed.base;
+            return self.open_checkpoint(base);
+        }
+        let torn_inside = self.state.segment.base == self.listed[self.at].base;
+        let kept = if torn_inside { self.at + 1 } else { self.at };
+        for listed in self.listed.drain(kept..) {
+            self.remove.push(self.place.checkpoint(listed.base));
+            self.remove.push(self.place.segment(listed.base));
+            self.report.segments_removed += 1;
+            self.report.bytes_truncated += listed.size;
+        }
+        if !torn_inside {
+            return self.tidy();
+        }
+        let size = self.state.segment.size;
+        self.report.bytes_truncated += self.listed[self.at].size - size;
+        if bug!(GapAfterShortWrite) {
+            self.state.segment.size = self.listed[self.at].size;
+            return self.sync_segment();
+        }
+        let truncate = FileOp::Truncate {
+            file: self.segment_file,
+            size,
+        };
+        self.io(Step::Truncated, truncate)
+    }
+
+    /// Removes what has to go, then makes the names durable.
+    pub(super) fn tidy(&mut self) -> Turn {
+        if self.is_clean() || !self.there {
+            return self.finish();
+        }
+        if let Some(path) = self.remove.pop() {
+            return self.io(Step::Removed, FileOp::Remove { path });
+        }
+        if bug!(RecoverWithoutSync) {
+            return self.tidied();
+        }
+        let path = self.place.path.clone();
+        self.io(Step::DirectorySynced, FileOp::SyncDirectory { path })
+    }
+
+    /// Names are durable: a torn segment, which nothing follows now, may have its checkpoint.
+    pub(super) fn tidied(&mut self) -> Turn {
+        let inside = self.torn && self.at < self.listed.len();
+        if !inside {
+            return self.finish();
+        }
+        if self.state.segment.size > self.state.segment.checkpointed && !bug!(GapAfterShortWrite) {
+            return self.write_checkpoint();
+        }
+        self.push_done()
+    }
+
+    pub(super) fn finish(&mut self) -> Turn {
+        let last = self.done.last();
+        let end = last.map_or(self.state.segment.end, |last| last.end);
+        let start = self.done.first().map_or(end, |first| first.base);
+        let start = match &self.source {
+            Source::Clean(entry) => entry.start,
+            Source::Directory => start,
+        };
+        let mut producers = core::mem::replace(&mut self.state.producers, Producers::new(usize::MAX, u64::MAX));
+        if bug!(ForgetProducers) {
+            producers = Producers::new(usize::MAX, u64::MAX);
+        }
+        let grown = last.is_some_and(|last| last.base == self.state.segment.base);
+        let segment = &mut self.state.segment;
+        let (index, unindexed) = if grown {
+            (core::mem::take(&mut segment.index), segment.unindexed)
+        } else {
+            (Index::default(), 0)
+        };
+        Next::Done(Ok(Recovered {
+            place: self.place.clone(),
+            there: self.there,
+            segments: core::mem::take(&mut self.done),
+            index,
+            unindexed,
+            start: start.max(self.settings.start_at_least).min(end),
+            end,
+            epochs: core::mem::take(&mut self.state.epochs),
+            producers,
+            report: self.report,
+        }))
+    }
+}
