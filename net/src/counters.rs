@@ -159,7 +159,7 @@ impl CloseKind {
             CloseReason::UnsupportedRequest { .. } => Self::Unsupported,
             CloseReason::FailedWithoutAcks(_) => Self::FailedWithoutAcks,
             CloseReason::Idle => Self::Idle,
-            CloseReason::Unsendable => Self::Unsendable,
+            CloseReason::Unsendable(_) => Self::Unsendable,
             CloseReason::Shutdown => Self::Shutdown,
         }
     }

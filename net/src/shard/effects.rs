@@ -56,7 +56,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
                 self.shared.counters.unsupported_request(*api, *version);
                 tracing::warn!(connection = id.0, peer = &*connection.peer, %reason, "closing a connection");
             }
-            CloseReason::MalformedRequest(_) | CloseReason::Unsendable => {
+            CloseReason::MalformedRequest(_) | CloseReason::Unsendable(_) => {
                 tracing::warn!(connection = id.0, peer = &*connection.peer, %reason, "closing a connection");
             }
             CloseReason::FailedWithoutAcks(_) | CloseReason::Idle | CloseReason::Shutdown => {
