@@ -473,3 +473,26 @@ fn only_a_connection_that_does_nothing_is_idle() {
     let long_after = later.plus_millis(idle + 1);
     assert!(harness.session.as_ref().unwrap().idle_at(long_after, &config) < long_after);
 }
+
+#[test]
+fn every_version_of_list_offsets_can_say_what_was_found() {
+    use crate::partition::Located;
+    use crate::wire::message::list_offsets::ListOffsetsResponse;
+    for version in 1..=11 {
+        let mut harness = Harness::new();
+        harness.request(1, &list_offsets(), version);
+        let located = Located {
+            offset: Some(Offset(3)),
+            timestamp: None,
+            leader_epoch: Some(crate::types::LeaderEpoch(2)),
+        };
+        let parts = vec![PartitionAnswer::Offset(Ok(located))];
+        harness.answer(0, Answer::Partitions { parts, watching: false });
+        let (_, response) = decode_response::<ListOffsetsResponse>(&harness.sent[0], version).unwrap();
+        let partition = &response.topics[0].partitions[0];
+        assert_eq!(
+            (partition.offset, partition.leader_epoch),
+            (3, if version >= 4 { 2 } else { -1 })
+        );
+    }
+}

@@ -97,7 +97,7 @@ impl ListOffsets {
         }
         let mut answers = self.scatter.into_answers();
         let mut respond = |partition_index| match answers.next() {
-            Some(PartitionAnswer::Offset(result)) => partition_response(partition_index, result),
+            Some(PartitionAnswer::Offset(result)) => partition_response(partition_index, result, call.header.version),
             other => panic!("list offsets was answered {other:?}"),
         };
         let topics = self
@@ -114,7 +114,11 @@ impl ListOffsets {
     }
 }
 
-fn partition_response(partition_index: i32, result: Result<Located, ErrorCode>) -> ListOffsetsPartitionResponse {
+fn partition_response(
+    partition_index: i32,
+    result: Result<Located, ErrorCode>,
+    version: i16,
+) -> ListOffsetsPartitionResponse {
     let (located, code) = match result {
         Ok(located) => (located, ErrorCode::None),
         Err(code) => (Located::NOWHERE, code),
@@ -124,6 +128,9 @@ fn partition_response(partition_index: i32, result: Result<Located, ErrorCode>) 
         error_code: code.code(),
         timestamp: located.timestamp.map_or(-1, |timestamp| timestamp.0),
         offset: located.offset.map_or(-1, |offset| offset.0),
-        leader_epoch: located.leader_epoch.map_or(-1, |epoch| epoch.0),
+        leader_epoch: located
+            .leader_epoch
+            .filter(|_| version >= 4)
+            .map_or(-1, |epoch| epoch.0),
     }
 }
