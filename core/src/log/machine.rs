@@ -117,6 +117,7 @@ impl Log {
             mut producers,
             ..
         } = recovered;
+        storage.see(now);
         storage.add_log(id, place.path.clone(), there);
         producers.wake(now.monotonic);
         producers.adopt_bounds(config.producers, config.producer_expiration_ms);
@@ -234,6 +235,7 @@ impl Log {
         storage: &mut Storage,
     ) -> Appended {
         assert!(self.phase == Phase::Open, "an append to a log that is not open");
+        storage.see(now);
         let base_offset = self.end;
         let mut pieces = Vec::with_capacity(2);
         let mut from = self.tail().position;

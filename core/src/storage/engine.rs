@@ -265,8 +265,13 @@ impl Storage {
         self.ids.for_job()
     }
 
-    /// A wall clock that no step makes run ahead: the earlier of the wall clock and of what it was at the first call
-    /// plus the time since. Whatever deletes by age asks this one.
+    /// The time: the first time is what the [steady clock](Self::steady) starts from.
+    pub fn see(&mut self, now: Now) {
+        self.started.get_or_insert(now);
+    }
+
+    /// A wall clock that no step makes run ahead: the earlier of the wall clock and of what it was when it was
+    /// [seen](Self::see) first plus the time since. Whatever deletes by age asks this one.
     pub fn steady(&mut self, now: Now) -> Timestamp {
         let started = *self.started.get_or_insert(now);
         let elapsed = now.monotonic.millis_since(started.monotonic) as i64;

@@ -12,12 +12,15 @@ use crate::types::{
     Fault, LeaderEpoch, LogDirectoryId, Monotonic, Now, Offset, Part, ShardId, Timestamp, TopicId, Uuid,
 };
 use alloc::collections::VecDeque;
-use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 pub(super) const EPOCH: LeaderEpoch = LeaderEpoch(3);
-pub(super) const DIRECTORY: &str = "orders-0.AAAAAAAAAAAAAAAAAAAABw";
+
+/// How the names of segments end.
+pub(super) const SEGMENT: &str = ".log";
+/// How the names of checkpoints end.
+pub(super) const CHECKPOINT: &str = ".checkpoint";
 
 pub(super) struct Bench {
     pub(super) storage: Storage,
@@ -27,6 +30,8 @@ pub(super) struct Bench {
     pub(super) limits: Limits,
     pub(super) flush: FlushMode,
     pub(super) now: Now,
+    /// What recovery takes for the latest leader epoch.
+    pub(super) latest_epoch: LeaderEpoch,
     /// Operations that were asked for and not carried out.
     pub(super) asked: VecDeque<(Token, FileOp)>,
     pub(super) events: Vec<StorageEvent>,
@@ -73,6 +78,7 @@ impl Bench {
                 monotonic: Monotonic(0),
                 wall: Timestamp(1_000_000),
             },
+            latest_epoch: EPOCH,
             asked: VecDeque::new(),
             events: Vec::new(),
         }
@@ -149,13 +155,14 @@ impl Bench {
 
     pub(super) fn recover_job(&mut self, source: Source) -> Recover {
         let settings = RecoverSettings {
-            latest_epoch: EPOCH,
+            latest_epoch: self.latest_epoch,
             index_interval_bytes: self.config.index_interval_bytes,
             start_at_least: Offset::ZERO,
             wall: self.now.wall,
         };
         self.storage = Storage::new(LogDirectoryId(0), ShardId(1), self.flush, &self.limits);
         self.asked.clear();
+        self.disk.kill();
         Recover::new(place(), source, settings, self.storage.job_files())
     }
 
@@ -183,11 +190,6 @@ impl Bench {
         let entry = self.log.closed(&self.storage).expect("everything is durable");
         assert!(self.storage.is_quiet());
         entry
-    }
-
-    pub(super) fn read(&mut self, from: i64, upto: Offset, max_bytes: usize) -> ReadPlan {
-        self.try_read(Offset(from), upto, max_bytes, true)
-            .expect("the offset is in range")
     }
 
     /// Reads, doing what it takes.
@@ -254,7 +256,7 @@ impl Bench {
     }
 
     pub(super) fn path(&self, name: &str) -> String {
-        format!("{DIRECTORY}/{name}")
+        self.log.place().path.join(name).relative.to_string()
     }
 }
 

@@ -1,4 +1,9 @@
 //! Scenarios on a disk in memory.
 
 mod bench;
+mod codecs;
+mod idempotence;
+mod keeping;
+mod reading;
+mod recovery;
 mod scenarios;

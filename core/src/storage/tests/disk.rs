@@ -58,13 +58,12 @@ impl Disk {
             }
             FileOp::Write { file, position, pieces } => {
                 let inode = self.descriptor(*file)?;
-                let mut at = *position as usize;
-                for &byte in pieces.iter().flat_map(AsRef::as_ref) {
+                let bytes = pieces.iter().flat_map(AsRef::as_ref);
+                for (at, &byte) in (*position as usize..).zip(bytes) {
                     if at >= self.inodes[inode].bytes.len() {
                         self.grow(inode, at + 1)?;
                     }
                     self.inodes[inode].bytes[at] = byte;
-                    at += 1;
                 }
                 Ok(IoValue::Done)
             }

@@ -90,11 +90,11 @@ impl Bench {
     }
 
     fn durable(&self, log: u64) -> i64 {
-        let ends = self.events.iter().filter_map(|event| match event {
+        let ends = self.events.iter().rev().find_map(|event| match event {
             StorageEvent::Durable { log: of, end } if of.0 == log => Some(end.0),
             _ => None,
         });
-        ends.last().unwrap_or(0)
+        ends.unwrap_or(0)
     }
 }
 
