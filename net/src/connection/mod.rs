@@ -108,6 +108,10 @@ pub(crate) struct Connection<O> {
     latest_frame: usize,
     /// When bytes came last.
     pub(crate) received_at: Monotonic,
+    /// When the beginning of its unfinished frame came.
+    pub(crate) frame_since: Monotonic,
+    /// Whether it stands in a line for memory, which will have it receive.
+    pub(crate) in_line: bool,
     pub(crate) outgoing: Outgoing,
     _permit: Permit,
 }

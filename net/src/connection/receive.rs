@@ -77,7 +77,7 @@ impl<O: Outlet> Connection<O> {
         Received::Again
     }
 
-    /// Bytes it holds of a frame that is not whole, and whether any.
+    /// Bytes it holds of a frame that is not whole, if it has one.
     pub(crate) fn partial_bytes(&self) -> Option<usize> {
         match &self.rest {
             Rest::Partial(buffer) => Some(buffer.len()),
@@ -188,6 +188,7 @@ impl<O: Outlet> Connection<O> {
         };
         buffer.vec().extend_from_slice(&data);
         self.rest = Rest::Partial(buffer);
+        self.frame_since = shared.now;
         None
     }
 

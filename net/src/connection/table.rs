@@ -132,6 +132,8 @@ impl<O: Outlet> Connections<O> {
             rest: Rest::None,
             latest_frame: 0,
             received_at: now,
+            frame_since: now,
+            in_line: false,
             outgoing: Outgoing::new(now),
             _permit: permit,
         });

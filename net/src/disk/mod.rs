@@ -9,6 +9,10 @@ mod root;
 mod strands;
 mod threads;
 
+#[cfg(test)]
+use perform::Performer;
+#[cfg(test)]
+use root::Root;
 pub(crate) use strands::Strands;
 pub use threads::Threads;
 

@@ -261,3 +261,6 @@ impl Strand {
         (start, Run { writes }, bytes)
     }
 }
+
+#[cfg(test)]
+mod tests;

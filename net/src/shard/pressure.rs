@@ -2,21 +2,24 @@
 //!
 //! Invariants: a response without progress for the configured time ends its connection. Connections that need memory
 //! for an unfinished frame stand in a line, and while it stands only its head takes memory; a frame within the limits
-//! always fits once others have gone. When the head got nothing for a second, an unfinished frame of somebody else
-//! gives way: one whose client sends nothing, else the last in the line. So neither clients that stall nor too many
-//! honest ones can block the rest for good.
+//! always fits once others have gone. When no memory came back for a second, unfinished frames give way until some
+//! does: first those whose clients send nothing, then those in the line that began first, the youngest only
+//! in the end and the head never. So neither clients that stall nor too many honest ones can block the rest for good.
 
 use super::Machine;
 use super::turn::Driver;
-use crate::connection::{Outlet, Received, Shared};
+use crate::connection::{Outlet, Received};
 use crate::counters::{CloseKind, count};
 use crate::disk::{Disk, WorkKind};
 use crate::options::NetLimits;
 use klamm_core::types::{ConnectionId, FileRange, Monotonic};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// How long the head of the line waits before others give way, in milliseconds.
 const PATIENCE_MS: u64 = 1000;
+
+/// How long nobody may have given way before the youngest in the line does, in milliseconds.
+const LAST_RESORT_MS: u64 = 3000;
 
 /// How often the line is looked at while it stands, in milliseconds.
 const LOOK_MS: u64 = 100;
@@ -38,9 +41,10 @@ const STOPPING_STALL_MS: u64 = 5000;
 pub(super) struct Pressure {
     /// Connections that wait for a slab.
     slab_line: VecDeque<ConnectionId>,
-    /// Connections that wait for memory, and since when the head of them does.
+    /// Connections that wait for memory, and since when it does not move by itself.
     memory_line: VecDeque<ConnectionId>,
-    head_since: Monotonic,
+    stuck_since: Monotonic,
+    evicted_at: Monotonic,
     next_look: Option<Monotonic>,
     /// Connections that wait for memory to read a range into.
     fill_line: VecDeque<(ConnectionId, FileRange)>,
@@ -54,20 +58,6 @@ impl Pressure {
     /// Memory is in use: look some time later whether still.
     pub(super) fn expect_trim(&mut self, now: Monotonic) {
         self.next_trim.get_or_insert(now.plus_millis(TRIM_MS));
-    }
-
-    pub(super) fn wait_for_slab(&mut self, id: ConnectionId) {
-        self.slab_line.push_back(id);
-    }
-
-    pub(super) fn wait_for_memory(&mut self, id: ConnectionId, shared: &mut Shared) {
-        count(&shared.counters.memory_waits, 1);
-        if self.memory_line.is_empty() {
-            self.head_since = shared.now;
-            shared.pressed = true;
-        }
-        self.memory_line.push_back(id);
-        shared.memory.wait();
     }
 
     /// When something here is to be looked at.
@@ -90,12 +80,43 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         self.trim();
     }
 
+    /// The connection receives once a slab is free.
+    pub(super) fn wait_for_slab(&mut self, id: ConnectionId) {
+        self.stand_in_line(id, true);
+        self.pressure.slab_line.push_back(id);
+    }
+
+    /// The connection receives once the budget has room for its unfinished frame.
+    pub(super) fn wait_for_memory(&mut self, id: ConnectionId) {
+        self.stand_in_line(id, true);
+        count(&self.shared.counters.memory_waits, 1);
+        if self.pressure.memory_line.is_empty() {
+            self.pressure.stuck_since = self.now.monotonic;
+            self.shared.pressed = true;
+        }
+        self.pressure.memory_line.push_back(id);
+        self.shared.memory.wait();
+    }
+
+    fn stand_in_line(&mut self, id: ConnectionId, stands: bool) {
+        if let Some(connection) = self.connections.get(id) {
+            connection.in_line = stands;
+        }
+    }
+
     fn relieve_slab_line(&mut self) {
         while let Some(id) = self.pressure.slab_line.pop_front() {
-            if self.receive(id) == Some(Received::NoSlab) {
-                // It went to the end of the line; it stays the first.
-                self.pressure.slab_line.rotate_right(1);
-                break;
+            match self.receive_now(id) {
+                Some(Received::NoSlab) => {
+                    self.pressure.slab_line.push_front(id);
+                    break;
+                }
+                received => {
+                    self.stand_in_line(id, false);
+                    if received == Some(Received::NoMemory) {
+                        self.wait_for_memory(id);
+                    }
+                }
             }
         }
         let waits = !self.pressure.slab_line.is_empty();
@@ -106,10 +127,12 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         if self.pressure.memory_line.is_empty() {
             return;
         }
-        self.advance_memory_line();
+        if self.advance_memory_line() {
+            self.pressure.stuck_since = self.now.monotonic;
+        }
         let mut evictions = 0;
         while !self.pressure.memory_line.is_empty()
-            && self.now.monotonic.millis_since(self.pressure.head_since) >= PATIENCE_MS
+            && self.now.monotonic.millis_since(self.pressure.stuck_since) >= PATIENCE_MS
             && evictions < EVICTIONS
             && self.evict_one()
         {
@@ -121,44 +144,53 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         self.pressure.next_look = waits.then(|| self.now.monotonic.plus_millis(LOOK_MS));
     }
 
-    /// Serves the line from its head as far as memory goes.
-    fn advance_memory_line(&mut self) {
+    /// Serves the line from its head as far as memory goes. Answers whether anybody was served.
+    fn advance_memory_line(&mut self) -> bool {
         self.shared.memory.wait();
-        let mut head_since = self.pressure.head_since;
+        let mut moved = false;
         while let Some(id) = self.pressure.memory_line.pop_front() {
             self.shared.pressed = false;
-            let received = self.receive(id);
+            let received = self.receive_now(id);
             self.shared.pressed = true;
             if received == Some(Received::NoMemory) {
-                // It went to the end of the line; it stays the first.
-                self.pressure.memory_line.rotate_right(1);
-                break;
+                self.pressure.memory_line.push_front(id);
+                return moved;
             }
-            head_since = self.now.monotonic;
+            moved = true;
+            self.stand_in_line(id, false);
+            if received == Some(Received::NoSlab) {
+                self.wait_for_slab(id);
+            }
         }
-        self.pressure.head_since = head_since;
+        moved
     }
 
     /// Ends a connection with an unfinished frame so that the head of the line gets its memory. Answers whether one
     /// was found.
     fn evict_one(&mut self) -> bool {
-        let head = self.pressure.memory_line.front().copied();
-        let line = &self.pressure.memory_line;
+        let now = self.now.monotonic;
         let silent = self
             .connections
             .iter()
-            .filter(|connection| Some(connection.id) != head)
-            .filter(|connection| self.now.monotonic.millis_since(connection.received_at) >= PATIENCE_MS)
+            .filter(|connection| !connection.in_line)
+            .filter(|connection| now.millis_since(connection.received_at) >= PATIENCE_MS)
             .filter_map(|connection| connection.partial_bytes().map(|bytes| (bytes, connection.id)))
-            .filter(|(_, id)| !line.contains(id))
             .max();
-        let victim = silent
-            .map(|(_, id)| id)
-            .or_else(|| line.back().copied().filter(|last| Some(*last) != head));
+        let connections = &mut self.connections;
+        let behind_the_head = self.pressure.memory_line.iter().skip(1);
+        let ages =
+            behind_the_head.filter_map(|id| connections.get(*id).map(|connection| (connection.frame_since, *id)));
+        let ages: BTreeSet<_> = ages.collect();
+        // The youngest has had the least time: it goes only when nothing else helped.
+        let since = self.pressure.stuck_since.max(self.pressure.evicted_at);
+        let last_resort = now.millis_since(since) >= LAST_RESORT_MS;
+        let oldest = ages.first().filter(|_| ages.len() > 1 || last_resort).copied();
+        let victim = silent.map(|(_, id)| id).or(oldest.map(|(_, id)| id));
         let Some(id) = victim else {
             return false;
         };
         self.pressure.memory_line.retain(|waiting| *waiting != id);
+        self.pressure.evicted_at = now;
         if let Some(connection) = self.connections.get(id) {
             tracing::warn!(
                 connection = id.0,

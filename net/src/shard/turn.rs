@@ -230,16 +230,25 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         self.places = places;
     }
 
-    /// Receives from a connection what there is.
-    pub(super) fn receive(&mut self, id: ConnectionId) -> Option<Received> {
+    /// Receives from a connection what there is, unless it stands in a line.
+    fn receive(&mut self, id: ConnectionId) {
+        if self.connections.get(id).is_some_and(|connection| !connection.in_line) {
+            match self.receive_now(id) {
+                Some(Received::NoSlab) => self.wait_for_slab(id),
+                Some(Received::NoMemory) => self.wait_for_memory(id),
+                _ => {}
+            }
+        }
+    }
+
+    /// Receives from a connection what there is, and sees to all ends of it but a lack of memory.
+    pub(super) fn receive_now(&mut self, id: ConnectionId) -> Option<Received> {
         let connection = self.connections.get(id)?;
         let received = connection.receive(&mut self.shared, &mut self.inputs);
         self.pressure.expect_trim(self.now.monotonic);
         match received {
-            Received::Idle => {}
+            Received::Idle | Received::NoSlab | Received::NoMemory => {}
             Received::Again => connection.waker.wake_by_ref(),
-            Received::NoSlab => self.pressure.wait_for_slab(id),
-            Received::NoMemory => self.pressure.wait_for_memory(id, &mut self.shared),
             Received::Ended(kind) => self.disconnect(id, kind),
         }
         Some(received)

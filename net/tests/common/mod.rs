@@ -235,7 +235,7 @@ impl Scratch {
             std::process::id(),
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
-        let path = std::env::temp_dir().join(name);
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&path).expect("the temporary directory is writable");
         Self(path)
     }
@@ -301,10 +301,12 @@ impl Connection {
         Self(stream)
     }
 
+    #[track_caller]
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).expect("the connection is open");
     }
 
+    #[track_caller]
     pub(crate) fn receive(&mut self) -> Vec<u8> {
         self.try_receive().expect("the connection is open")
     }
@@ -317,6 +319,7 @@ impl Connection {
         Ok(body)
     }
 
+    #[track_caller]
     pub(crate) fn call(&mut self, request: &[u8]) -> Vec<u8> {
         self.send(request);
         self.receive()
