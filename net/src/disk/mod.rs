@@ -72,7 +72,7 @@ pub(crate) enum WorkKind {
     /// A share of the files of a sync.
     Sync { files: Vec<FileId>, round: Arc<SyncRound> },
     /// A task to run to its end.
-    Task { op: OpId, task: Task },
+    Task { op: OpId, task: Box<Task> },
     /// Part of a response that was not in the page cache; read into `buffer`, which has the room.
     Fill {
         connection: ConnectionId,

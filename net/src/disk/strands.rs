@@ -115,6 +115,7 @@ impl<D: Disk> Strands<D> {
 
     /// Takes a task.
     pub(crate) fn submit_task(&mut self, op: OpId, task: Task) {
+        let task = Box::new(task);
         self.hand_over(WorkKind::Task { op, task });
     }
 
