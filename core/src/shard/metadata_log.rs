@@ -214,6 +214,12 @@ impl Shard {
             return false;
         };
         let mut busy = false;
+        let records = if core::mem::replace(&mut metadata.registered, true) {
+            controller.next_commit()
+        } else {
+            Some(controller.register())
+        };
+        // Only now: what changes nothing, a refusal above all, is answered by the decision itself.
         for ((to, op), answer) in controller.answers() {
             self.mailbox.send(
                 to,
@@ -225,11 +231,6 @@ impl Shard {
             );
             busy = true;
         }
-        let records = if core::mem::replace(&mut metadata.registered, true) {
-            controller.next_commit()
-        } else {
-            Some(controller.register())
-        };
         if let Some(records) = records {
             let batch = encode(&records, now);
             log.append([batch], metadata.epoch, now, &mut self.storage);
