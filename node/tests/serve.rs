@@ -311,11 +311,17 @@ fn a_directory_belongs_to_one_broker_at_a_time() {
 
 #[test]
 fn what_is_not_ours_is_refused_and_left_as_it_was() {
-    for (name, content) in [("meta.properties", "version=1\nnode.id=1\n"), ("holiday.txt", "sun")] {
+    for (name, content, words) in [
+        ("meta.properties", "version=1\nnode.id=1\n", "Apache Kafka"),
+        ("holiday.txt", "sun", "holiday.txt"),
+    ] {
         let data = directory();
         std::fs::write(data.path().join(name), content).expect("it is written");
         let said = refused_start(data.path());
-        assert!(said.contains(name), "{said}");
+        assert!(
+            said.contains(words) && said.contains(data.path().to_str().expect("UTF-8")),
+            "{said}"
+        );
         let left: Vec<_> = std::fs::read_dir(data.path())
             .expect("it is there")
             .flatten()

@@ -17,7 +17,7 @@ use klamm_core::config::{Notes, ServerConfig};
 use klamm_net::{Broker, BrokerOptions, Exit, NetLimits};
 use logs::LogFormat;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -148,6 +148,7 @@ async fn serve(config: ServerConfig, options: BrokerOptions, facts: banner::Fact
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let http = http::open(&config.metrics).await?;
+    let data = options.log_directory.clone();
     let broker = Broker::start(options).map_err(|error| {
         Failure::new(format!(
             "{error}; choose a directory that this user may write to with --data"
@@ -165,7 +166,7 @@ async fn serve(config: ServerConfig, options: BrokerOptions, facts: banner::Fact
         tokio::select! {
             event = events.recv() => match event {
                 Some(Event::Ready) => facts.show(format),
-                Some(Event::Ended(exit)) => return end(exit, asked.is_some()),
+                Some(Event::Ended(exit)) => return end(exit, asked.is_some(), &data),
                 None => return Err(Failure::new("the broker ended without saying why")),
             },
             _ = interrupt.recv() => stop(&stopper, &mut asked)?,
@@ -189,13 +190,14 @@ fn stop(stopper: &klamm_net::Stopper, asked: &mut Option<Instant>) -> Outcome {
     }
 }
 
-fn end(exit: Exit, asked: bool) -> Outcome {
+fn end(exit: Exit, asked: bool, data: &Path) -> Outcome {
     match exit {
         Exit::Stopped if asked => {
             tracing::info!("stopped");
             Ok(())
         }
         Exit::Stopped => Err(Failure::new("the broker stopped by itself")),
+        Exit::Refused(text) => Err(Failure::new(format!("{}: {text}", data.display()))),
         exit => Err(Failure::new(exit.to_string())),
     }
 }
