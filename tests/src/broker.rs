@@ -1,0 +1,295 @@
+//! The `klamm` binary as a process: started on a free port of the loopback, stopped, killed, started again.
+
+use crate::client::Scratch;
+use crate::frame::{Connection, api};
+use crate::installed;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// How a broker is started.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// Lines of its configuration file, besides the listener and the log directory.
+    pub config: Vec<(String, String)>,
+    /// Where its log directory lies; without it, in the broker's own folder.
+    pub log_dir: Option<PathBuf>,
+    /// A deliberate bug to switch on, which takes a build that has them.
+    pub bug: Option<String>,
+    /// A program that runs the broker, with the arguments before the broker's own.
+    pub under: Vec<String>,
+}
+
+/// A broker and what it keeps on disk; killed and removed when dropped.
+pub struct Broker {
+    options: Options,
+    port: u16,
+    folder: Scratch,
+    child: Option<Child>,
+}
+
+impl Broker {
+    /// Starts a broker with defaults and waits until it serves.
+    pub fn start() -> Self {
+        Self::start_with(Options::default())
+    }
+
+    /// Starts a broker and waits until it serves.
+    pub fn start_with(options: Options) -> Self {
+        let mut broker = Self::prepare(options);
+        broker.restart();
+        broker
+    }
+
+    /// Lays out a broker's folder and configuration without starting it.
+    pub fn prepare(options: Options) -> Self {
+        let folder = Scratch::new("broker");
+        fs::create_dir_all(folder.path()).expect("a folder for the broker");
+        let broker = Self {
+            options,
+            port: free_port(),
+            folder,
+            child: None,
+        };
+        broker.configure(&[]);
+        broker
+    }
+
+    /// Writes the configuration file, with more lines than the options have.
+    pub fn configure(&self, more: &[(&str, &str)]) {
+        let mut lines = vec![
+            format!("listeners=PLAINTEXT://127.0.0.1:{}", self.port),
+            format!("advertised.listeners=PLAINTEXT://127.0.0.1:{}", self.port),
+            format!("log.dirs={}", self.log_dir().display()),
+        ];
+        lines.extend(
+            self.options
+                .config
+                .iter()
+                .map(|(name, value)| format!("{name}={value}")),
+        );
+        lines.extend(more.iter().map(|(name, value)| format!("{name}={value}")));
+        fs::write(self.config_file(), lines.join("\n") + "\n").expect("the configuration is written");
+    }
+
+    /// Starts the process and waits until it serves.
+    pub fn restart(&mut self) {
+        self.spawn();
+        for _ in 0..1200 {
+            if self.answers() {
+                return;
+            }
+            if let Some(status) = self
+                .child
+                .as_mut()
+                .and_then(|child| child.try_wait().expect("the broker is a child"))
+            {
+                panic!("the broker ended at its start: {status}\n{}", self.output());
+            }
+            sleep(Duration::from_millis(50));
+        }
+        panic!("the broker does not serve\n{}", self.output());
+    }
+
+    /// Starts a broker that is expected to refuse; returns its status and what it said.
+    pub fn refusal(&mut self) -> (ExitStatus, String) {
+        self.spawn();
+        for _ in 0..600 {
+            if let Some(status) = self
+                .child
+                .as_mut()
+                .and_then(|child| child.try_wait().expect("the broker is a child"))
+            {
+                self.child = None;
+                return (status, self.output());
+            }
+            sleep(Duration::from_millis(50));
+        }
+        panic!("the broker did not refuse to start\n{}", self.output());
+    }
+
+    fn spawn(&mut self) {
+        let program = self
+            .options
+            .bug
+            .as_ref()
+            .map_or_else(installed::klamm, |_| installed::klamm_with_bugs());
+        let mut words = self.options.under.iter().map(PathBuf::from).chain([program.to_owned()]);
+        let mut command = Command::new(words.next().expect("at least the broker"));
+        command.args(words).arg("serve").arg("--config").arg(self.config_file());
+        if let Some(bug) = &self.options.bug {
+            command.env("KLAMM_BUG", bug);
+        }
+        let log = || {
+            fs::File::options()
+                .create(true)
+                .append(true)
+                .open(self.log_file())
+                .expect("a file for the output")
+        };
+        let child = command
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(log())
+            .stderr(log())
+            .spawn();
+        self.child = Some(child.unwrap_or_else(|error| panic!("{command:?}: {error}")));
+    }
+
+    fn answers(&self) -> bool {
+        Connection::open(&self.address()).is_ok_and(|mut connection| connection.call(api::API_VERSIONS, 0, &[]).is_ok())
+    }
+
+    /// Kills the process as `kill -9` does.
+    pub fn kill(&mut self) {
+        let pid = self.pid();
+        signal(pid, "KILL");
+        self.wait();
+    }
+
+    /// Asks the process to stop and waits until it has.
+    pub fn stop(&mut self) -> ExitStatus {
+        let pid = self.pid();
+        signal(pid, "TERM");
+        self.wait()
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("the broker runs");
+        child.wait().expect("the broker ends")
+    }
+
+    /// Whether the process has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child
+            .as_mut()
+            .is_none_or(|child| child.try_wait().expect("the broker is a child").is_some())
+    }
+
+    /// The broker's own process id, also when another program runs it.
+    pub fn pid(&self) -> u32 {
+        let direct = self.child.as_ref().expect("the broker runs").id();
+        if self.options.under.is_empty() {
+            return direct;
+        }
+        let children = fs::read_to_string(format!("/proc/{direct}/task/{direct}/children")).unwrap_or_default();
+        children
+            .split_whitespace()
+            .next()
+            .and_then(|pid| pid.parse().ok())
+            .unwrap_or(direct)
+    }
+
+    /// The most memory that the process has held at once, in bytes.
+    pub fn peak_resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the broker runs");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .expect("Linux tells the peak");
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kilobytes * 1024
+    }
+
+    /// Where clients connect: `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A new connection that speaks frames.
+    pub fn connect(&self) -> Connection {
+        Connection::open(&self.address()).expect("the broker accepts")
+    }
+
+    /// Creates a topic that keeps its records for ever.
+    pub fn create_topic(&self, topic: &str, partitions: i32, configs: &[(&str, &str)]) {
+        let configs: Vec<(&str, &str)> = [("retention.ms", "-1")].iter().chain(configs).copied().collect();
+        assert_eq!(
+            self.connect().create_topic(topic, partitions, &configs),
+            0,
+            "creation of {topic}"
+        );
+    }
+
+    /// Its log directory.
+    pub fn log_dir(&self) -> PathBuf {
+        self.options
+            .log_dir
+            .clone()
+            .unwrap_or_else(|| self.folder.path().join("data"))
+    }
+
+    /// The segment files of a topic's partition, by base offset.
+    pub fn segments(&self, topic: &str, partition: i32) -> Vec<PathBuf> {
+        let prefix = format!("{topic}-{partition}.");
+        let entries = fs::read_dir(self.log_dir()).expect("the log directory is there");
+        let folders = entries.map(|entry| entry.expect("an entry").path());
+        let folder = folders
+            .into_iter()
+            .find(|path| name(path).starts_with(&prefix))
+            .expect("the partition has a folder");
+        let files = fs::read_dir(folder)
+            .expect("the folder is there")
+            .map(|entry| entry.expect("an entry").path());
+        let mut segments: Vec<PathBuf> = files
+            .filter(|path| path.extension().is_some_and(|end| end == "log"))
+            .collect();
+        segments.sort();
+        segments
+    }
+
+    /// The configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join("klamm.properties")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("output")
+    }
+
+    /// All that the process wrote to its standard output and error.
+    pub fn output(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.kill();
+        }
+        if std::thread::panicking() {
+            eprintln!("the broker wrote:\n{}", self.output());
+        }
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+fn signal(pid: u32, signal: &str) {
+    let status = Command::new("kill")
+        .args([format!("-{signal}"), pid.to_string()])
+        .status();
+    assert!(
+        status.expect("kill runs").success(),
+        "process {pid} was gone before it got {signal}"
+    );
+}
+
+/// A port that is free now. Another process may take it first, which a test would see as a port that is taken.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
+    listener.local_addr().expect("a bound listener has an address").port()
+}

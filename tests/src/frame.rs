@@ -1,0 +1,312 @@
+//! The protocol, byte by byte: requests that no client would send, and answers read without a client's help.
+//!
+//! Only old, non-flexible versions, whose layout is plain: Produce 3, Fetch 4, CreateTopics 2, ApiVersions 0.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// API keys.
+pub mod api {
+    /// Produce.
+    pub const PRODUCE: i16 = 0;
+    /// Fetch.
+    pub const FETCH: i16 = 1;
+    /// Metadata.
+    pub const METADATA: i16 = 3;
+    /// `ApiVersions`.
+    pub const API_VERSIONS: i16 = 18;
+    /// `CreateTopics`.
+    pub const CREATE_TOPICS: i16 = 19;
+}
+
+/// How long an answer may take before a test gives up; long, because a loaded machine is slow.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A connection that speaks frames.
+pub struct Connection {
+    stream: TcpStream,
+    correlation: i32,
+}
+
+/// What a producer is told about a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Produced {
+    /// The error code; 0 is none.
+    pub error: i16,
+    /// The offset of the batch's first record.
+    pub base_offset: i64,
+}
+
+impl Connection {
+    /// Connects to `host:port`.
+    pub fn open(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { stream, correlation: 0 })
+    }
+
+    /// The socket, for bytes that are no frame.
+    pub const fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// Sends a request without waiting; returns its correlation id.
+    pub fn send(&mut self, key: i16, version: i16, body: &[u8]) -> io::Result<i32> {
+        self.correlation += 1;
+        self.stream.write_all(&request(key, version, self.correlation, body))?;
+        Ok(self.correlation)
+    }
+
+    /// Reads the next answer: its correlation id and its body.
+    pub fn receive(&mut self) -> io::Result<(i32, Vec<u8>)> {
+        let mut size = [0; 4];
+        self.stream.read_exact(&mut size)?;
+        let mut frame = vec![0; i32::from_be_bytes(size) as usize];
+        self.stream.read_exact(&mut frame)?;
+        let body = frame.split_off(4);
+        Ok((i32::from_be_bytes(frame.try_into().expect("4 bytes are left")), body))
+    }
+
+    /// Sends a request and reads its answer.
+    pub fn call(&mut self, key: i16, version: i16, body: &[u8]) -> io::Result<Vec<u8>> {
+        let sent = self.send(key, version, body)?;
+        let (received, body) = self.receive()?;
+        assert_eq!(received, sent, "answers come in the order of the requests");
+        Ok(body)
+    }
+
+    /// Whether the broker closes the connection rather than answer.
+    pub fn is_closed(&mut self) -> bool {
+        let mut byte = [0; 1];
+        match self.stream.read(&mut byte) {
+            Ok(0) => true,
+            Ok(_) => false,
+            Err(error) => matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
+            ),
+        }
+    }
+
+    /// Creates a topic and returns the error code.
+    pub fn create_topic(&mut self, topic: &str, partitions: i32, configs: &[(&str, &str)]) -> i16 {
+        let mut body = Body::new();
+        body.int(1)
+            .string(topic)
+            .int(partitions)
+            .short(1)
+            .int(0)
+            .int(configs.len() as i32);
+        for (name, value) in configs {
+            body.string(name).string(value);
+        }
+        body.int(30_000).byte(0);
+        let answer = self
+            .call(api::CREATE_TOPICS, 2, &body.0)
+            .expect("CreateTopics is answered");
+        let mut answer = Answer(&answer);
+        answer.skip(4 + 4);
+        let name = answer.short();
+        answer.skip(name as usize);
+        answer.short()
+    }
+
+    /// Sends `records` to a partition with acks=all and returns what is told about it.
+    pub fn produce(&mut self, topic: &str, partition: i32, records: &[u8]) -> io::Result<Produced> {
+        let answer = self.call(api::PRODUCE, 3, &produce_body(-1, topic, partition, records))?;
+        Ok(produced(&answer))
+    }
+
+    /// Fetches from an offset: the error code and the records.
+    pub fn fetch(&mut self, topic: &str, partition: i32, offset: i64) -> io::Result<(i16, Vec<u8>)> {
+        let mut body = Body::new();
+        body.int(-1).int(0).int(1).int(i32::MAX).byte(0).int(1).string(topic);
+        body.int(1).int(partition).long(offset).int(1 << 20);
+        let answer = self.call(api::FETCH, 4, &body.0)?;
+        let mut answer = Answer(&answer);
+        answer.skip(4 + 4);
+        let name = answer.short();
+        answer.skip(name as usize + 4 + 4);
+        let error = answer.short();
+        answer.skip(8 + 8);
+        let aborted = answer.int();
+        answer.skip(aborted.max(0) as usize * 16);
+        let length = answer.int();
+        Ok((error, answer.take(length.max(0) as usize).to_vec()))
+    }
+}
+
+/// A request frame with header version 1.
+pub fn request(key: i16, version: i16, correlation: i32, body: &[u8]) -> Vec<u8> {
+    let mut header = Body::new();
+    header.short(key).short(version).int(correlation).string("tests");
+    let length = header.0.len() + body.len();
+    let mut frame = (length as i32).to_be_bytes().to_vec();
+    frame.extend_from_slice(&header.0);
+    frame.extend_from_slice(body);
+    frame
+}
+
+/// The body of a Produce request, version 3, for one partition.
+pub fn produce_body(acks: i16, topic: &str, partition: i32, records: &[u8]) -> Vec<u8> {
+    let mut body = Body::new();
+    body.short(-1)
+        .short(acks)
+        .int(30_000)
+        .int(1)
+        .string(topic)
+        .int(1)
+        .int(partition);
+    body.int(records.len() as i32).bytes(records);
+    body.0
+}
+
+/// Reads the answer to a Produce request for one partition.
+pub fn produced(answer: &[u8]) -> Produced {
+    let mut answer = Answer(answer);
+    answer.skip(4);
+    let name = answer.short();
+    answer.skip(name as usize + 4 + 4);
+    Produced {
+        error: answer.short(),
+        base_offset: answer.long(),
+    }
+}
+
+/// A batch (format v2) of records without key or headers, as a producer sends it.
+pub fn batch(values: &[&[u8]]) -> Vec<u8> {
+    let mut records = Vec::new();
+    for (index, value) in values.iter().enumerate() {
+        let mut record = vec![0];
+        varint(&mut record, 0);
+        varint(&mut record, index as i64);
+        varint(&mut record, -1);
+        varint(&mut record, value.len() as i64);
+        record.extend_from_slice(value);
+        varint(&mut record, 0);
+        varint(&mut records, record.len() as i64);
+        records.extend_from_slice(&record);
+    }
+    batch_of(values.len() as i32, &records)
+}
+
+/// A batch that declares `count` records around bytes that may be anything; its CRC is right.
+pub fn batch_of(count: i32, records: &[u8]) -> Vec<u8> {
+    let mut tail = Body::new();
+    let time = crate::record::SOME_TIME;
+    tail.short(0)
+        .int(count - 1)
+        .long(time)
+        .long(time)
+        .long(-1)
+        .short(-1)
+        .int(-1)
+        .int(count)
+        .bytes(records);
+    let mut batch = Body::new();
+    batch
+        .long(0)
+        .int((tail.0.len() + 9) as i32)
+        .int(-1)
+        .byte(2)
+        .int(crc32c(&tail.0) as i32)
+        .bytes(&tail.0);
+    batch.0
+}
+
+fn varint(out: &mut Vec<u8>, value: i64) {
+    let mut rest = ((value << 1) ^ (value >> 63)) as u64;
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+/// CRC-32C, bit by bit: slow, and plain enough to trust.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let fold = |crc: u32, byte: &u8| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0x82F6_3B78 & 0_u32.wrapping_sub(crc & 1))
+        })
+    };
+    !bytes.iter().fold(!0, fold)
+}
+
+/// Big-endian fields, one behind the other.
+#[derive(Default)]
+pub struct Body(pub Vec<u8>);
+
+impl Body {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Raw bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    /// An INT8.
+    pub fn byte(&mut self, value: i8) -> &mut Self {
+        self.bytes(&value.to_be_bytes())
+    }
+
+    /// An INT16.
+    pub fn short(&mut self, value: i16) -> &mut Self {
+        self.bytes(&value.to_be_bytes())
+    }
+
+    /// An INT32.
+    pub fn int(&mut self, value: i32) -> &mut Self {
+        self.bytes(&value.to_be_bytes())
+    }
+
+    /// An INT64.
+    pub fn long(&mut self, value: i64) -> &mut Self {
+        self.bytes(&value.to_be_bytes())
+    }
+
+    /// A STRING.
+    pub fn string(&mut self, text: &str) -> &mut Self {
+        self.short(text.len() as i16).bytes(text.as_bytes())
+    }
+}
+
+/// What is left of an answer.
+pub struct Answer<'a>(pub &'a [u8]);
+
+impl<'a> Answer<'a> {
+    /// The next `length` bytes.
+    pub fn take(&mut self, length: usize) -> &'a [u8] {
+        assert!(self.0.len() >= length, "the answer ends early");
+        let (taken, rest) = self.0.split_at(length);
+        self.0 = rest;
+        taken
+    }
+
+    /// Leaves out `length` bytes.
+    pub fn skip(&mut self, length: usize) {
+        self.take(length);
+    }
+
+    /// An INT16.
+    pub fn short(&mut self) -> i16 {
+        i16::from_be_bytes(self.take(2).try_into().expect("2 bytes"))
+    }
+
+    /// An INT32.
+    pub fn int(&mut self) -> i32 {
+        i32::from_be_bytes(self.take(4).try_into().expect("4 bytes"))
+    }
+
+    /// An INT64.
+    pub fn long(&mut self) -> i64 {
+        i64::from_be_bytes(self.take(8).try_into().expect("8 bytes"))
+    }
+}
