@@ -227,23 +227,21 @@ impl Broker {
             .unwrap_or_else(|| self.folder.path().join("data"))
     }
 
+    /// The folder of a topic's partition.
+    pub fn partition_folder(&self, topic: &str, partition: i32) -> PathBuf {
+        let prefix = format!("{topic}-{partition}.");
+        let mut entries = listed(&self.log_dir()).into_iter();
+        entries
+            .find(|path| name(path).starts_with(&prefix))
+            .expect("the partition has a folder")
+    }
+
     /// The segment files of a topic's partition, by base offset.
     pub fn segments(&self, topic: &str, partition: i32) -> Vec<PathBuf> {
-        let prefix = format!("{topic}-{partition}.");
-        let entries = fs::read_dir(self.log_dir()).expect("the log directory is there");
-        let folders = entries.map(|entry| entry.expect("an entry").path());
-        let folder = folders
-            .into_iter()
-            .find(|path| name(path).starts_with(&prefix))
-            .expect("the partition has a folder");
-        let files = fs::read_dir(folder)
-            .expect("the folder is there")
-            .map(|entry| entry.expect("an entry").path());
-        let mut segments: Vec<PathBuf> = files
+        let files = listed(&self.partition_folder(topic, partition)).into_iter();
+        files
             .filter(|path| path.extension().is_some_and(|end| end == "log"))
-            .collect();
-        segments.sort();
-        segments
+            .collect()
     }
 
     /// The configuration file.
@@ -270,6 +268,14 @@ impl Drop for Broker {
             eprintln!("the broker wrote:\n{}", self.output());
         }
     }
+}
+
+/// What a folder holds, in order of the names.
+pub fn listed(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the folder is there");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    paths
 }
 
 fn name(path: &Path) -> String {

@@ -48,6 +48,11 @@ impl Connection {
         Ok(Self { stream, correlation: 0 })
     }
 
+    /// Makes the next request's correlation id the one after `correlation`.
+    pub const fn number_from(&mut self, correlation: i32) {
+        self.correlation = correlation;
+    }
+
     /// The socket, for bytes that are no frame.
     pub const fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream
@@ -120,6 +125,21 @@ impl Connection {
         Ok(produced(&answer))
     }
 
+    /// All batches of a partition up to `end`, each with its base offset.
+    pub fn fetch_all(&mut self, topic: &str, partition: i32, end: i64) -> Vec<(i64, Vec<u8>)> {
+        let mut read = Vec::new();
+        let mut next = 0;
+        while next < end {
+            let (error, records) = self.fetch(topic, partition, next).expect("Fetch is answered");
+            assert_eq!(error, 0, "fetch of {topic}-{partition} at {next}");
+            let batches = batches(&records);
+            let (base_offset, last) = batches.last().expect("there are records below the end");
+            next = base_offset + i64::from(i32::from_be_bytes([last[23], last[24], last[25], last[26]])) + 1;
+            read.extend(batches);
+        }
+        read
+    }
+
     /// Fetches from an offset: the error code and the records.
     pub fn fetch(&mut self, topic: &str, partition: i32, offset: i64) -> io::Result<(i16, Vec<u8>)> {
         let mut body = Body::new();
@@ -137,6 +157,28 @@ impl Connection {
         let length = answer.int();
         Ok((error, answer.take(length.max(0) as usize).to_vec()))
     }
+}
+
+/// The whole batches in `records`, each with its base offset.
+pub fn batches(mut records: &[u8]) -> Vec<(i64, Vec<u8>)> {
+    let mut found = Vec::new();
+    while records.len() >= 12 {
+        let mut head = Answer(records);
+        let (base_offset, length) = (head.long(), head.int() as usize + 12);
+        if length > records.len() {
+            break;
+        }
+        let (batch, rest) = records.split_at(length);
+        found.push((base_offset, batch.to_vec()));
+        records = rest;
+    }
+    found
+}
+
+/// Whether a batch that was read is the one that was sent: all but the base offset and the leader epoch, which the
+/// broker stamps.
+pub fn is_stored(read: &[u8], sent: &[u8]) -> bool {
+    read.len() == sent.len() && read[8..12] == sent[8..12] && read[16..] == sent[16..]
 }
 
 /// A request frame with header version 1.

@@ -9,6 +9,7 @@ pub mod client;
 pub mod frame;
 pub mod installed;
 pub mod memory;
+pub mod mount;
 pub mod record;
 pub mod trace;
 pub mod wire;

@@ -4,7 +4,7 @@
 //! instance: what fails there is the test's fault.
 
 use klamm_tests::client::{Acknowledged, Batching, Compression, kcat_consume_without_headers};
-use klamm_tests::frame::Connection;
+use klamm_tests::frame::{Connection, batch, is_stored};
 use klamm_tests::record::{self, Record, Stored, assert_same, expected};
 use klamm_tests::{Broker, Client};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -190,5 +190,35 @@ fn kcat_sends_text_with_headers() {
                 &sent,
             );
         }
+    }
+}
+
+/// The frames that other tests write by hand are what real clients take them for.
+#[test]
+fn hand_made_frames_are_sound() {
+    let subject = Subject::start();
+    let topic = subject.topic("frames", 1);
+    let mut connection = Connection::open(&subject.address()).expect("the broker accepts");
+    let values: [&[u8]; 4] = [b"one", b"", &[0xff; 1000], b"four"];
+    let mut sent = Vec::new();
+    for at in [0..2, 2..3, 3..4] {
+        let batch = batch(&values[at.clone()]);
+        let told = connection.produce(&topic, 0, &batch).expect("Produce is answered");
+        assert_eq!((told.error, told.base_offset), (0, at.start as i64));
+        sent.push(batch);
+    }
+    let read = connection.fetch_all(&topic, 0, 4);
+    assert_eq!(
+        read.iter().map(|(base_offset, _)| *base_offset).collect::<Vec<_>>(),
+        [0, 2, 3]
+    );
+    assert!(read.iter().zip(&sent).all(|((_, read), sent)| is_stored(read, sent)));
+    for client in [Client::Python, Client::Java] {
+        let read = client.consume(&subject.address(), &topic, 0, 4);
+        let read: Vec<&[u8]> = read
+            .iter()
+            .map(|stored| stored.record.value.as_deref().expect("a value"))
+            .collect();
+        assert_eq!(read, values);
     }
 }
