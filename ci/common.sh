@@ -2,7 +2,7 @@
 # What the scripts of this folder share. Sourced from the repository's root.
 
 # Where cargo builds, and where the clients that the tests drive are installed.
-target=${CARGO_TARGET_DIR:-$PWD/target}
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 clients=$target/clients
 
 # stage NAME COMMAND... runs a command and prints how long it took; a failure ends the script.
