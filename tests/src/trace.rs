@@ -123,7 +123,10 @@ impl Trace {
             }
             "fdatasync" | "fsync" => self.sync(call, described(&call.text).map(PathBuf::from)),
             "syncfs" => self.sync(call, None),
-            _ => self.take_write(call, result, ends, streams),
+            "write" | "writev" | "pwrite64" | "pwritev" | "pwritev2" | "sendto" | "sendmsg" => {
+                self.take_write(call, result, ends, streams);
+            }
+            _ => {}
         }
     }
 
