@@ -64,6 +64,7 @@ impl Broker {
             format!("listeners=PLAINTEXT://127.0.0.1:{}", self.port),
             format!("advertised.listeners=PLAINTEXT://127.0.0.1:{}", self.port),
             format!("log.dirs={}", self.log_dir().display()),
+            String::from("metrics.listener=off"),
         ];
         lines.extend(
             self.options

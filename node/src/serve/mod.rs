@@ -73,6 +73,8 @@ enum Event {
 pub(crate) fn run(args: &ServeArgs) -> Outcome {
     let started = now();
     logs::start(args.log_format, args.log_level);
+    #[cfg(klamm_bugs)]
+    select_bug()?;
     let settings = settings::gather(args)?;
     let (config, notes) = ServerConfig::parse(settings.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     report_notes(&notes);
@@ -83,6 +85,20 @@ pub(crate) fn run(args: &ServeArgs) -> Outcome {
     let facts = banner::Facts::new(&config, &options, started)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(config, options, facts, args.log_format))
+}
+
+/// Switches on the deliberate bug that `KLAMM_BUG` names.
+#[cfg(klamm_bugs)]
+fn select_bug() -> Outcome {
+    use klamm_core::bugs::{Bug, select};
+    let Ok(name) = std::env::var("KLAMM_BUG") else {
+        return Ok(());
+    };
+    let bug = Bug::ALL.into_iter().find(|bug| format!("{bug:?}") == name);
+    select(Some(bug.ok_or_else(|| {
+        Failure::new(format!("KLAMM_BUG={name}: there is no such bug"))
+    })?));
+    Ok(())
 }
 
 fn report_notes(notes: &Notes) {
