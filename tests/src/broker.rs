@@ -79,7 +79,7 @@ impl Broker {
     /// Starts the process and waits until it serves.
     pub fn restart(&mut self) {
         self.spawn();
-        for _ in 0..1200 {
+        for _ in 0..600 {
             if self.answers() {
                 return;
             }
@@ -141,7 +141,8 @@ impl Broker {
     }
 
     fn answers(&self) -> bool {
-        Connection::open(&self.address()).is_ok_and(|mut connection| connection.call(api::API_VERSIONS, 0, &[]).is_ok())
+        let connection = Connection::open_for(&self.address(), Duration::from_secs(1));
+        connection.is_ok_and(|mut connection| connection.call(api::API_VERSIONS, 0, &[]).is_ok())
     }
 
     /// Kills the process as `kill -9` does.

@@ -41,10 +41,15 @@ pub struct Produced {
 impl Connection {
     /// Connects to `host:port`.
     pub fn open(address: &str) -> io::Result<Self> {
+        Self::open_for(address, PATIENCE)
+    }
+
+    /// Connects to `host:port` for calls that give up after `patience`.
+    pub fn open_for(address: &str, patience: Duration) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
         Ok(Self { stream, correlation: 0 })
     }
 
