@@ -1,3 +1,5 @@
+//! The controller without a log: what each request decides, and when it is answered.
+
 use super::*;
 use crate::types::{BrokerId, ErrorCode, TopicId};
 use alloc::collections::BTreeMap;
@@ -101,30 +103,17 @@ fn requests_that_wait_share_a_commit_and_see_each_other() {
     );
 }
 
+fn assert_outcomes(controller: &mut TestController, cases: impl IntoIterator<Item = (NewTopic, ErrorCode)>) {
+    for (topic, expected) in cases {
+        let described = alloc::format!("{topic:?}");
+        assert_eq!(outcome(controller, create(vec![topic])), [expected], "{described}");
+    }
+}
+
 #[test]
-fn topics_are_refused_for_kafkas_reasons() {
-    use ErrorCode::{
-        InvalidConfig, InvalidPartitions, InvalidReplicaAssignment, InvalidReplicationFactor, InvalidRequest,
-        InvalidTopicException, None, PolicyViolation,
-    };
-    let mut controller = registered();
-    let assigned = |assignments: &[(i32, &[i32])]| NewTopic {
-        partitions: -1,
-        assignments: assignments
-            .iter()
-            .map(|(i, ids)| (*i, ids.iter().map(|&id| BrokerId(id)).collect()))
-            .collect(),
-        ..topic("assigned")
-    };
-    let config = |key: &str, value: &str| NewTopic {
-        config: vec![(key.to_string(), Some(value.to_string()))],
-        ..topic("configured")
-    };
+fn counts_are_refused_for_kafkas_reasons() {
+    use ErrorCode::{InvalidPartitions, InvalidReplicationFactor, PolicyViolation};
     let cases = [
-        (topic(""), InvalidTopicException),
-        (topic(".."), InvalidTopicException),
-        (topic("a/b"), InvalidTopicException),
-        (topic(&"x".repeat(250)), InvalidTopicException),
         (
             NewTopic {
                 partitions: 0,
@@ -153,6 +142,30 @@ fn topics_are_refused_for_kafkas_reasons() {
             },
             InvalidReplicationFactor,
         ),
+    ];
+    assert_outcomes(&mut registered(), cases);
+}
+
+#[test]
+fn topics_are_refused_for_kafkas_reasons() {
+    use ErrorCode::{InvalidConfig, InvalidReplicaAssignment, InvalidRequest, InvalidTopicException, None};
+    let assigned = |assignments: &[(i32, &[i32])]| NewTopic {
+        partitions: -1,
+        assignments: assignments
+            .iter()
+            .map(|(i, ids)| (*i, ids.iter().map(|&id| BrokerId(id)).collect()))
+            .collect(),
+        ..topic("assigned")
+    };
+    let config = |key: &str, value: &str| NewTopic {
+        config: vec![(key.to_string(), Some(value.to_string()))],
+        ..topic("configured")
+    };
+    let cases = [
+        (topic(""), InvalidTopicException),
+        (topic(".."), InvalidTopicException),
+        (topic("a/b"), InvalidTopicException),
+        (topic(&"x".repeat(250)), InvalidTopicException),
         (
             NewTopic {
                 partitions: 3,
@@ -171,10 +184,8 @@ fn topics_are_refused_for_kafkas_reasons() {
         (topic("a.b"), None),
         (topic("a_b"), InvalidTopicException),
     ];
-    for (topic, expected) in cases {
-        let described = alloc::format!("{topic:?}");
-        assert_eq!(outcome(&mut controller, create(vec![topic])), [expected], "{described}");
-    }
+    let mut controller = registered();
+    assert_outcomes(&mut controller, cases);
     assert_eq!(
         outcome(&mut controller, create(vec![topic("t"), topic("t"), topic("u")])),
         [InvalidRequest, InvalidRequest, None]
