@@ -6,6 +6,8 @@ mod error;
 mod partitioner;
 mod producer;
 mod records;
+#[cfg(test)]
+mod tests;
 
 pub use cluster::{Cluster, PartitionLeader, text};
 pub use connection::{Connection, Range, spoken};
