@@ -20,6 +20,9 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+/// The batches that came: base sequence and record count of each.
+type Seen = Arc<Mutex<Vec<(i32, i32)>>>;
+
 /// What the peer does with a produce request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fate {
@@ -35,13 +38,12 @@ struct Peer {
     /// The newest version of `ApiVersions` that it knows.
     newest: i16,
     script: VecDeque<Fate>,
-    /// The batches it was sent: base sequence and record count.
-    seen: Arc<Mutex<Vec<(i32, i32)>>>,
+    seen: Seen,
 }
 
 impl Peer {
     /// Starts a peer, and says where it is and what it will have seen.
-    fn start(newest: i16, script: &[Fate]) -> (HostPort, Arc<Mutex<Vec<(i32, i32)>>>) {
+    fn start(newest: i16, script: &[Fate]) -> (HostPort, Seen) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let address = HostPort {
