@@ -8,37 +8,41 @@ use crate::storage::{IoResult, Job, Next, Storage};
 use crate::types::{ErrorCode, Fault};
 use alloc::boxed::Box;
 
-/// A job of any kind that a partition asks for.
+/// A job of any kind that a partition asks for. Boxed, because it travels through lists of what are mostly small effects.
 #[derive(Debug)]
 pub enum LogJob {
     /// Brings a log back from what its directory holds.
-    Recover(Recover),
+    Recover(Box<Recover>),
     /// Writes a checkpoint.
-    Checkpoint(WriteCheckpoint),
+    Checkpoint(Box<WriteCheckpoint>),
     /// Finds where a batch lies, by offset or by time.
     Lookup(Box<Lookup>),
     /// Opens compressed records and checks them.
-    Validate {
-        /// The batch.
-        batch: Batch,
-        /// What its topic allows.
-        rules: ProduceRules,
-        /// The most bytes its records may have.
-        bound: usize,
-    },
+    Validate(Box<Validate>),
+}
+
+/// A batch whose compressed records have to be looked at.
+#[derive(Debug)]
+pub struct Validate {
+    /// The batch.
+    pub batch: Batch,
+    /// What its topic allows.
+    pub rules: ProduceRules,
+    /// The most bytes its records may have.
+    pub bound: usize,
 }
 
 /// What a [`LogJob`] brings home.
 #[derive(Debug)]
 pub enum LogOutcome {
     /// Of [`LogJob::Recover`].
-    Recovered(Result<Recovered, Fault>),
+    Recovered(Box<Result<Recovered, Fault>>),
     /// Of [`LogJob::Checkpoint`].
     Checkpointed(CheckpointOutcome),
     /// Of [`LogJob::Lookup`].
     LookedUp(LookupOutcome),
     /// Of [`LogJob::Validate`].
-    Validated(Batch, Result<Restamp, BatchError>),
+    Validated(Box<(Batch, Result<Restamp, BatchError>)>),
 }
 
 /// What a job is for; `T` names the part of an ask that waits for it.
@@ -74,7 +78,7 @@ impl LogOutcome {
         match (self, log) {
             (Self::Checkpointed(checkpointed), Some(log)) => drop(log.worked(&checkpointed, storage)),
             (Self::LookedUp(found), _) => storage.release(found.into_lease()),
-            (Self::Checkpointed(_) | Self::Recovered(_) | Self::Validated(..), _) => {}
+            (Self::Checkpointed(_) | Self::Recovered(_) | Self::Validated(_), _) => {}
         }
     }
 }
@@ -84,12 +88,14 @@ impl Job for LogJob {
 
     fn resume(&mut self, done: IoResult) -> Next<LogOutcome> {
         match self {
-            Self::Recover(job) => job.resume(done).map(LogOutcome::Recovered),
+            Self::Recover(job) => job
+                .resume(done)
+                .map(|recovered| LogOutcome::Recovered(Box::new(recovered))),
             Self::Checkpoint(job) => job.resume(done).map(LogOutcome::Checkpointed),
             Self::Lookup(job) => job.resume(done).map(LogOutcome::LookedUp),
-            Self::Validate { batch, rules, bound } => {
-                let checked = validate_compressed(batch, rules, *bound);
-                Next::Done(LogOutcome::Validated(batch.clone(), checked))
+            Self::Validate(job) => {
+                let checked = validate_compressed(&job.batch, &job.rules, job.bound);
+                Next::Done(LogOutcome::Validated(Box::new((job.batch.clone(), checked))))
             }
         }
     }

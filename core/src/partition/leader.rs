@@ -1,7 +1,7 @@
 //! The leader of a partition: appends, reads and look-ups.
 
 use super::ask::{Acks, FetchAsk, Fetched, Located, OffsetTarget, PartitionAnswer, PartitionAsk, Produced};
-use super::job::{LogJob, LogOutcome, Purpose};
+use super::job::{LogJob, LogOutcome, Purpose, Validate};
 use super::replicas::Replicas;
 use super::state::{Closed, Outcome, Setting};
 use crate::bugs::bug;
@@ -11,6 +11,7 @@ use crate::record::validate::{Keys, Opening, ProduceRules, Validation, single_ba
 use crate::record::{Batch, BatchError, Restamp, TimestampType};
 use crate::storage::{Storage, StorageEvent};
 use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Now, Offset, Refusal};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -128,11 +129,11 @@ impl<T: Copy + Debug> Leader<T> {
             Ok((batch, Validation::Valid(restamp))) => self.append(part, batch, restamp, acks, now, storage, outcome),
             Ok((batch, Validation::NeedsDecompression)) => {
                 self.held = Some(VecDeque::new());
-                let job = LogJob::Validate {
+                let job = LogJob::Validate(Box::new(Validate {
                     batch,
                     rules,
                     bound: MAX_DECOMPRESSED_BYTES,
-                };
+                }));
                 outcome.jobs.push((Purpose::Produce(part, acks), job));
             }
             Err(error) => refuse(part, &error, outcome),
@@ -379,7 +380,8 @@ impl<T: Copy + Debug> Leader<T> {
                         .push((part, PartitionAnswer::Offset(Err(ErrorCode::KafkaStorageError))));
                 }
             },
-            (Purpose::Produce(part, acks), LogOutcome::Validated(batch, checked)) => {
+            (Purpose::Produce(part, acks), LogOutcome::Validated(validated)) => {
+                let (batch, checked) = *validated;
                 match checked {
                     Ok(restamp) => self.append(part, batch, restamp, acks, now, storage, outcome),
                     Err(error) => refuse(part, &error, outcome),
@@ -395,7 +397,9 @@ impl<T: Copy + Debug> Leader<T> {
     /// Starts the log's own work, if some is due.
     pub(super) fn work(&mut self, storage: &mut Storage, outcome: &mut Outcome<T>) {
         if let Some(job) = self.log.work(storage) {
-            outcome.jobs.push((Purpose::Checkpoint, LogJob::Checkpoint(job)));
+            outcome
+                .jobs
+                .push((Purpose::Checkpoint, LogJob::Checkpoint(Box::new(job))));
         }
     }
 

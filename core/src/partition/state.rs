@@ -9,6 +9,7 @@ use crate::log::{
 };
 use crate::storage::{LogId, Storage, StorageEvent};
 use crate::types::{BrokerId, ErrorCode, Fault, LeaderEpoch, Now, Offset};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -136,7 +137,7 @@ impl<T: Copy + Debug> Partition<T> {
         };
         let source = clean.map_or(Source::Directory, Source::Clean);
         let job = Recover::new(setting.place.clone(), source, settings, storage.job_files());
-        outcome.jobs.push((Purpose::Recover, LogJob::Recover(job)));
+        outcome.jobs.push((Purpose::Recover, LogJob::Recover(Box::new(job))));
         Self {
             setting,
             state: State::Opening {
@@ -182,7 +183,7 @@ impl<T: Copy + Debug> Partition<T> {
         outcome: &mut Outcome<T>,
     ) {
         match (job, &mut self.state) {
-            (LogOutcome::Recovered(recovered), _) => self.recovered(recovered, now, storage, outcome),
+            (LogOutcome::Recovered(recovered), _) => self.recovered(*recovered, now, storage, outcome),
             (job, State::Leading(leader)) => leader.job_done(purpose, job, now, storage, outcome),
             (job, state) => {
                 let code = match state {
@@ -252,7 +253,7 @@ impl<T: Copy + Debug> Partition<T> {
         if let State::Failed { log, waiting } = &mut self.state
             && let Some(job) = log.recovery(self.setting.epoch, now, storage)
         {
-            outcome.jobs.push((Purpose::Recover, LogJob::Recover(job)));
+            outcome.jobs.push((Purpose::Recover, LogJob::Recover(Box::new(job))));
             self.state = State::Opening {
                 waiting: core::mem::take(waiting),
             };

@@ -14,6 +14,7 @@ use crate::bugs::bug;
 use crate::log::{LogPlace, ManifestEntry};
 use crate::partition::{Closed, LogOutcome, home};
 use crate::types::{Now, ShardId, TopicPartition};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::sync::Arc;
@@ -57,7 +58,7 @@ impl Shard {
         if self.view.id == CONTROLLER {
             let files = self.storage.job_files();
             let boot = Boot::new(self.storage.directory(), &self.view.config, self.seed.fork(), files);
-            self.run_task(TaskFor::Boot, Task::Boot(boot), effects);
+            self.run_task(TaskFor::Boot, Task::Boot(Box::new(boot)), effects);
         }
     }
 
@@ -67,9 +68,14 @@ impl Shard {
     }
 
     pub(super) fn task_done(&mut self, now: Now, whose: TaskFor, outcome: TaskOutcome, effects: &mut Effects) {
+        if let TaskOutcome::Log(LogOutcome::Recovered(_)) = outcome {
+            self.recovery_ended(effects);
+        }
         match (whose, outcome) {
-            (TaskFor::Boot, TaskOutcome::Booted(Ok(booted))) => self.booted(now, booted, effects),
-            (TaskFor::Boot, TaskOutcome::Booted(Err(reason))) => self.halt(Halt::Refused(reason), effects),
+            (TaskFor::Boot, TaskOutcome::Booted(booted)) => match *booted {
+                Ok(booted) => self.booted(now, booted, effects),
+                Err(reason) => self.halt(Halt::Refused(reason), effects),
+            },
             (TaskFor::Cleanup, TaskOutcome::Stepped(result)) => {
                 // The directories are nobody's: what is left of them is removed at the next start.
                 if let Err(error) = result {
@@ -85,12 +91,9 @@ impl Shard {
                 }
                 self.halt(Halt::Stopped, effects);
             }
-            (TaskFor::Replay, TaskOutcome::Replayed(chunk)) => self.metadata_replayed(chunk, effects),
+            (TaskFor::Replay, TaskOutcome::Replayed(chunk)) => self.metadata_replayed(*chunk, effects),
             (TaskFor::Metadata, TaskOutcome::Log(job)) => self.metadata_job(now, job, effects),
             (TaskFor::Partition(log, purpose), TaskOutcome::Log(job)) => {
-                if let LogOutcome::Recovered(_) = job {
-                    self.recovery_ended(effects);
-                }
                 self.partition_job(now, (log, purpose), job, effects);
             }
             (whose, outcome) => panic!("{outcome:?} is not what {whose:?} was for"),
@@ -264,7 +267,7 @@ impl Shard {
         self.phase = Phase::WritingManifest;
         let mut files = self.storage.job_files();
         let replace = boot::write_manifest(self.storage.directory(), entries, &mut files);
-        self.run_task(TaskFor::Manifest, Task::Replace(replace), effects);
+        self.run_task(TaskFor::Manifest, Task::Replace(Box::new(replace)), effects);
     }
 }
 

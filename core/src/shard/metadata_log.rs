@@ -20,6 +20,7 @@ use crate::record::{Batch, Compression};
 use crate::session::Answer;
 use crate::storage::{LogId, Storage, StorageEvent};
 use crate::types::{Fault, LeaderEpoch, Now, Offset, OpId, ShardId, TopicId, TopicPartition, Uuid};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
 use prost::Message;
@@ -117,7 +118,7 @@ impl Shard {
         if let Some(stored) = self.stored.remove(&PARTITION) {
             let source = stored.clean.map_or(Source::Directory, Source::Clean);
             let recover = metadata.recovery(source, now, &mut self.storage);
-            self.run_log_job(TaskFor::Metadata, LogJob::Recover(recover), effects);
+            self.run_log_job(TaskFor::Metadata, LogJob::Recover(Box::new(recover)), effects);
             self.metadata = Some(metadata);
         } else {
             let (place, config) = (metadata.place.clone(), metadata.config.clone());
@@ -133,14 +134,17 @@ impl Shard {
             panic!("{job:?} without a metadata log")
         };
         match (job, &mut metadata.state) {
-            (LogOutcome::Recovered(Ok(recovered)), State::Recovering) => {
+            (LogOutcome::Recovered(recovered), State::Recovering) => {
+                let recovered = match *recovered {
+                    Ok(recovered) => recovered,
+                    Err(fault) => return self.metadata_lost(fault, effects),
+                };
                 let log = Log::open(metadata.id, metadata.config.clone(), recovered, now, &mut self.storage);
                 let replay = log.replay(&mut self.storage);
                 let (image, delta) = (Image::default(), Delta::default());
                 metadata.state = State::Replaying { log, image, delta };
-                self.run_task(TaskFor::Replay, Task::Replay(replay), effects);
+                self.run_task(TaskFor::Replay, Task::Replay(Box::new(replay)), effects);
             }
-            (LogOutcome::Recovered(Err(fault)), _) => self.metadata_lost(fault, effects),
             (LogOutcome::Checkpointed(done), State::Open(log) | State::Failed(log)) => {
                 if let Err(fault) = log.worked(&done, &mut self.storage) {
                     return self.metadata_lost(fault, effects);
@@ -177,7 +181,7 @@ impl Shard {
         };
         if let Some(rest) = rest {
             metadata.state = State::Replaying { log, image, delta };
-            return self.run_task(TaskFor::Replay, Task::Replay(rest), effects);
+            return self.run_task(TaskFor::Replay, Task::Replay(Box::new(rest)), effects);
         }
         if image.end() != log.end() {
             let text = format!(
@@ -237,7 +241,7 @@ impl Shard {
             busy = true;
         }
         if let Some(job) = log.work(&mut self.storage) {
-            self.run_task(TaskFor::Metadata, Task::Log(LogJob::Checkpoint(job)), effects);
+            self.run_task(TaskFor::Metadata, Task::Log(LogJob::Checkpoint(Box::new(job))), effects);
             busy = true;
         }
         busy
@@ -309,7 +313,7 @@ impl Shard {
             return;
         };
         metadata.state = State::Recovering;
-        self.run_log_job(TaskFor::Metadata, LogJob::Recover(recover), effects);
+        self.run_log_job(TaskFor::Metadata, LogJob::Recover(Box::new(recover)), effects);
     }
 
     fn metadata_durable(&mut self, end: Offset, effects: &mut Effects) {

@@ -6,29 +6,30 @@ use crate::log::{Replay, ReplayChunk};
 use crate::partition::{LogJob, LogOutcome, Purpose};
 use crate::storage::{IoError, IoResult, Job, LogId, Next, Replace};
 use crate::types::{Fault, OpId};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 
-/// A job of any kind.
+/// A job of any kind. Boxed, because it travels through lists of what are mostly small effects.
 #[derive(Debug)]
 pub enum Task {
     /// Takes the log directory into use.
-    Boot(Boot),
+    Boot(Box<Boot>),
     /// A few operations one after the other.
     Steps(Steps),
     /// Replaces a small file.
-    Replace(Replace),
+    Replace(Box<Replace>),
     /// A job of a log.
     Log(LogJob),
     /// Reads the metadata log.
-    Replay(Replay),
+    Replay(Box<Replay>),
 }
 
 /// What a [`Task`] brings home.
 #[derive(Debug)]
 pub enum TaskOutcome {
     /// Of [`Task::Boot`]: what is there, or why the broker must not start.
-    Booted(Result<Booted, String>),
+    Booted(Box<Result<Booted, String>>),
     /// Of [`Task::Steps`].
     Stepped(Result<(), IoError>),
     /// Of [`Task::Replace`].
@@ -36,7 +37,7 @@ pub enum TaskOutcome {
     /// Of [`Task::Log`].
     Log(LogOutcome),
     /// Of [`Task::Replay`].
-    Replayed(Result<ReplayChunk, Fault>),
+    Replayed(Box<Result<ReplayChunk, Fault>>),
 }
 
 /// What a task is for.
@@ -59,11 +60,11 @@ impl Job for Task {
 
     fn resume(&mut self, done: IoResult) -> Next<TaskOutcome> {
         match self {
-            Self::Boot(job) => job.resume(done).map(TaskOutcome::Booted),
+            Self::Boot(job) => job.resume(done).map(|booted| TaskOutcome::Booted(Box::new(booted))),
             Self::Steps(job) => job.resume(done).map(TaskOutcome::Stepped),
             Self::Replace(job) => job.resume(done).map(TaskOutcome::Replaced),
             Self::Log(job) => job.resume(done).map(TaskOutcome::Log),
-            Self::Replay(job) => job.resume(done).map(TaskOutcome::Replayed),
+            Self::Replay(job) => job.resume(done).map(|chunk| TaskOutcome::Replayed(Box::new(chunk))),
         }
     }
 }
