@@ -31,6 +31,8 @@ pub struct ServerConfig {
     pub max_request_bytes: u32,
     /// `max.connections`.
     pub max_connections: u32,
+    /// `max.connections.per.ip`.
+    pub max_connections_per_ip: u32,
     /// Where metrics and health are served.
     pub metrics: Metrics,
 }
@@ -91,6 +93,7 @@ impl ServerConfig {
                 .and_then(|shards| u16::try_from(shards.whole()).ok()),
             max_request_bytes: values.get("socket.request.max.bytes").map_or(100 << 20, Value::size32),
             max_connections: values.get("max.connections").map_or(10_000, Value::size32),
+            max_connections_per_ip: values.get("max.connections.per.ip").map_or(u32::MAX, Value::size32),
             metrics: metrics(&values)?,
         };
         Ok((config, notes))

@@ -140,6 +140,7 @@ fn options(
     broker.limits.open_files = broker.limits.open_files.min(files / 4 / usize::from(shards)).max(16);
     let limits = NetLimits {
         max_connections: (config.max_connections as usize).min(files / 2),
+        max_connections_per_ip: config.max_connections_per_ip as usize,
         max_request_bytes: config.max_request_bytes as usize,
         ..NetLimits::default()
     };

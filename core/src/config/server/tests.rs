@@ -90,6 +90,7 @@ fn settings_reach_the_broker() {
         ("max.incremental.fetch.session.cache.slots", "9"),
         ("shards", "2"),
         ("max.connections", "11"),
+        ("max.connections.per.ip", "3"),
         ("metrics.listener", "off"),
         ("log.retention.check.interval.ms", "12"),
     ])
@@ -109,7 +110,10 @@ fn settings_reach_the_broker() {
         (config.shards, config.max_connections, config.metrics),
         (Some(2), 11, Metrics::Off)
     );
-    assert_eq!(broker.retention_check_interval_ms, 12);
+    assert_eq!(
+        (broker.retention_check_interval_ms, config.max_connections_per_ip),
+        (12, 3)
+    );
 }
 
 #[test]
