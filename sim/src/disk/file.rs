@@ -22,6 +22,13 @@ pub(super) struct FileSnapshot {
     pieces: Vec<(u64, Vec<u8>)>,
 }
 
+impl FileSnapshot {
+    /// Whether there was nothing to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+}
+
 /// What becomes of sectors that had not reached the device when the power went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tear {
@@ -57,6 +64,8 @@ pub(super) struct File {
     forsaken: Vec<(u64, u64)>,
     /// Counts changes of durable bytes other than growth at the end.
     rewrites: u64,
+    /// When the last sync that ended had begun.
+    synced: u64,
     /// Whether no name leads here any more; then its bytes count for nothing.
     unlinked: bool,
 }
@@ -186,6 +195,11 @@ impl File {
 
     /// The sync that took `snapshot` ended well.
     pub(super) fn persist(&mut self, snapshot: &FileSnapshot) {
+        if snapshot.began < self.synced {
+            // A sync that began later has ended already, and covered all of this.
+            return;
+        }
+        self.synced = snapshot.began;
         let known = self.durable.len();
         self.set_durable_size(snapshot.size);
         for (start, bytes) in &snapshot.pieces {
@@ -196,6 +210,9 @@ impl File {
 
     /// The sync that took `snapshot` failed: the device has its size, none of its bytes.
     pub(super) fn persist_size_only(&mut self, snapshot: &FileSnapshot) {
+        if snapshot.began < self.synced {
+            return;
+        }
         self.set_durable_size(snapshot.size);
         self.sizes.retain(|&(taken, _)| taken > snapshot.began);
         self.forsake(snapshot.began);

@@ -73,6 +73,15 @@ pub struct CutReport {
     pub unsynced_bytes: u64,
 }
 
+/// Which of the two a look is at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum View {
+    /// What the system shows.
+    Cache,
+    /// What a power cut would leave at least.
+    Device,
+}
+
 /// A file as the device holds it.
 #[derive(Clone, Copy, Debug)]
 pub struct DurableFile<'a> {
@@ -186,17 +195,37 @@ impl Disk {
         self.used = sizes.sum();
     }
 
-    /// The names of a directory that the device holds, ascending; `None` when there is no such directory.
-    pub fn durable_names(&self, path: &str) -> Option<Vec<&str>> {
-        match self.inodes.get(&self.durable_inode(path)?)? {
-            Inode::Directory(directory) => Some(directory.durable().keys().map(|name| &**name).collect()),
+    /// The names of a directory as `view` shows it, ascending; `None` when there is no such directory.
+    pub fn names(&self, view: View, path: &str) -> Option<Vec<&str>> {
+        match self.inodes.get(&self.find(view, path)?)? {
+            Inode::Directory(directory) => {
+                let names = match view {
+                    View::Cache => directory.names(),
+                    View::Device => directory.durable(),
+                };
+                Some(names.keys().map(|name| &**name).collect())
+            }
             Inode::File(_) => None,
         }
     }
 
+    /// The bytes of a file as `view` shows them; `None` when there is no such file.
+    pub fn bytes(&self, view: View, path: &str) -> Option<&[u8]> {
+        match (self.inodes.get(&self.find(view, path)?)?, view) {
+            (Inode::File(file), View::Cache) => Some(file.cache()),
+            (Inode::File(file), View::Device) => Some(file.durable()),
+            (Inode::Directory(_), _) => None,
+        }
+    }
+
+    /// The names of a directory that the device holds, ascending; `None` when there is no such directory.
+    pub fn durable_names(&self, path: &str) -> Option<Vec<&str>> {
+        self.names(View::Device, path)
+    }
+
     /// The file at `path` as the device holds it: reached by durable names only.
     pub fn durable_file(&self, path: &str) -> Option<DurableFile<'_>> {
-        let inode = self.durable_inode(path)?;
+        let inode = self.find(View::Device, path)?;
         match self.inodes.get(&inode)? {
             Inode::File(file) => Some(DurableFile {
                 inode,
@@ -207,11 +236,17 @@ impl Disk {
         }
     }
 
-    fn durable_inode(&self, path: &str) -> Option<InodeId> {
+    fn find(&self, view: View, path: &str) -> Option<InodeId> {
         let mut at = ROOT;
         for name in path.split('/').filter(|name| !name.is_empty()) {
             match self.inodes.get(&at)? {
-                Inode::Directory(directory) => at = *directory.durable().get(name)?,
+                Inode::Directory(directory) => {
+                    let names = match view {
+                        View::Cache => directory.names(),
+                        View::Device => directory.durable(),
+                    };
+                    at = *names.get(name)?;
+                }
                 Inode::File(_) => return None,
             }
         }

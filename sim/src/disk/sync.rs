@@ -15,9 +15,9 @@ pub struct SyncTicket {
 }
 
 impl SyncTicket {
-    /// Whether any byte depends on this sync.
-    pub fn covers_something(&self) -> bool {
-        !self.files.is_empty() || !self.directories.is_empty()
+    /// Whether unsynced bytes depend on this sync.
+    pub fn covers_bytes(&self) -> bool {
+        self.files.iter().any(|(_, snapshot)| !snapshot.is_empty())
     }
 }
 

@@ -411,6 +411,19 @@ fn a_write_that_came_after_a_sync_began_is_not_covered_by_it() {
 }
 
 #[test]
+fn syncs_may_end_in_another_order_than_they_began() {
+    let mut disk = synced_log();
+    perform(&mut disk, &[write(1, 1000, 2, 100)]);
+    let first = disk.begin_sync(&sync(1)).expect("an open file");
+    perform(&mut disk, &[write(1, 1100, 3, 100)]);
+    let second = disk.begin_sync(&sync(1)).expect("an open file");
+    disk.end_sync(&second).expect("a healthy disk");
+    disk.end_sync(&first).expect("a healthy disk");
+    let durable = disk.durable_file("log").expect("a durable file").bytes;
+    assert_eq!((durable.len(), durable[1150]), (1200, 3));
+}
+
+#[test]
 fn growth_is_no_rewrite_of_durable_bytes_and_an_overwrite_is() {
     let mut disk = synced_log();
     let rewrites = |disk: &Disk| disk.durable_file("log").expect("a durable file").rewrites;

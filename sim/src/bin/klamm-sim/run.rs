@@ -1,0 +1,143 @@
+//! `run`: many seeds, each twice.
+
+use crate::show::{self, Totals};
+use klamm_sim::{Checker, RunOptions, TraceHash, Verdict, run_seed};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::ops::Range;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+/// `run`.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) seeds: Range<u64>,
+    pub(crate) jobs: usize,
+    pub(crate) twice: bool,
+    pub(crate) planted: bool,
+}
+
+/// `hashes`: the second run of each seed, in a process of its own.
+#[derive(Debug)]
+pub(crate) struct Hashes {
+    pub(crate) seeds: Range<u64>,
+    pub(crate) jobs: usize,
+    pub(crate) planted: bool,
+}
+
+/// Runs `seeds` in the given order on `jobs` threads.
+pub(crate) fn run_all(seeds: Vec<u64>, jobs: usize, options: RunOptions) -> Receiver<Verdict> {
+    let (sender, receiver) = channel();
+    let seeds = std::sync::Arc::new(seeds);
+    let next = std::sync::Arc::new(AtomicU64::new(0));
+    for _ in 0..jobs {
+        let (sender, seeds, next) = (sender.clone(), seeds.clone(), next.clone());
+        thread::spawn(move || {
+            while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                if sender.send(run_seed(seed, &options)).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    receiver
+}
+
+impl Hashes {
+    pub(crate) fn carry_out(self) -> ExitCode {
+        let options = RunOptions {
+            trace: false,
+            planted_nondeterminism: self.planted,
+        };
+        // Another order and other threads than the first run has: neither may matter.
+        let seeds = self.seeds.rev().collect();
+        for verdict in run_all(seeds, self.jobs, options) {
+            println!("{} {}", verdict.seed, verdict.hash.0);
+        }
+        ExitCode::SUCCESS
+    }
+}
+
+impl Run {
+    pub(crate) fn carry_out(self) -> ExitCode {
+        let clock = show::Clock::start();
+        let second = self.twice.then(|| self.spawn_second());
+        let jobs = if self.twice { self.jobs.div_ceil(2) } else { self.jobs };
+        let options = RunOptions {
+            trace: false,
+            planted_nondeterminism: self.planted,
+        };
+        let count = self.seeds.end - self.seeds.start;
+        let mut totals = Totals::default();
+        let mut hashes = BTreeMap::new();
+        let mut failures = Vec::new();
+        for verdict in run_all(self.seeds.clone().collect(), jobs, options) {
+            totals.add(&verdict.report);
+            hashes.insert(verdict.seed, verdict.hash);
+            if let Some((checker, text)) = &verdict.violation {
+                println!("{}", show::failure(verdict.seed, *checker, text));
+                failures.push(verdict.seed);
+            }
+            show::progress(totals.runs, count, failures.len(), &clock);
+        }
+        show::progress_done();
+        if let Some(mut second) = second {
+            let differing = compare(&mut second, &hashes);
+            for &seed in &differing {
+                println!(
+                    "{}",
+                    show::failure(seed, Checker::Determinism, "the second run came to another hash")
+                );
+            }
+            failures.extend(differing);
+        }
+        println!("{}", totals.summary(&clock, self.twice));
+        if failures.is_empty() {
+            println!("\n{count} seeds, no failure.");
+            ExitCode::SUCCESS
+        } else {
+            failures.sort_unstable();
+            failures.dedup();
+            println!("\n{} of {count} seeds failed.", failures.len());
+            ExitCode::FAILURE
+        }
+    }
+
+    fn spawn_second(&self) -> Child {
+        let program = std::env::current_exe().expect("this program's own path");
+        let mut command = Command::new(program);
+        let seeds = format!("{}..{}", self.seeds.start, self.seeds.end);
+        let jobs = (self.jobs / 2).max(1).to_string();
+        command.args(["hashes", "--seeds", &seeds, "--jobs", &jobs]);
+        if self.planted {
+            command.arg("--plant-nondeterminism");
+        }
+        command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a second process for the second runs")
+    }
+}
+
+/// The seeds whose second run came to another hash, or to none.
+fn compare(second: &mut Child, hashes: &BTreeMap<u64, TraceHash>) -> Vec<u64> {
+    let mut missing: BTreeMap<u64, TraceHash> = hashes.clone();
+    let mut differing = Vec::new();
+    if let Some(output) = second.stdout.take() {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let parsed = line
+                .split_once(' ')
+                .and_then(|(seed, hash)| Some((seed.parse().ok()?, hash.parse().ok()?)));
+            let Some((seed, hash)) = parsed else { continue };
+            if missing.remove(&seed).is_some_and(|first| first != TraceHash(hash)) {
+                differing.push(seed);
+            }
+        }
+    }
+    // A process that fell over has left seeds out: they count as different.
+    let _ = second.wait();
+    differing.extend(missing.into_keys());
+    differing
+}

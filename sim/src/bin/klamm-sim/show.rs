@@ -1,0 +1,185 @@
+//! What people read.
+
+#![allow(clippy::cast_precision_loss, reason = "rates for people, of counts far below 2^52")]
+
+use klamm_sim::{Checker, Report, Verdict};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::time::{Duration, Instant};
+
+/// How long this program has been at it.
+#[derive(Debug)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "people want to know how long it takes; no run depends on it"
+    )]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// One failure, with the command that replays it.
+pub(crate) fn failure(seed: u64, checker: Checker, text: &str) -> String {
+    format!("\u{2717} seed {seed}: {checker}\n    {text}\n    replay: klamm-sim replay {seed} --trace")
+}
+
+/// A line that stays in place, on a terminal only.
+pub(crate) fn progress(done: u64, of: u64, failed: usize, clock: &Clock) {
+    if std::io::stderr().is_terminal() {
+        let rate = done as f64 / clock.elapsed().as_secs_f64().max(0.001);
+        eprint!("\r  {done} of {of} seeds, {rate:.1} a second, {failed} failed ");
+        // A terminal that takes no more text is no reason to stop.
+        let _ = std::io::stderr().flush();
+    }
+}
+
+/// Takes the line away.
+pub(crate) fn progress_done() {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r{:60}\r", "");
+    }
+}
+
+/// What many runs did together.
+#[derive(Default, Debug)]
+pub(crate) struct Totals {
+    pub(crate) runs: u64,
+    sum: Report,
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, report: &Report) {
+        self.runs += 1;
+        let sum = &mut self.sum;
+        for (total, part) in [
+            (&mut sum.events, report.events),
+            (&mut sum.steps, report.steps),
+            (&mut sum.millis, report.millis),
+            (&mut sum.starts, report.starts),
+            (&mut sum.crashes, report.crashes),
+            (&mut sum.crashes_with_unsynced_bytes, report.crashes_with_unsynced_bytes),
+            (&mut sum.crashes_in_recovery, report.crashes_in_recovery),
+            (&mut sum.clean_stops, report.clean_stops),
+            (&mut sum.halts, report.halts),
+            (&mut sum.torn_files, report.torn_files),
+            (&mut sum.lost_names, report.lost_names),
+            (&mut sum.ranges, report.ranges),
+            (&mut sum.operations, report.operations),
+            (&mut sum.records_sent, report.records_sent),
+            (&mut sum.records_acked, report.records_acked),
+            (&mut sum.records_read, report.records_read),
+            (&mut sum.records_read_back, report.records_read_back),
+            (&mut sum.acks_checked_on_device, report.acks_checked_on_device),
+            (&mut sum.retries, report.retries),
+            (&mut sum.timeouts, report.timeouts),
+            (&mut sum.errors, report.errors),
+            (&mut sum.acked_and_lost, report.acked_and_lost),
+        ] {
+            *total += part;
+        }
+        for (name, count) in &report.victims {
+            *sum.victims.entry(name).or_default() += count;
+        }
+    }
+
+    pub(crate) fn summary(&self, clock: &Clock, twice: bool) -> String {
+        let seconds = clock.elapsed().as_secs_f64().max(0.001);
+        let runs = if twice { 2.0 } else { 1.0 };
+        let mut text = numbers(&self.sum);
+        let speed = self.sum.millis as f64 / 1000.0 / seconds * runs;
+        let events = self.sum.events as f64 / seconds * runs / 1e6;
+        let _ = write!(
+            text,
+            "\n  speed      {seconds:.1} s, {events:.2} M events/s, {speed:.0}x real time"
+        );
+        let rate = self.sum.operations as f64 / (self.sum.millis as f64 / 1000.0).max(0.001);
+        let _ = write!(text, ", {rate:.0} client operations a simulated second");
+        text
+    }
+}
+
+/// What one run did.
+pub(crate) fn report(verdict: &Verdict) -> String {
+    format!(
+        "seed {}, hash {}\n{}",
+        verdict.seed,
+        verdict.hash,
+        numbers(&verdict.report)
+    )
+}
+
+fn numbers(report: &Report) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, parts: &[(u64, &str)]| {
+        let parts: Vec<String> = parts.iter().map(|(count, what)| format!("{count} {what}")).collect();
+        let _ = writeln!(text, "  {name:<10} {}", parts.join(", "));
+    };
+    row(
+        "time",
+        &[
+            (report.millis, "ms"),
+            (report.events, "events"),
+            (report.steps, "steps of shards"),
+        ],
+    );
+    row(
+        "records",
+        &[
+            (report.records_sent, "sent"),
+            (report.records_acked, "acknowledged"),
+            (report.records_read, "read"),
+            (report.records_read_back, "read back at the end"),
+        ],
+    );
+    row(
+        "clients",
+        &[
+            (report.operations, "operations"),
+            (report.retries, "retries"),
+            (report.timeouts, "timeouts"),
+            (report.errors, "errors"),
+            (report.acks_checked_on_device, "acks checked on the device"),
+        ],
+    );
+    row(
+        "broker",
+        &[
+            (report.starts, "starts"),
+            (report.crashes, "crashes"),
+            (report.crashes_with_unsynced_bytes, "with unsynced bytes"),
+            (report.crashes_in_recovery, "in recovery"),
+            (report.clean_stops, "clean stops"),
+            (report.halts, "halts"),
+        ],
+    );
+    row(
+        "disk",
+        &[
+            (report.torn_files, "files torn"),
+            (report.lost_names, "directories that lost names"),
+            (report.ranges, "ranges served from files"),
+            (report.acked_and_lost, "acknowledged records lost as flush=os allows"),
+        ],
+    );
+    let victims: BTreeMap<_, _> = report.victims.clone();
+    let victims: Vec<String> = victims.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let _ = write!(
+        text,
+        "  {:<10} {}",
+        "faults",
+        if victims.is_empty() {
+            "none".to_owned()
+        } else {
+            victims.join(", ")
+        }
+    );
+    text
+}

@@ -1,0 +1,446 @@
+//! Simulated clients: they connect, keep requests in order, give up on answers that do not come, and leave what to ask
+//! and what to make of the answer to their role.
+
+mod consumer;
+mod hostile;
+mod prober;
+mod producer;
+mod recreator;
+mod setup;
+mod verifier;
+
+use crate::frame::{Api, Request, Response};
+use crate::link::{End, LinkId, Links};
+use crate::options::{ClientPlan, Options, Role};
+use crate::oracle::{Checker, Oracle};
+use crate::stage::{MILLIS, Nanos, Stage};
+use crate::world::Event;
+use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
+
+/// What a client may touch.
+pub(crate) struct Hands<'a> {
+    pub(crate) stage: &'a mut Stage<Event>,
+    pub(crate) links: &'a mut Links,
+    pub(crate) oracle: &'a mut Oracle,
+    pub(crate) options: &'a Options,
+    /// Whether the broker accepts connections.
+    pub(crate) serving: bool,
+    /// Which process of the broker runs, or ran last.
+    pub(crate) incarnation: u32,
+    /// Whether the workload still runs; afterwards clients only finish what they began.
+    pub(crate) working: bool,
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    correlation: i32,
+    pub(crate) request: Request,
+    version: i16,
+    sent_at: Nanos,
+    /// What the role wants to remember with it.
+    pub(crate) note: u64,
+}
+
+/// The part of a client that is the same for all roles.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) index: usize,
+    pub(crate) plan: ClientPlan,
+    name: String,
+    link: Option<LinkId>,
+    pending: VecDeque<Pending>,
+    received: BytesMut,
+    correlation: i32,
+    retry_at: Nanos,
+    /// Connections made so far.
+    pub(crate) connections: u32,
+    /// Answers received so far.
+    pub(crate) answers: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Producer(producer::Producer),
+    Consumer(consumer::Consumer),
+    Recreator(recreator::Recreator),
+    Prober(prober::Prober),
+    Hostile(hostile::Hostile),
+    Setup(setup::Setup),
+    Verifier(verifier::Verifier),
+    /// It does nothing any more.
+    Retired,
+}
+
+/// One simulated client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    wire: Wire,
+    state: State,
+    woken_for: Option<Nanos>,
+}
+
+/// How an attempt to connect or a silent peer counts in a run without faults.
+fn complain_if_calm(hands: &mut Hands<'_>, what: impl FnOnce() -> String) {
+    if hands.options.calm {
+        hands.oracle.violate(Checker::Liveness, what());
+    }
+}
+
+impl Wire {
+    /// Whether a request can be sent now.
+    pub(crate) fn connected(&self) -> bool {
+        self.link.is_some()
+    }
+
+    /// Requests without an answer.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Sends `request`; its answer will come with `note`.
+    pub(crate) fn send(&mut self, hands: &mut Hands<'_>, request: Request, note: u64) {
+        let version = request.version(&self.plan.versions);
+        self.correlation += 1;
+        let frame = self.plan.codec.encode(self.correlation, &self.name, &request, version);
+        let unanswered = matches!(request, Request::Produce { acks: 0, .. });
+        if let (Some(link), Request::Produce { acks: 1 | -1, parts }) = (self.link, &request) {
+            let codec = self.plan.codec;
+            let oracle = &mut *hands.oracle;
+            oracle.expect_produced(link, self.correlation, codec, version, parts.clone());
+        }
+        hands.oracle.counts.operations += 1;
+        if !unanswered {
+            self.pending.push_back(Pending {
+                correlation: self.correlation,
+                request,
+                version,
+                sent_at: hands.stage.now(),
+                note,
+            });
+        }
+        self.send_raw(hands, &frame);
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn send_raw(&mut self, hands: &mut Hands<'_>, bytes: &Bytes) {
+        if let Some(link) = self.link {
+            hands
+                .links
+                .send(hands.stage, &hands.options.delays, link, End::Client, bytes);
+        }
+    }
+
+    /// Closes the connection and connects again later.
+    pub(crate) fn hang_up(&mut self, hands: &mut Hands<'_>) {
+        if let Some(link) = self.link.take() {
+            hands.links.close(hands.stage, &hands.options.delays, link, End::Client);
+        }
+        self.forget(hands);
+    }
+
+    fn forget(&mut self, hands: &mut Hands<'_>) {
+        self.link = None;
+        self.pending.clear();
+        self.received.clear();
+        self.retry_at = hands.stage.now() + hands.stage.draw.within(1, 40) * MILLIS;
+    }
+
+    fn connect(&mut self, hands: &mut Hands<'_>) -> bool {
+        if !hands.serving {
+            self.retry_at = hands.stage.now() + hands.stage.draw.within(2, 40) * MILLIS;
+            return false;
+        }
+        let delays = &hands.options.delays;
+        let link = hands.links.connect(hands.stage, delays, self.index, hands.incarnation);
+        self.link = Some(link);
+        self.connections += 1;
+        true
+    }
+
+    /// Takes the next whole frame, without its length.
+    fn take_frame(&mut self) -> Option<Bytes> {
+        let length = i32::from_be_bytes(*self.received.first_chunk::<4>()?);
+        let length = usize::try_from(length).ok()?;
+        if self.received.len() < 4 + length {
+            return None;
+        }
+        let mut frame = self.received.split_to(4 + length);
+        Some(frame.split_off(4).freeze())
+    }
+
+    /// Pairs a frame with the oldest request: answers come in order, one each.
+    fn pair(&mut self, hands: &mut Hands<'_>, frame: &Bytes) -> Option<(Pending, Response)> {
+        let Some(pending) = self.pending.pop_front() else {
+            hands.oracle.violate(
+                Checker::Order,
+                format!("{}: a response that nobody asked for", self.name),
+            );
+            return None;
+        };
+        let api = pending.request.api();
+        match self.plan.codec.decode(api, pending.version, frame) {
+            Ok((correlation, response)) if correlation == pending.correlation => {
+                self.answers += 1;
+                Some((pending, response))
+            }
+            Ok((correlation, _)) => {
+                let expected = pending.correlation;
+                let text = format!("{}: response {correlation} came where {expected} was due", self.name);
+                hands.oracle.violate(Checker::Order, text);
+                None
+            }
+            Err(error) => {
+                let version = pending.version;
+                let text = format!(
+                    "{}: the response to {api:?} {version} cannot be read: {error}",
+                    self.name
+                );
+                hands.oracle.violate(Checker::Protocol, text);
+                None
+            }
+        }
+    }
+}
+
+impl Client {
+    /// The client `index` of the run.
+    pub(crate) fn new(index: usize, plan: &ClientPlan, options: &Options) -> Self {
+        let state = match &plan.role {
+            Role::Producer(role) => State::Producer(producer::Producer::new(index, role, options)),
+            Role::Consumer(role) => State::Consumer(consumer::Consumer::new(role)),
+            Role::Recreator { rounds } => State::Recreator(recreator::Recreator::new(index, *rounds)),
+            Role::Prober { pause } => State::Prober(prober::Prober::new(*pause)),
+            Role::Hostile { pause } => State::Hostile(hostile::Hostile::new(*pause)),
+            Role::Setup => State::Setup(setup::Setup::new(options.topics.len())),
+            Role::Verifier { appends } => State::Verifier(verifier::Verifier::new(index, *appends)),
+        };
+        Self {
+            wire: Wire {
+                index,
+                plan: plan.clone(),
+                name: format!("client-{index}"),
+                link: None,
+                pending: VecDeque::new(),
+                received: BytesMut::new(),
+                correlation: 0,
+                retry_at: 0,
+                connections: 0,
+                answers: 0,
+            },
+            state,
+            woken_for: None,
+        }
+    }
+
+    /// The connection it uses.
+    pub(crate) fn link(&self) -> Option<LinkId> {
+        self.wire.link
+    }
+
+    /// Whether nothing of what it began is unfinished.
+    pub(crate) fn finished(&self) -> bool {
+        match &self.state {
+            State::Producer(producer) => producer.finished() && self.wire.pending.is_empty(),
+            State::Consumer(_) | State::Prober(_) | State::Hostile(_) | State::Retired => true,
+            State::Setup(setup) => setup.finished(),
+            State::Verifier(verifier) => verifier.finished(),
+            State::Recreator(recreator) => recreator.finished(),
+        }
+    }
+
+    /// What it is doing, for people.
+    pub(crate) fn describe(&self) -> String {
+        let mut text = format!(
+            "{}: {:?}, waits for {:?}",
+            self.wire.name, self.state, self.wire.pending
+        );
+        let end = (0..=1500.min(text.len()))
+            .rev()
+            .find(|&at| text.is_char_boundary(at))
+            .unwrap_or(0);
+        text.truncate(end);
+        text
+    }
+
+    /// Its time has come.
+    pub(crate) fn wake(&mut self, hands: &mut Hands<'_>) {
+        let now = hands.stage.now();
+        if self.woken_for.is_some_and(|at| at <= now) {
+            self.woken_for = None;
+        }
+        if self
+            .wire
+            .pending
+            .front()
+            .is_some_and(|oldest| oldest.sent_at + self.wire.plan.timeout <= now)
+        {
+            let name = &self.wire.name;
+            complain_if_calm(hands, || format!("{name}: no answer in time"));
+            hands.oracle.counts.timeouts += 1;
+            self.wire.hang_up(hands);
+            self.disconnected(hands);
+        }
+        let retired = matches!(self.state, State::Retired);
+        if !retired && self.wire.link.is_none() && self.wire.retry_at <= now && self.wire.connect(hands) {
+            self.connected(hands);
+        }
+        self.step(hands);
+        self.schedule(hands);
+    }
+
+    /// Bytes arrived.
+    pub(crate) fn receive(&mut self, hands: &mut Hands<'_>, link: LinkId, bytes: &[u8]) {
+        if self.wire.link != Some(link) {
+            return;
+        }
+        self.wire.received.extend_from_slice(bytes);
+        while let Some(frame) = self.wire.take_frame() {
+            if let State::Hostile(_) = &mut self.state {
+                hostile::Hostile::answered(&mut self.wire);
+                continue;
+            }
+            if let Some((pending, response)) = self.wire.pair(hands, &frame) {
+                self.answer(hands, &pending, response);
+            }
+        }
+        self.step(hands);
+        self.schedule(hands);
+    }
+
+    /// The connection is gone.
+    pub(crate) fn broken(&mut self, hands: &mut Hands<'_>, link: LinkId) {
+        if self.wire.link != Some(link) {
+            return;
+        }
+        if !matches!(self.state, State::Hostile(_)) {
+            let name = &self.wire.name;
+            complain_if_calm(hands, || format!("{name}: the connection broke"));
+        }
+        self.wire.forget(hands);
+        self.disconnected(hands);
+        self.schedule(hands);
+    }
+
+    /// It vanishes without a word, and comes back with another connection.
+    pub(crate) fn vanish(&mut self, hands: &mut Hands<'_>) {
+        if let Some(link) = self.wire.link {
+            hands.links.vanish(hands.stage, link);
+            self.wire.forget(hands);
+            self.disconnected(hands);
+            self.schedule(hands);
+        }
+    }
+
+    /// It closes its connection and does nothing any more.
+    pub(crate) fn retire(&mut self, hands: &mut Hands<'_>) {
+        self.wire.hang_up(hands);
+        self.state = State::Retired;
+    }
+
+    fn connected(&mut self, hands: &mut Hands<'_>) {
+        match &mut self.state {
+            State::Producer(producer) => producer.connected(&mut self.wire, hands),
+            State::Consumer(consumer) => consumer.connected(&mut self.wire, hands),
+            State::Recreator(_) | State::Prober(_) | State::Setup(_) | State::Verifier(_) | State::Retired => {}
+            State::Hostile(hostile) => hostile.connected(),
+        }
+    }
+
+    fn disconnected(&mut self, hands: &mut Hands<'_>) {
+        match &mut self.state {
+            State::Producer(producer) => producer.disconnected(hands),
+            State::Consumer(consumer) => consumer.disconnected(),
+            State::Recreator(recreator) => recreator.disconnected(),
+            State::Prober(prober) => prober.disconnected(),
+            State::Setup(setup) => setup.disconnected(),
+            State::Verifier(verifier) => verifier.disconnected(),
+            State::Hostile(_) | State::Retired => {}
+        }
+    }
+
+    fn answer(&mut self, hands: &mut Hands<'_>, pending: &Pending, response: Response) {
+        match &mut self.state {
+            State::Producer(producer) => producer.answer(&mut self.wire, hands, pending, response),
+            State::Consumer(consumer) => consumer.answer(&mut self.wire, hands, pending, response),
+            State::Recreator(recreator) => recreator.answer(&mut self.wire, hands, pending, response),
+            State::Prober(prober) => prober.answer(hands, pending, response),
+            State::Setup(setup) => setup.answer(hands, pending, response),
+            State::Verifier(verifier) => verifier.answer(&mut self.wire, hands, pending, response),
+            State::Hostile(_) | State::Retired => {}
+        }
+    }
+
+    fn step(&mut self, hands: &mut Hands<'_>) {
+        if !self.wire.connected() {
+            return;
+        }
+        match &mut self.state {
+            State::Producer(producer) => producer.step(&mut self.wire, hands),
+            State::Consumer(consumer) => consumer.step(&mut self.wire, hands),
+            State::Recreator(recreator) => recreator.step(&mut self.wire, hands),
+            State::Prober(prober) => prober.step(&mut self.wire, hands),
+            State::Hostile(hostile) => hostile.step(&mut self.wire, hands),
+            State::Setup(setup) => setup.step(&mut self.wire, hands),
+            State::Verifier(verifier) => verifier.step(&mut self.wire, hands),
+            State::Retired => {}
+        }
+    }
+
+    /// Sets the alarm for whatever comes first.
+    fn schedule(&mut self, hands: &mut Hands<'_>) {
+        let next = match &self.state {
+            State::Producer(producer) => producer.next_at(),
+            State::Consumer(consumer) => consumer.next_at(),
+            State::Recreator(recreator) => recreator.next_at(),
+            State::Prober(prober) => prober.next_at(),
+            State::Hostile(hostile) => hostile.next_at(),
+            State::Setup(setup) => setup.next_at(),
+            State::Verifier(verifier) => verifier.next_at(),
+            State::Retired => return,
+        };
+        let now = hands.stage.now();
+        let mut at = match self.wire.link {
+            // What was due has just been done, or waits for an answer.
+            Some(_) if next <= now => Nanos::MAX,
+            Some(_) => next,
+            None => self.wire.retry_at,
+        };
+        if let Some(oldest) = self.wire.pending.front() {
+            at = at.min(oldest.sent_at + self.wire.plan.timeout);
+        }
+        let at = at.max(now + 1);
+        if self.woken_for.is_none_or(|woken_for| at < woken_for) && at < Nanos::MAX {
+            self.woken_for = Some(at);
+            hands.stage.at(
+                at,
+                Event::Wake {
+                    client: self.wire.index,
+                },
+            );
+        }
+    }
+}
+
+/// Whether an error may come while faults are about and is worth another try.
+fn is_retriable(error: i16) -> bool {
+    // UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, REQUEST_TIMED_OUT, NETWORK_EXCEPTION,
+    // COORDINATOR_LOAD_IN_PROGRESS, NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS_AFTER_APPEND, NOT_CONTROLLER,
+    // KAFKA_STORAGE_ERROR, UNKNOWN_TOPIC_ID
+    [3, 5, 6, 7, 13, 14, 19, 20, 41, 56, 100].contains(&error)
+}
+
+/// Notes an error that came back; one that is not retriable, or any in a run without faults, is a violation.
+fn judge_error(hands: &mut Hands<'_>, api: Api, error: i16) {
+    hands.oracle.counts.errors += 1;
+    if !is_retriable(error) {
+        let text = format!("{api:?} answered error {error}, which nothing explains");
+        hands.oracle.violate(Checker::Protocol, text);
+    } else if hands.options.calm {
+        hands.oracle.violate(
+            Checker::Liveness,
+            format!("{api:?} answered error {error} without any fault"),
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! A prober: it looks up offsets and metadata and compares them with what was acknowledged before it asked.
+
+use super::{Hands, Pending, Wire, judge_error};
+use crate::frame::{Api, Request, Response, TopicRef};
+use crate::oracle::{Checker, Place};
+use crate::stage::Nanos;
+
+#[derive(Debug)]
+pub(super) struct Prober {
+    pause: Nanos,
+    next_at: Nanos,
+    waiting: bool,
+    topics: Vec<TopicRef>,
+    /// What the end of each partition asked for must reach.
+    expected: Vec<(Place, i64)>,
+}
+
+impl Prober {
+    pub(super) fn new(pause: Nanos) -> Self {
+        Self {
+            pause,
+            next_at: 0,
+            waiting: false,
+            topics: Vec::new(),
+            expected: Vec::new(),
+        }
+    }
+
+    pub(super) fn next_at(&self) -> Nanos {
+        self.next_at
+    }
+
+    pub(super) fn disconnected(&mut self) {
+        self.waiting = false;
+    }
+
+    pub(super) fn step(&mut self, wire: &mut Wire, hands: &mut Hands<'_>) {
+        let now = hands.stage.now();
+        if self.waiting || now < self.next_at || !hands.working {
+            self.next_at = self.next_at.max(now + self.pause);
+            return;
+        }
+        self.next_at = now + hands.stage.draw.within(1, self.pause);
+        self.waiting = true;
+        if self.topics.is_empty() || hands.stage.draw.chance(1, 4) {
+            let topics = hands.options.topics.iter().map(|topic| topic.name.clone()).collect();
+            wire.send(hands, Request::Metadata { topics }, 0);
+            return;
+        }
+        let at = hands.stage.draw.index(self.topics.len());
+        let topic = self.topics[at].clone();
+        let timestamp = hands.stage.draw.pick(&[-1, -1, -2]);
+        let count = hands.options.topics.iter().find(|plan| plan.name == topic.name);
+        let partitions: Vec<i32> = (0..count.map_or(0, |plan| plan.partitions)).collect();
+        self.expected.clear();
+        for &partition in &partitions {
+            let place = Place::new(topic.id, partition);
+            self.expected.push((place, hands.oracle.acked_end(place)));
+        }
+        let request = Request::ListOffsets {
+            topic,
+            partitions,
+            timestamp,
+        };
+        wire.send(hands, request, 0);
+    }
+
+    pub(super) fn answer(&mut self, hands: &mut Hands<'_>, pending: &Pending, response: Response) {
+        self.waiting = false;
+        match (response, &pending.request) {
+            (Response::Metadata { topics }, _) => {
+                for told in topics {
+                    hands.oracle.metadata(&told);
+                    if told.error != 0 {
+                        judge_error(hands, Api::Metadata, told.error);
+                    } else if !self.topics.contains(&told.topic) {
+                        self.topics.push(told.topic);
+                    }
+                }
+            }
+            (Response::ListOffsets(listed), Request::ListOffsets { timestamp, .. }) => {
+                for (place, end) in std::mem::take(&mut self.expected) {
+                    let Some(found) = listed.iter().find(|found| found.partition == place.partition) else {
+                        hands
+                            .oracle
+                            .violate(Checker::Protocol, format!("{place}: no offset was answered"));
+                        continue;
+                    };
+                    if found.error != 0 {
+                        judge_error(hands, Api::ListOffsets, found.error);
+                        continue;
+                    }
+                    if *timestamp == -1 {
+                        // For any other offset it is the epoch of the record there.
+                        hands.oracle.leader_epoch(place, found.leader_epoch);
+                    }
+                    match *timestamp {
+                        -1 if found.offset < end && !hands.oracle.may_have_lost() => {
+                            let text = format!("{place}: the end is {}, {end} was acknowledged before", found.offset);
+                            hands.oracle.violate(Checker::AcknowledgedDurability, text);
+                        }
+                        -2 if found.offset != 0 => {
+                            let text = format!("{place}: the log starts at {}, nothing deletes here", found.offset);
+                            hands.oracle.violate(Checker::AcknowledgedDurability, text);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            (response, _) => {
+                let text = format!("a prober cannot make sense of {response:?}");
+                hands.oracle.violate(Checker::Protocol, text);
+            }
+        }
+    }
+}

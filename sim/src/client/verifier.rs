@@ -1,0 +1,217 @@
+//! The last client: when everything is calm it appends a record to every partition, reads every log from its start, and
+//! compares where the log ends with the high watermark.
+
+use super::{Hands, Pending, Wire};
+use crate::batch::{NewRecord, ProducerTag, build};
+use crate::frame::{Fetch, FetchPart, ProducePart, Request, Response, TopicRef};
+use crate::oracle::{Checker, Place};
+use crate::stage::{MILLIS, Nanos};
+use crate::value::{Mark, fold_topic};
+use bytes::Bytes;
+
+/// What comes next for the partition at hand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    Append,
+    Read {
+        from: i64,
+    },
+    /// The log was read up to here; the end offset must agree.
+    End {
+        read: i64,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Verifier {
+    number: u32,
+    appends: bool,
+    /// Partitions still to do, the one at hand last; `None` until metadata told them.
+    left: Option<Vec<(TopicRef, i32)>>,
+    step: Step,
+    waiting: bool,
+    next_at: Nanos,
+}
+
+impl Verifier {
+    pub(super) fn new(index: usize, appends: bool) -> Self {
+        let mut verifier = Self {
+            number: index as u32,
+            appends,
+            left: None,
+            step: Step::Append,
+            waiting: false,
+            next_at: 0,
+        };
+        verifier.step = verifier.first_step();
+        verifier
+    }
+
+    fn first_step(&self) -> Step {
+        if self.appends {
+            Step::Append
+        } else {
+            Step::Read { from: 0 }
+        }
+    }
+
+    pub(super) fn next_at(&self) -> Nanos {
+        self.next_at
+    }
+
+    pub(super) fn finished(&self) -> bool {
+        self.left.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    pub(super) fn disconnected(&mut self) {
+        self.waiting = false;
+    }
+
+    pub(super) fn step(&mut self, wire: &mut Wire, hands: &mut Hands<'_>) {
+        if self.waiting || hands.stage.now() < self.next_at {
+            return;
+        }
+        let request = match &self.left {
+            None => Request::Metadata {
+                topics: hands.options.topics.iter().map(|topic| topic.name.clone()).collect(),
+            },
+            Some(left) => match left.last() {
+                Some((topic, partition)) => self.ask(topic.clone(), *partition, hands),
+                None => return,
+            },
+        };
+        self.waiting = true;
+        wire.send(hands, request, 0);
+    }
+
+    fn ask(&self, topic: TopicRef, partition: i32, hands: &mut Hands<'_>) -> Request {
+        match self.step {
+            Step::Append => {
+                let mark = Mark {
+                    producer: self.number,
+                    session: 0,
+                    sequence: hands.stage.now(),
+                    partition,
+                    topic: fold_topic(&topic.id),
+                };
+                let record = NewRecord {
+                    timestamp: hands.options.wall,
+                    key: None,
+                    value: mark.encode(100),
+                    headers: Vec::new(),
+                };
+                let records = Bytes::from(build(&[record], ProducerTag::NONE));
+                hands.oracle.sent(Place::new(topic.id, partition), &[mark], &records);
+                let part = ProducePart {
+                    topic,
+                    partition,
+                    records,
+                };
+                Request::Produce {
+                    acks: -1,
+                    parts: vec![part],
+                }
+            }
+            Step::Read { from } => Request::Fetch(Fetch {
+                max_wait_ms: 0,
+                min_bytes: 0,
+                max_bytes: 1 << 20,
+                session_id: 0,
+                session_epoch: -1,
+                parts: vec![FetchPart {
+                    topic,
+                    partition,
+                    leader_epoch: -1,
+                    offset: from,
+                    max_bytes: 1 << 20,
+                }],
+            }),
+            Step::End { .. } => Request::ListOffsets {
+                topic,
+                partitions: vec![partition],
+                timestamp: -1,
+            },
+        }
+    }
+
+    pub(super) fn answer(&mut self, wire: &mut Wire, hands: &mut Hands<'_>, pending: &Pending, response: Response) {
+        self.waiting = false;
+        let error = match (response, &pending.request) {
+            (Response::Metadata { topics }, _) => self.learn(hands, &topics),
+            (Response::Produce(answers), Request::Produce { parts, .. }) => match answers.first() {
+                Some(answer) if answer.error == 0 => {
+                    let place = Place::new(parts[0].topic.id, parts[0].partition);
+                    hands.oracle.acked(place, answer.base_offset, &parts[0].records);
+                    self.step = Step::Read { from: 0 };
+                    0
+                }
+                answer => answer.map_or(-1, |answer| answer.error),
+            },
+            (Response::Fetch { error: 0, parts, .. }, Request::Fetch(asked)) => match parts.first() {
+                Some(part) if part.error == 0 => {
+                    let asked_part = &asked.parts[0];
+                    let place = Place::new(asked_part.topic.id, asked_part.partition);
+                    let next = hands.oracle.fetched(place, wire.index, asked_part.offset, part, asked);
+                    self.step = if next == asked_part.offset || next >= part.high_watermark {
+                        Step::End { read: next }
+                    } else {
+                        Step::Read { from: next }
+                    };
+                    0
+                }
+                part => part.map_or(-1, |part| part.error),
+            },
+            (Response::ListOffsets(listed), _) => match listed.first() {
+                Some(found) if found.error == 0 => {
+                    self.compare_end(hands, found.offset);
+                    0
+                }
+                found => found.map_or(-1, |found| found.error),
+            },
+            (response, _) => {
+                let text = format!("the verifying client cannot make sense of {response:?}");
+                hands.oracle.violate(Checker::Protocol, text);
+                0
+            }
+        };
+        if error != 0 {
+            // A partition may still be opening; the phase has its own bound on how long that may take.
+            hands.oracle.counts.errors += 1;
+            if !super::is_retriable(error) {
+                let text = format!("error {error} when everything is calm, at {:?}", self.step);
+                hands.oracle.violate(Checker::Liveness, text);
+            }
+            self.next_at = hands.stage.now() + 20 * MILLIS;
+        }
+    }
+
+    fn learn(&mut self, hands: &mut Hands<'_>, topics: &[crate::frame::TopicMetadata]) -> i16 {
+        let mut left = Vec::new();
+        for told in topics {
+            hands.oracle.metadata(told);
+            if told.error != 0 {
+                return told.error;
+            }
+            for &(partition, error, _) in &told.partitions {
+                if error != 0 {
+                    return error;
+                }
+                left.push((told.topic.clone(), partition));
+            }
+        }
+        self.left = Some(left);
+        0
+    }
+
+    fn compare_end(&mut self, hands: &mut Hands<'_>, end: i64) {
+        let Step::End { read } = self.step else { return };
+        if end != read {
+            let text = format!("the log was read up to {read}, its end is said to be {end}");
+            hands.oracle.violate(Checker::Liveness, text);
+        }
+        if let Some(left) = &mut self.left {
+            left.pop();
+        }
+        self.step = self.first_step();
+    }
+}

@@ -1,0 +1,463 @@
+//! What a run is like: everything here follows from the seed, and nothing else does.
+
+use crate::disk::SyncFailure;
+use crate::draw::Draw;
+use crate::frame::{ApiVersions, Codec};
+use crate::stage::{MICROS, MILLIS, Nanos};
+use std::fmt::Write as _;
+
+use klamm_core::config::{BrokerConfig, FlushMode, Limits, TimestampType, TopicConfig};
+
+/// How a process ends without being asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Crash {
+    /// The process dies; the page cache survives.
+    Kill,
+    /// The machine does; what no sync covered may be gone.
+    PowerCut,
+}
+
+/// One thing that goes wrong at a time of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    /// The broker crashes once it has caused this many more effects.
+    Crash { crash: Crash, after_effects: u64 },
+    /// The broker is asked to stop, and started again.
+    Restart,
+    /// The next sync with something to lose fails.
+    FailSync(SyncFailure),
+    /// The system writes pages back and fails.
+    FailWriteBack,
+    /// The device is full for a while.
+    FullDisk { spare: u64, lasts: Nanos },
+    /// Disk operations take a hundred times as long.
+    SlowDisk { lasts: Nanos },
+    /// No disk operation ends.
+    StuckDisk { lasts: Nanos },
+    /// The next write fails.
+    FailWrite,
+    /// The wall clock steps by this many milliseconds.
+    WallStep(i64),
+    /// A connection breaks at any byte.
+    Reset,
+    /// A client vanishes without a word.
+    HalfOpen,
+    /// A shard does nothing for a while.
+    Stall { lasts: Nanos },
+    /// A client's bytes crawl for a while.
+    SlowLink { lasts: Nanos },
+}
+
+/// Ranges that delays are drawn from, low to high.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Delays {
+    pub(crate) network: (Nanos, Nanos),
+    pub(crate) disk: (Nanos, Nanos),
+    pub(crate) sync: (Nanos, Nanos),
+    pub(crate) shard: (Nanos, Nanos),
+    /// Frames are cut into pieces of at most this many bytes.
+    pub(crate) segment: u64,
+}
+
+/// A topic that workloads use.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct TopicPlan {
+    pub(crate) name: String,
+    pub(crate) partitions: i32,
+    pub(crate) configs: Vec<(String, String)>,
+}
+
+/// What a client does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    /// Appends.
+    Producer(ProducerPlan),
+    /// Reads everything, in order.
+    Consumer(ConsumerPlan),
+    /// Creates a topic, fills it, deletes it, and creates it again.
+    Recreator { rounds: u32 },
+    /// Looks offsets and metadata up.
+    Prober { pause: Nanos },
+    /// Says what no client should say.
+    Hostile { pause: Nanos },
+    /// Creates the topics that the others use.
+    Setup,
+    /// Reads every log from its start, after it has appended to it or not.
+    Verifier { appends: bool },
+}
+
+/// How a producer appends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ProducerPlan {
+    pub(crate) idempotent: bool,
+    pub(crate) acks: i16,
+    pub(crate) in_flight: usize,
+    pub(crate) pause: Nanos,
+    pub(crate) batch_records: u64,
+    pub(crate) value_bytes: u64,
+    /// How many batches one request may carry.
+    pub(crate) batches_a_request: u64,
+    /// Every this many requests is followed at once by a look at the end offset; 0 for never.
+    pub(crate) probe_every: u64,
+}
+
+/// How a consumer reads.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ConsumerPlan {
+    pub(crate) max_wait_ms: i32,
+    pub(crate) min_bytes: i32,
+    pub(crate) max_bytes: i32,
+    pub(crate) partition_max_bytes: i32,
+    pub(crate) sessions: bool,
+    pub(crate) pause: Nanos,
+}
+
+/// One client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ClientPlan {
+    pub(crate) role: Role,
+    pub(crate) codec: Codec,
+    pub(crate) versions: ApiVersions,
+    /// How long it waits for an answer before it closes the connection.
+    pub(crate) timeout: Nanos,
+}
+
+/// Everything that a seed decides.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Options {
+    pub(crate) seed: u64,
+    /// No fault; then no error, timeout or retry is allowed either.
+    pub(crate) calm: bool,
+    pub(crate) shards: u16,
+    pub(crate) broker: BrokerConfig,
+    pub(crate) delays: Delays,
+    pub(crate) topics: Vec<TopicPlan>,
+    pub(crate) clients: Vec<ClientPlan>,
+    /// When each begins, ascending.
+    pub(crate) faults: Vec<(Nanos, Fault)>,
+    /// How long the workload and its faults last.
+    pub(crate) safety: Nanos,
+    /// How the broker is started anew before it must come to rest.
+    pub(crate) last_crash: Option<Crash>,
+    /// What the wall clock shows at the beginning, in milliseconds.
+    pub(crate) wall: i64,
+    /// A restart takes up to this long.
+    pub(crate) restart: Nanos,
+    /// One restart in this many crashes again while it recovers; 0 for none.
+    pub(crate) crash_in_recovery: u64,
+    /// Reads the wall clock of this machine into the draws: the planted proof that the determinism check works.
+    pub(crate) planted_nondeterminism: bool,
+}
+
+impl Options {
+    /// The run that `seed` stands for.
+    pub(crate) fn draw(seed: u64) -> Self {
+        let mut draw = Draw::new(seed);
+        let calm = draw.chance(1, 10);
+        let safety = draw.within(1500, 5000) * MILLIS;
+        let broker = draw_broker(&mut draw);
+        let topics = draw_topics(&mut draw);
+        let clients = draw_clients(&mut draw, calm);
+        let mut faults = if calm {
+            Vec::new()
+        } else {
+            draw_faults(&mut draw, safety)
+        };
+        if broker.flush == FlushMode::Os {
+            faults.retain(|(_, fault)| promised_by_page_cache(fault));
+        }
+        Self {
+            seed,
+            calm,
+            shards: draw.pick(&[1, 2, 2, 2, 3]),
+            broker,
+            delays: draw_delays(&mut draw),
+            topics,
+            clients,
+            faults,
+            safety,
+            last_crash: draw
+                .pick(&[None, Some(Crash::Kill), Some(Crash::PowerCut)])
+                .filter(|_| !calm),
+            wall: draw.within(1_600_000_000_000, 1_800_000_000_000) as i64,
+            restart: draw.within(1, 150) * MILLIS,
+            crash_in_recovery: if calm { 0 } else { draw.pick(&[0, 2, 4]) },
+            planted_nondeterminism: false,
+        }
+    }
+}
+
+impl Options {
+    /// Leaves producers without ids only, with these acks.
+    pub(crate) fn only_plain_producers(&mut self, acks: i16) {
+        self.clients.retain(|client| matches!(client.role, Role::Producer(_)));
+        for client in &mut self.clients {
+            client.timeout = 300 * MILLIS;
+            if let Role::Producer(plan) = &mut client.role {
+                plan.idempotent = false;
+                plan.acks = acks;
+            }
+        }
+    }
+
+    /// What the run is like, for people.
+    pub(crate) fn describe(&self) -> String {
+        let mut text = format!(
+            "seed {}: {} shards, flush={:?}, segments of {} bytes{}\n",
+            self.seed,
+            self.shards,
+            self.broker.flush,
+            self.broker.topic_defaults.segment_bytes,
+            if self.calm { ", no faults" } else { "" },
+        );
+        for client in &self.clients {
+            let _ = writeln!(text, "  client    {:?}, {:?} codec", client.role, client.codec);
+        }
+        for (at, fault) in &self.faults {
+            let _ = writeln!(text, "  fault     at {} ms: {fault:?}", at / MILLIS);
+        }
+        text
+    }
+}
+
+/// The smallest segment that still holds a batch of every producer, twice.
+pub(crate) const LEAST_SEGMENT: u64 = 2 * LARGEST_BATCH;
+/// No producer sends a larger batch.
+pub(crate) const LARGEST_BATCH: u64 = 8 * 1024;
+
+fn draw_broker(draw: &mut Draw) -> BrokerConfig {
+    let small = draw.chance(3, 4);
+    let limits = Limits::default();
+    let limits = Limits {
+        frames_in_flight: draw.spread(1, 16) as u32,
+        tail_cache_bytes: draw.pick(&[0, 1000, 20_000, limits.tail_cache_bytes]),
+        open_files: draw.pick(&[4, 8, 16, limits.open_files]),
+        files_synced_singly: draw.pick(&[0, 1, 2, limits.files_synced_singly]),
+        producers_per_partition: draw.pick(&[16, limits.producers_per_partition]),
+        fetch_sessions: draw.pick(&[0, 1, 2, limits.fetch_sessions]),
+        producer_id_block: draw.pick(&[1, 2, 10, limits.producer_id_block]),
+        timers_per_tick: draw.pick(&[1, 4, limits.timers_per_tick]),
+        recoveries: draw.pick(&[1, 2, limits.recoveries]),
+        ..limits
+    };
+    let defaults = TopicConfig::default();
+    let topic_defaults = TopicConfig {
+        segment_bytes: if small {
+            draw.spread(LEAST_SEGMENT, 300_000) as u32
+        } else {
+            defaults.segment_bytes
+        },
+        segment_ms: draw.pick(&[50, 1000, defaults.segment_ms]),
+        index_interval_bytes: draw.pick(&[1, 500, defaults.index_interval_bytes]),
+        max_message_bytes: draw.pick(&[LARGEST_BATCH as u32, defaults.max_message_bytes]),
+        retention_ms: None,
+        retention_bytes: None,
+        timestamp_type: draw.pick(&[
+            TimestampType::CreateTime,
+            TimestampType::CreateTime,
+            TimestampType::LogAppendTime,
+        ]),
+        timestamp_before_max_ms: i64::MAX as u64,
+        timestamp_after_max_ms: i64::MAX as u64,
+        ..defaults
+    };
+    let base = BrokerConfig::default();
+    BrokerConfig {
+        flush: draw.pick(&[FlushMode::Fsync, FlushMode::Fsync, FlushMode::Fsync, FlushMode::Os]),
+        auto_create_topics: draw.chance(1, 2),
+        connections_max_idle_ms: draw.pick(&[2000, base.connections_max_idle_ms]),
+        retention_check_interval_ms: draw.pick(&[100, base.retention_check_interval_ms]),
+        topic_defaults,
+        limits,
+        ..base
+    }
+}
+
+fn draw_topics(draw: &mut Draw) -> Vec<TopicPlan> {
+    let count = draw.within(1, 3);
+    let topics = (0..count).map(|index| TopicPlan {
+        name: format!("topic-{index}"),
+        partitions: draw.within(1, 4) as i32,
+        configs: if draw.chance(1, 3) {
+            let bytes = draw.spread(LEAST_SEGMENT, 100_000);
+            vec![("internal.segment.bytes".to_owned(), bytes.to_string())]
+        } else {
+            Vec::new()
+        },
+    });
+    topics.collect()
+}
+
+fn draw_clients(draw: &mut Draw, calm: bool) -> Vec<ClientPlan> {
+    let mut roles = Vec::new();
+    for _ in 0..draw.within(1, 4) {
+        roles.push(Role::Producer(draw_producer(draw)));
+    }
+    for _ in 0..draw.within(1, 3) {
+        roles.push(Role::Consumer(draw_consumer(draw)));
+    }
+    if draw.chance(1, 3) {
+        roles.push(Role::Recreator {
+            rounds: draw.within(2, 5) as u32,
+        });
+    }
+    if draw.chance(1, 2) {
+        let pause = draw.within(2, 60) * MILLIS;
+        roles.push(Role::Prober { pause });
+    }
+    if draw.chance(1, 3) {
+        let pause = draw.within(5, 100) * MILLIS;
+        roles.push(Role::Hostile { pause });
+    }
+    let patience = if calm { 30_000 } else { draw.within(150, 1500) };
+    let plan = |role| {
+        let codec = if draw.chance(1, 4) { Codec::Crate } else { Codec::Own };
+        ClientPlan {
+            role,
+            codec,
+            versions: draw_versions(draw, codec),
+            timeout: patience * MILLIS,
+        }
+    };
+    roles.into_iter().map(plan).collect()
+}
+
+fn draw_producer(draw: &mut Draw) -> ProducerPlan {
+    let idempotent = draw.chance(3, 5);
+    ProducerPlan {
+        idempotent,
+        acks: if idempotent { -1 } else { draw.pick(&[-1, -1, 1, 0]) },
+        in_flight: draw.within(1, 5) as usize,
+        pause: draw.spread(500, 20_000) * MICROS,
+        batch_records: draw.spread(1, 12),
+        value_bytes: draw.spread(48, 500),
+        batches_a_request: draw.within(1, 3),
+        probe_every: draw.pick(&[0, 3, 10]),
+    }
+}
+
+fn draw_consumer(draw: &mut Draw) -> ConsumerPlan {
+    ConsumerPlan {
+        max_wait_ms: draw.pick(&[0, 5, 50, 500]),
+        min_bytes: draw.pick(&[0, 1, 1, 2000]),
+        max_bytes: draw.pick(&[1, 5000, 1 << 20]),
+        partition_max_bytes: draw.pick(&[1, 3000, 1 << 20]),
+        sessions: draw.chance(1, 2),
+        pause: draw.spread(100, 10_000) * MICROS,
+    }
+}
+
+fn draw_versions(draw: &mut Draw, codec: Codec) -> ApiVersions {
+    ApiVersions {
+        produce: draw.within(3, 13) as i16,
+        fetch: draw.within(4, 18) as i16,
+        list_offsets: draw.within(4, codec.list_offsets_last() as u64) as i16,
+        metadata: draw.within(10, 13) as i16,
+        create_topics: draw.within(2, 7) as i16,
+        delete_topics: draw.within(1, 6) as i16,
+        init_producer_id: draw.within(0, 5) as i16,
+    }
+}
+
+fn draw_delays(draw: &mut Draw) -> Delays {
+    let mut range = |low: (u64, u64), width: (u64, u64)| {
+        let low = draw.spread(low.0, low.1);
+        (low * MICROS, (low + draw.spread(width.0, width.1)) * MICROS)
+    };
+    Delays {
+        network: range((5, 500), (1, 5000)),
+        disk: range((2, 50), (1, 1000)),
+        sync: range((20, 2000), (1, 20_000)),
+        shard: range((1, 5), (1, 200)),
+        segment: draw.pick(&[16, 1460, 65_536]),
+    }
+}
+
+/// Which kinds of fault a run has: each is in or out on its own.
+fn draw_faults(draw: &mut Draw, safety: Nanos) -> Vec<(Nanos, Fault)> {
+    let mut faults = Vec::new();
+    let mut add = |draw: &mut Draw, one_in: u64, most: u64, make: &dyn Fn(&mut Draw) -> Fault| {
+        if draw.chance(1, one_in) {
+            for _ in 0..draw.within(1, most) {
+                let at = draw.within(20 * MILLIS, safety);
+                let fault = make(draw);
+                faults.push((at, fault));
+            }
+        }
+    };
+    let crash = |crash| {
+        move |draw: &mut Draw| Fault::Crash {
+            crash,
+            after_effects: draw.spread(0, 200),
+        }
+    };
+    let lasts = |draw: &mut Draw| draw.spread(1, 400) * MILLIS;
+    add(draw, 2, 5, &crash(Crash::Kill));
+    add(draw, 2, 5, &crash(Crash::PowerCut));
+    add(draw, 3, 3, &|_| Fault::Restart);
+    add(draw, 4, 2, &|draw| Fault::FailSync(draw_sync_failure(draw)));
+    add(draw, 4, 4, &|_| Fault::FailWriteBack);
+    add(draw, 4, 3, &|draw| Fault::FullDisk {
+        spare: draw.spread(0, 20_000),
+        lasts: lasts(draw),
+    });
+    add(draw, 4, 3, &|draw| Fault::SlowDisk { lasts: lasts(draw) });
+    add(draw, 6, 2, &|draw| Fault::StuckDisk { lasts: lasts(draw) });
+    add(draw, 8, 1, &|_| Fault::FailWrite);
+    add(draw, 3, 4, &|draw| Fault::WallStep(draw_wall_step(draw)));
+    add(draw, 2, 12, &|_| Fault::Reset);
+    add(draw, 4, 4, &|_| Fault::HalfOpen);
+    add(draw, 3, 6, &|draw| Fault::Stall { lasts: lasts(draw) });
+    add(draw, 4, 3, &|draw| Fault::SlowLink { lasts: lasts(draw) });
+    faults.sort_by_key(|&(at, _)| at);
+    faults
+}
+
+/// Whether a page cache that has this fault still keeps what it took, which is all that `flush=os` relies on.
+fn promised_by_page_cache(fault: &Fault) -> bool {
+    !matches!(fault, Fault::FailSync(_) | Fault::FailWriteBack)
+}
+
+fn draw_sync_failure(draw: &mut Draw) -> SyncFailure {
+    draw.pick(&[
+        SyncFailure::CleanUntilEvicted,
+        SyncFailure::RevertedAtOnce,
+        SyncFailure::SizeWithoutData,
+        SyncFailure::StaysDirty,
+    ])
+}
+
+fn draw_wall_step(draw: &mut Draw) -> i64 {
+    let year = 365 * 24 * 3_600_000;
+    let width = draw.spread(1, 3 * year) as i64;
+    if draw.chance(1, 2) { width } else { -width }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Options;
+
+    #[test]
+    fn a_seed_draws_the_same_run_again() {
+        for seed in 0..50 {
+            assert_eq!(Options::draw(seed), Options::draw(seed));
+        }
+    }
+
+    #[test]
+    fn a_tenth_of_the_runs_is_calm_and_the_others_reach_every_fault() {
+        let runs: Vec<Options> = (0..1000).map(Options::draw).collect();
+        let calm = runs.iter().filter(|run| run.calm).count();
+        assert!((60..150).contains(&calm), "{calm} calm runs");
+        assert!(runs.iter().all(|run| !run.calm || run.faults.is_empty()));
+        let kinds: std::collections::BTreeSet<_> = runs
+            .iter()
+            .flat_map(|run| {
+                run.faults
+                    .iter()
+                    .map(|(_, fault)| format!("{:?}", std::mem::discriminant(fault)))
+            })
+            .collect();
+        assert_eq!(kinds.len(), 13, "{kinds:?}");
+    }
+}

@@ -1,0 +1,205 @@
+//! What must outlive a crash, and what the whole log must look like.
+
+use super::disk_log::LogView;
+use super::{Checker, Oracle, Place, Why};
+use crate::batch::{Batch, ProducerTag};
+use crate::disk::{Disk, View};
+use crate::value::Mark;
+use std::collections::BTreeMap;
+
+/// What one pass over a log has seen of each producer.
+#[derive(Default)]
+struct Sequences {
+    /// The sequence that is due, by producer id and epoch.
+    due: BTreeMap<(i64, i16), i32>,
+    /// The last record of each simulated producer's session.
+    last: BTreeMap<(u32, u32), u64>,
+}
+
+impl Sequences {
+    /// A problem with the order, gaps or repeats at `batch`.
+    fn take(&mut self, batch: &Batch<'_>) -> Option<(Checker, String)> {
+        if batch.producer.id != ProducerTag::NONE.id {
+            let ProducerTag {
+                id,
+                epoch,
+                base_sequence,
+            } = batch.producer;
+            let due = self.due.entry((id, epoch)).or_insert(0);
+            if base_sequence != *due {
+                let what = if base_sequence < *due { "again" } else { "with a gap" };
+                let text = format!("producer {id}: sequence {base_sequence} stands {what} where {due} was due");
+                return Some((Checker::Idempotence, text));
+            }
+            *due += batch.count;
+        }
+        for record in batch.records() {
+            let Some(mark) = Mark::decode(record.value) else {
+                continue;
+            };
+            let last = self.last.insert((mark.producer, mark.session), mark.sequence);
+            if let Some(last) = last.filter(|&last| last >= mark.sequence) {
+                let checker = if batch.producer.id < 0 {
+                    Checker::Order
+                } else {
+                    Checker::Idempotence
+                };
+                let text = format!(
+                    "producer {} session {}: record {} stands after {last}",
+                    mark.producer, mark.session, mark.sequence
+                );
+                return Some((checker, text));
+            }
+        }
+        None
+    }
+}
+
+impl Oracle {
+    /// The process is about to end badly. What the device holds must be in the log from now on.
+    pub(crate) fn before_crash(&mut self, disk: &Disk) {
+        for place in self.places() {
+            self.check_log(disk, View::Cache, place);
+            let device = LogView::new(disk, View::Device);
+            let mut synced = Vec::new();
+            let keeps_timestamps = self.keeps_timestamps;
+            device.walk(place, |batch| {
+                synced.extend(
+                    batch
+                        .records()
+                        .map(|record| (record.offset, record.identity(keeps_timestamps))),
+                );
+            });
+            if self.fsync || !self.lost_page_cache {
+                for (offset, hash) in synced {
+                    self.fix(place, offset, hash, Why::Synced);
+                }
+            }
+        }
+    }
+
+    /// The process ended badly; the disk is what the next one will find.
+    pub(crate) fn after_crash(&mut self, disk: &Disk, power_cut: bool) {
+        self.expected.clear();
+        self.scans.forget();
+        for partition in self.partitions.values_mut() {
+            if std::mem::take(&mut partition.epoch_seen) {
+                partition.least_epoch += 1;
+            }
+        }
+        if power_cut && !self.fsync {
+            self.lost_page_cache = true;
+            self.watermarks.clear();
+            self.forget_lost(disk);
+        }
+    }
+
+    /// The process ended as it was asked to: everything is durable, and the leader epoch may stay.
+    pub(crate) fn after_stop(&mut self, disk: &Disk) {
+        self.expected.clear();
+        self.scans.forget();
+        for place in self.places() {
+            let held = LogView::new(disk, View::Cache).walk(place, |_| {});
+            let durable = LogView::new(disk, View::Device).walk(place, |_| {});
+            if held != durable {
+                let text = format!("{place}: after a clean stop the device ends at {durable:?}, the cache at {held:?}");
+                self.violate(Checker::Recovery, text);
+            }
+        }
+    }
+
+    /// The promise was the page cache, and the power went: what is gone is gone.
+    fn forget_lost(&mut self, disk: &Disk) {
+        let view = LogView::new(disk, View::Cache);
+        for (&place, partition) in &mut self.partitions {
+            let end = view.walk(place, |_| {}).offset as usize;
+            if partition.slots.len() > end {
+                let lost = partition.slots.drain(end..).flatten();
+                self.counts.acked_and_lost += lost.filter(|slot| slot.why == Why::Acked).count() as u64;
+            }
+            partition.acked_end = partition.acked_end.min(end as i64);
+        }
+    }
+
+    /// Walks a whole log: order, gaps, repeats, leader epochs. Returns where it ends.
+    fn check_log(&mut self, disk: &Disk, view: View, place: Place) -> super::disk_log::LogEnd {
+        let log = LogView::new(disk, view);
+        let mut sequences = Sequences::default();
+        let mut last_epoch = -1;
+        let mut problems = Vec::new();
+        let mut scanned = 0;
+        let excused = self.lost_page_cache;
+        let end = log.walk(place, |batch| {
+            scanned += 1;
+            if batch.leader_epoch < last_epoch {
+                let text = format!("leader epoch {} follows {last_epoch}", batch.leader_epoch);
+                problems.push((Checker::LeaderEpoch, text));
+            }
+            last_epoch = batch.leader_epoch;
+            if !excused {
+                problems.extend(sequences.take(batch));
+            }
+            self.note_batch(place, batch);
+        });
+        self.counts.batches_scanned += scanned;
+        if let Some((checker, text)) = problems.into_iter().next() {
+            self.violate(checker, format!("{place}: {text}"));
+        }
+        end
+    }
+
+    /// The run is over and the broker has stopped: the log must be whole, and hold everything that was promised.
+    pub(crate) fn final_check(&mut self, disk: &Disk) {
+        for place in self
+            .places()
+            .into_iter()
+            .filter(|&place| self.stays(place))
+            .collect::<Vec<_>>()
+        {
+            let end = self.check_log(disk, View::Cache, place);
+            if let Some(beyond) = end.beyond {
+                self.violate(
+                    Checker::Recovery,
+                    format!("{place}: after a clean stop there is {beyond}"),
+                );
+            }
+        }
+    }
+
+    /// A pass over every log begins: nothing was read back yet.
+    pub(crate) fn begin_read_back(&mut self) {
+        for partition in self.partitions.values_mut() {
+            for slot in partition.slots.iter_mut().flatten() {
+                slot.read_back = false;
+            }
+        }
+    }
+
+    /// The pass is over: everything promised must have been read.
+    pub(crate) fn end_read_back(&mut self) {
+        let mut missing = Vec::new();
+        for (place, partition) in &self.partitions {
+            if !self.stays(*place) {
+                continue;
+            }
+            for (offset, slot) in partition.slots.iter().enumerate() {
+                let Some(slot) = slot else { continue };
+                self.counts.records_read_back += u64::from(slot.read_back);
+                if !slot.read_back {
+                    missing.push((*place, offset, slot.why));
+                }
+            }
+        }
+        if let Some((place, offset, why)) = missing.into_iter().max_by_key(|&(_, _, why)| why) {
+            let checker = if why == Why::Synced {
+                Checker::Recovery
+            } else {
+                Checker::AcknowledgedDurability
+            };
+            self.violate(
+                checker,
+                format!("{place}: the record at {offset}, which was {why}, cannot be read"),
+            );
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What consumers were given.
+
+use super::{Checker, Oracle, Place, Why};
+use crate::batch::{Batch, Broken, Record};
+use crate::frame::{Fetch, Fetched};
+use crate::value::{Mark, fold_topic};
+
+impl Oracle {
+    /// `client`, which stands at `position`, was given `part`. Returns where it stands now.
+    pub(crate) fn fetched(&mut self, place: Place, client: usize, position: i64, part: &Fetched, asked: &Fetch) -> i64 {
+        if self.is_history() {
+            return position;
+        }
+        self.check_watermark(place, client, part);
+        let Some(records) = &part.records else {
+            self.violate(
+                Checker::Protocol,
+                format!("{place}: null records, which librdkafka cannot read"),
+            );
+            return position;
+        };
+        let most = asked
+            .parts
+            .iter()
+            .find(|asked| asked.partition == place.partition && asked.topic.id == place.topic);
+        let mut rest = &records[..];
+        let mut next = position;
+        let mut batches = 0;
+        while !rest.is_empty() {
+            let batch = match Batch::parse(rest) {
+                Ok(batch) => batch,
+                Err(Broken::Cut) => {
+                    self.violate(
+                        Checker::Protocol,
+                        format!("{place}: a response ends inside a batch after {next}"),
+                    );
+                    return next;
+                }
+                Err(broken) => {
+                    let text = format!("{place}: what was served at {next} is broken: {broken:?}");
+                    self.violate(Checker::Recovery, text);
+                    return next;
+                }
+            };
+            let fits = if batches == 0 {
+                batch.base_offset <= next
+            } else {
+                batch.base_offset == next
+            };
+            if !fits || batch.end_offset() <= next {
+                let (from, to) = (batch.base_offset, batch.end_offset());
+                let text = format!("{place}: offset {next} was due, a batch of {from}..{to} came");
+                self.violate(Checker::AcknowledgedDurability, text);
+                return next;
+            }
+            self.read_batch(place, &batch, part.high_watermark);
+            next = batch.end_offset();
+            batches += 1;
+            rest = &rest[batch.size..];
+        }
+        if let Some(most) = most.filter(|most| batches > 1 && records.len() as i64 > i64::from(most.max_bytes)) {
+            let text = format!(
+                "{place}: {} bytes in {batches} batches, {} were asked for",
+                records.len(),
+                most.max_bytes
+            );
+            self.violate(Checker::Bounds, text);
+        }
+        next
+    }
+
+    /// Whether the frame at hand left a broker whose promise has since been undone, as it may be: it says nothing.
+    pub(super) fn is_history(&self) -> bool {
+        self.stale && self.lost_page_cache
+    }
+
+    fn check_watermark(&mut self, place: Place, client: usize, part: &Fetched) {
+        let seen = self.watermarks.entry((client, place)).or_insert(0);
+        if part.high_watermark < *seen {
+            let text = format!(
+                "{place}: the high watermark went from {seen} back to {}",
+                part.high_watermark
+            );
+            self.violate(Checker::HighWatermark, text);
+            return;
+        }
+        *seen = part.high_watermark;
+        if part.last_stable_offset >= 0 && part.last_stable_offset != part.high_watermark {
+            let text = format!(
+                "{place}: last stable offset {} beside high watermark {} without transactions",
+                part.last_stable_offset, part.high_watermark
+            );
+            self.violate(Checker::HighWatermark, text);
+        }
+        if part.log_start_offset > 0 {
+            let text = format!(
+                "{place}: the log starts at {}, nothing deletes here",
+                part.log_start_offset
+            );
+            self.violate(Checker::AcknowledgedDurability, text);
+        }
+    }
+
+    fn read_batch(&mut self, place: Place, batch: &Batch<'_>, high_watermark: i64) {
+        if batch.end_offset() > high_watermark {
+            let end = batch.end_offset();
+            let text = format!(
+                "{place}: offset {} was served, the high watermark is {high_watermark}",
+                end - 1
+            );
+            self.violate(Checker::HighWatermark, text);
+            return;
+        }
+        self.note_batch(place, batch);
+        let mut count = 0;
+        for record in batch.records() {
+            count += 1;
+            self.counts.records_read += 1;
+            if let Some(hash) = self.recognize(place, &record) {
+                self.fix(place, record.offset, hash, Why::Read);
+                if let Some(partition) = self.partitions.get_mut(&place) {
+                    partition.mark_read_back(record.offset);
+                }
+            }
+        }
+        if count != batch.count {
+            let text = format!("{place}: a batch of {} records holds {count}", batch.count);
+            self.violate(Checker::Recovery, text);
+        }
+    }
+
+    /// Two different batches never stand at one epoch and offset.
+    pub(super) fn note_batch(&mut self, place: Place, batch: &Batch<'_>) {
+        let Some(partition) = self.partitions.get_mut(&place) else {
+            return;
+        };
+        let key = (batch.leader_epoch, batch.base_offset);
+        let known = *partition.batches.entry(key).or_insert(batch.crc);
+        if known != batch.crc {
+            let text = format!("{place}: two batches at offset {} in leader epoch {}", key.1, key.0);
+            self.violate(Checker::LeaderEpoch, text);
+        }
+    }
+
+    /// Who sent the record, by its value; its identity if it is what was sent.
+    pub(super) fn recognize(&mut self, place: Place, record: &Record<'_>) -> Option<u64> {
+        let Some(mark) = Mark::decode(record.value) else {
+            let text = format!("{place}: the record at {} is damaged", record.offset);
+            self.violate(Checker::Recovery, text);
+            return None;
+        };
+        if mark.topic != fold_topic(&place.topic) {
+            let text = format!("{place}: the record at {} was sent to another topic", record.offset);
+            self.violate(Checker::RecreatedTopic, text);
+            return None;
+        }
+        let hash = record.identity(self.keeps_timestamps);
+        let partition = self.partitions.get(&place)?;
+        match partition.sent.get(&(mark.producer, mark.sequence)) {
+            Some(&sent) if sent == hash && mark.partition == place.partition => Some(hash),
+            Some(_) => {
+                let text = format!(
+                    "{place}: the record at {} is not what was sent: {mark:?}",
+                    record.offset
+                );
+                self.violate(Checker::AcknowledgedDurability, text);
+                None
+            }
+            None => {
+                let text = format!("{place}: nobody sent the record at {}: {mark:?}", record.offset);
+                self.violate(Checker::AcknowledgedDurability, text);
+                None
+            }
+        }
+    }
+}

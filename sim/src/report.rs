@@ -1,0 +1,118 @@
+//! What a run did, and what became of it.
+
+use crate::options::Options;
+use crate::oracle::{Checker, Counts};
+use crate::stage::{MILLIS, Stage};
+use crate::trace::TraceHash;
+use std::collections::BTreeMap;
+
+/// What a run did, in numbers.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// Events of the simulation.
+    pub events: u64,
+    /// Inputs that shards took.
+    pub steps: u64,
+    /// Effects that were carried out.
+    pub effects: u64,
+    /// Virtual milliseconds.
+    pub millis: u64,
+    /// Starts of the broker's process.
+    pub starts: u64,
+    /// Ends of it that nobody asked for.
+    pub crashes: u64,
+    /// Those while bytes were not synced.
+    pub crashes_with_unsynced_bytes: u64,
+    /// Those before the broker served.
+    pub crashes_in_recovery: u64,
+    /// Ends of it after it was asked to stop.
+    pub clean_stops: u64,
+    /// Times that the broker halted because of a disk fault.
+    pub halts: u64,
+    /// Files that a power cut left other than they were shown.
+    pub torn_files: u64,
+    /// Directories that lost a name to a power cut.
+    pub lost_names: u64,
+    /// Ranges of files that responses were made of.
+    pub ranges: u64,
+    /// Frames refused by their length alone.
+    pub refused_frames: u64,
+    /// Responses whose ranges were no longer there.
+    pub unsendable: u64,
+    /// Requests of clients.
+    pub operations: u64,
+    /// Records sent.
+    pub records_sent: u64,
+    /// Records acknowledged.
+    pub records_acked: u64,
+    /// Records that consumers were given, as often as they were.
+    pub records_read: u64,
+    /// Records that were promised, and read at the end.
+    pub records_read_back: u64,
+    /// Acknowledgements compared with what the device held when they left.
+    pub acks_checked_on_device: u64,
+    /// Batches that were sent again.
+    pub retries: u64,
+    /// Requests that clients gave up on.
+    pub timeouts: u64,
+    /// Errors that clients were answered.
+    pub errors: u64,
+    /// Acknowledged records that a power cut took, as `flush=os` allows.
+    pub acked_and_lost: u64,
+    /// Faults that hit something, by name.
+    pub victims: BTreeMap<&'static str, u64>,
+}
+
+impl Report {
+    /// Takes up what others counted.
+    pub(crate) fn finish<E>(self, counts: &Counts, victims: &BTreeMap<&'static str, u64>, stage: &Stage<E>) -> Self {
+        Self {
+            events: stage.trace.events(),
+            millis: stage.now() / MILLIS,
+            operations: counts.operations,
+            records_sent: counts.records_sent,
+            records_acked: counts.records_acked,
+            records_read: counts.records_read,
+            records_read_back: counts.records_read_back,
+            acks_checked_on_device: counts.acks_checked_on_device,
+            retries: counts.retries,
+            timeouts: counts.timeouts,
+            errors: counts.errors,
+            acked_and_lost: counts.acked_and_lost,
+            victims: victims.clone(),
+            ..self
+        }
+    }
+
+    /// Why the run proves nothing; `None` when it did enough.
+    pub(crate) fn idleness(&self, options: &Options) -> Option<String> {
+        let partitions: i32 = options.topics.iter().map(|topic| topic.partitions).sum();
+        let least = partitions as u64;
+        if self.records_acked < least || self.records_read_back < least {
+            return Some(format!(
+                "only {} records were acknowledged and {} read back",
+                self.records_acked, self.records_read_back
+            ));
+        }
+        if options.calm && self.errors + self.timeouts + self.retries > 0 {
+            return Some(format!(
+                "without faults there were {} errors, {} timeouts and {} retries",
+                self.errors, self.timeouts, self.retries
+            ));
+        }
+        None
+    }
+}
+
+/// What became of a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    /// The run.
+    pub seed: u64,
+    /// The hash over everything that happened.
+    pub hash: TraceHash,
+    /// What must not be, and which checker saw it; `None` for a run that is good.
+    pub violation: Option<(Checker, String)>,
+    /// What the run did.
+    pub report: Report,
+}

@@ -1,0 +1,248 @@
+//! The disk's threads: operations wait their turn per file, take their time, and fail when the weather says so.
+
+use super::Event;
+use crate::disk::{Disk, SyncFailure, SyncTicket};
+use crate::options::Delays;
+use crate::stage::{Fifo, Nanos, Stage};
+use klamm_core::storage::{FileOp, IoError, IoErrorKind, IoResult};
+use klamm_core::types::{FileId, OpId};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Who waits for an operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    Shard(usize, OpId),
+    Task(u64),
+}
+
+/// An operation that ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) owner: Owner,
+    pub(crate) result: IoResult,
+    /// When the owner hears of it.
+    pub(crate) at: Nanos,
+}
+
+/// What is wrong with the disk just now.
+#[derive(Default, Debug)]
+pub(crate) struct Weather {
+    pub(crate) slow_until: Nanos,
+    pub(crate) stuck_until: Nanos,
+    pub(crate) fail_sync: Option<SyncFailure>,
+    pub(crate) fail_write: bool,
+    /// Faults that had a victim, by name.
+    pub(crate) victims: BTreeMap<&'static str, u64>,
+}
+
+impl Weather {
+    /// A fault hit something.
+    pub(crate) fn hit(&mut self, fault: &'static str) {
+        *self.victims.entry(fault).or_default() += 1;
+    }
+}
+
+#[derive(Debug)]
+struct Queued {
+    owner: Owner,
+    op: FileOp,
+    ticket: Option<SyncTicket>,
+}
+
+/// Operations between their effect and their completion.
+#[derive(Default, Debug)]
+pub(crate) struct DiskQueue {
+    next: u64,
+    ops: BTreeMap<u64, Queued>,
+    files: BTreeMap<FileId, VecDeque<u64>>,
+    /// Completions of one file come in order.
+    completions: BTreeMap<FileId, Fifo>,
+}
+
+/// The files that an operation must wait for.
+fn files_of(op: &FileOp) -> &[FileId] {
+    match op {
+        FileOp::Open { file, .. }
+        | FileOp::Close { file }
+        | FileOp::Write { file, .. }
+        | FileOp::Read { file, .. }
+        | FileOp::Truncate { file, .. } => std::slice::from_ref(file),
+        FileOp::Sync { files } => files,
+        _ => &[],
+    }
+}
+
+fn is_sync(op: &FileOp) -> bool {
+    matches!(
+        op,
+        FileOp::Sync { .. } | FileOp::SyncAll { .. } | FileOp::SyncDirectory { .. }
+    )
+}
+
+impl DiskQueue {
+    /// Operations under way.
+    pub(crate) fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Takes an operation; it runs once everything before it on its files has.
+    pub(crate) fn submit(&mut self, turn: &mut Turn<'_>, owner: Owner, op: FileOp) {
+        let id = self.next;
+        self.next += 1;
+        for file in files_of(&op) {
+            self.files.entry(*file).or_default().push_back(id);
+        }
+        let ready = self.is_ready(id, &op);
+        self.ops.insert(
+            id,
+            Queued {
+                owner,
+                op,
+                ticket: None,
+            },
+        );
+        if ready {
+            turn.schedule(id);
+        }
+    }
+
+    fn is_ready(&self, id: u64, op: &FileOp) -> bool {
+        files_of(op).iter().all(|file| self.files[file].front() == Some(&id))
+    }
+
+    /// The operation's time has come. `None` when it still takes time.
+    pub(crate) fn run(&mut self, turn: &mut Turn<'_>, disk: &mut Disk, id: u64) -> Option<Finished> {
+        let queued = self.ops.get_mut(&id)?;
+        if let Some(ticket) = queued.ticket.take() {
+            let result = turn.end_sync(disk, &ticket);
+            return self.finish(turn, id, result);
+        }
+        let result = if is_sync(&queued.op) {
+            match disk.begin_sync(&queued.op) {
+                Ok(ticket) => {
+                    queued.ticket = Some(ticket);
+                    turn.schedule_sync_end(id);
+                    None
+                }
+                Err(failure) => Some(Err(failure)),
+            }
+        } else {
+            Some(turn.perform(disk, &queued.op))
+        };
+        self.leave_queues(turn, id);
+        result.and_then(|result| self.finish(turn, id, result))
+    }
+
+    /// What waited behind the operation may run.
+    fn leave_queues(&mut self, turn: &mut Turn<'_>, id: u64) {
+        let files: Vec<FileId> = files_of(&self.ops[&id].op).to_vec();
+        for file in files {
+            let Some(queue) = self.files.get_mut(&file) else {
+                continue;
+            };
+            if queue.front() == Some(&id) {
+                queue.pop_front();
+            }
+            match queue.front().copied() {
+                Some(next) if self.is_ready(next, &self.ops[&next].op) => turn.schedule(next),
+                Some(_) => {}
+                None => {
+                    self.files.remove(&file);
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, turn: &mut Turn<'_>, id: u64, result: IoResult) -> Option<Finished> {
+        let queued = self.ops.remove(&id)?;
+        let mut at = turn.stage.now() + turn.stage.draw.within(turn.delays.shard.0, turn.delays.shard.1);
+        if let [file] = files_of(&queued.op) {
+            if matches!(queued.op, FileOp::Close { .. }) {
+                at = self.completions.remove(file).unwrap_or_default().arrival(at);
+            } else if !is_sync(&queued.op) {
+                at = self.completions.entry(*file).or_default().arrival(at);
+            }
+        }
+        Some(Finished {
+            owner: queued.owner,
+            result,
+            at,
+        })
+    }
+
+    /// The process dies: of a write that was running, any prefix may have been taken.
+    pub(crate) fn die(self, disk: &mut Disk, draw: &mut crate::draw::Draw) {
+        for (id, queued) in &self.ops {
+            let FileOp::Write { file, position, pieces } = &queued.op else {
+                continue;
+            };
+            if self.files[file].front() == Some(id) && draw.chance(1, 2) {
+                let length: usize = pieces.iter().map(|piece| piece.as_ref().len()).sum();
+                let taken = draw.within(0, length as u64);
+                // Whether it succeeds makes no difference: nobody is left to hear.
+                let _ = disk.write(*file, *position, pieces, taken);
+            }
+        }
+    }
+}
+
+/// What an operation needs from the world.
+pub(crate) struct Turn<'a> {
+    pub(crate) stage: &'a mut Stage<Event>,
+    pub(crate) delays: &'a Delays,
+    pub(crate) weather: &'a mut Weather,
+    pub(crate) incarnation: u32,
+}
+
+impl Turn<'_> {
+    fn delay(&mut self, range: (Nanos, Nanos)) -> Nanos {
+        let now = self.stage.now();
+        let slow = if now < self.weather.slow_until { 100 } else { 1 };
+        let delay = self.stage.draw.within(range.0, range.1) * slow;
+        delay + self.weather.stuck_until.saturating_sub(now)
+    }
+
+    fn schedule(&mut self, op: u64) {
+        let delay = self.delay(self.delays.disk);
+        let incarnation = self.incarnation;
+        self.stage.after(delay, Event::Disk { incarnation, op });
+    }
+
+    fn schedule_sync_end(&mut self, op: u64) {
+        let delay = self.delay(self.delays.sync);
+        let incarnation = self.incarnation;
+        self.stage.after(delay, Event::Disk { incarnation, op });
+    }
+
+    fn end_sync(&mut self, disk: &mut Disk, ticket: &SyncTicket) -> IoResult {
+        if ticket.covers_bytes()
+            && let Some(failure) = self.weather.fail_sync.take()
+        {
+            self.weather.hit("failed sync");
+            return disk.fail_sync(ticket, failure);
+        }
+        disk.end_sync(ticket)
+    }
+
+    fn perform(&mut self, disk: &mut Disk, op: &FileOp) -> IoResult {
+        let FileOp::Write { file, position, pieces } = op else {
+            return disk.perform(op);
+        };
+        if std::mem::take(&mut self.weather.fail_write) {
+            self.weather.hit("failed write");
+            let length: usize = pieces.iter().map(|piece| piece.as_ref().len()).sum();
+            let taken = self.stage.draw.within(0, length as u64);
+            // The prefix that the device took before it gave up.
+            let _ = disk.write(*file, *position, pieces, taken);
+            return Err(IoError {
+                kind: IoErrorKind::Device,
+                text: "write: input/output error".to_owned(),
+            });
+        }
+        let result = disk.perform(op);
+        if result.is_err() {
+            self.weather.hit("write without space");
+        }
+        result
+    }
+}

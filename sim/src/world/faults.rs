@@ -1,0 +1,91 @@
+//! What goes wrong, when its time comes.
+
+use super::{Event, World};
+use crate::client::Client;
+use crate::options::Fault;
+use klamm_core::shard::Input;
+
+impl World {
+    /// A fault begins.
+    pub(super) fn strike(&mut self, fault: Fault) {
+        if !self.phase.is_unsafe() {
+            return;
+        }
+        self.note_fault(&|| format!("fault: {fault:?}"));
+        let now = self.stage.now();
+        match fault {
+            Fault::Crash { crash, after_effects } => {
+                if self.process.is_some() && self.crash.is_none() {
+                    self.crash = Some((crash, after_effects));
+                }
+            }
+            Fault::Restart => self.ask_to_stop(),
+            Fault::FailSync(failure) => self.weather.fail_sync = Some(failure),
+            Fault::FailWriteBack => {
+                let draw = &mut self.stage.draw;
+                if self.disk.fail_write_back(|count| draw.index(count)) {
+                    self.weather.hit("failed write-back");
+                    if let Some(process) = &mut self.process {
+                        process.excused = true;
+                    }
+                }
+            }
+            Fault::FullDisk { spare, lasts } => {
+                self.disk.set_capacity(Some(self.disk.used() + spare));
+                self.stage.after(lasts, Event::RoomAgain);
+            }
+            Fault::SlowDisk { lasts } => self.weather.slow_until = now + lasts,
+            Fault::StuckDisk { lasts } => self.weather.stuck_until = now + lasts,
+            Fault::FailWrite => self.weather.fail_write = true,
+            Fault::WallStep(millis) => self.wall += millis,
+            Fault::Reset => {
+                let links = self.links.whole();
+                if !links.is_empty() {
+                    let link = links[self.stage.draw.index(links.len())];
+                    self.links.reset(&mut self.stage, &self.options.delays, link);
+                    self.weather.hit("connection reset");
+                }
+            }
+            Fault::HalfOpen => {
+                let client = self.stage.draw.index(self.clients.len());
+                if self.clients[client].link().is_some() {
+                    self.with_client(client, Client::vanish);
+                    self.weather.hit("half-open connection");
+                }
+            }
+            Fault::Stall { lasts } => {
+                let shard = self.stage.draw.index(usize::from(self.options.shards));
+                self.stall(shard, now + lasts);
+            }
+            Fault::SlowLink { lasts } => {
+                let links = self.links.whole();
+                if !links.is_empty() {
+                    let link = links[self.stage.draw.index(links.len())];
+                    self.links.slow(link, now + lasts);
+                }
+            }
+        }
+    }
+
+    /// Asks the broker to stop; it starts again once it has.
+    pub(super) fn ask_to_stop(&mut self) {
+        let shards = usize::from(self.options.shards);
+        let Some(process) = &mut self.process else { return };
+        if std::mem::replace(&mut process.stopping, true) {
+            return;
+        }
+        for shard in 0..shards {
+            self.deliver(shard, Input::Shutdown);
+        }
+    }
+
+    /// Nothing goes wrong any more.
+    pub(super) fn calm_down(&mut self) {
+        self.crash = None;
+        self.weather.fail_sync = None;
+        self.weather.fail_write = false;
+        self.weather.slow_until = 0;
+        self.weather.stuck_until = 0;
+        self.disk.set_capacity(None);
+    }
+}

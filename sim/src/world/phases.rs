@@ -1,0 +1,273 @@
+//! From a workload under faults to rest, and what must hold there.
+
+use super::{Event, World};
+use crate::client::Client;
+use crate::frame::{ApiVersions, Codec};
+use crate::options::{ClientPlan, Crash, Role};
+use crate::oracle::Checker;
+use crate::stage::{MILLIS, Nanos};
+use klamm_core::shard::Audit;
+
+/// When a run that has not ended has failed.
+pub(super) const END: Nanos = 600_000 * MILLIS;
+/// How long each step to rest may take.
+const PATIENCE: Nanos = 60_000 * MILLIS;
+/// How often somebody looks.
+const LOOK: Nanos = 5 * MILLIS;
+
+/// How far the run has come.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// The topics are created; faults go on already.
+    Setup,
+    /// The workload and its faults go on.
+    Safety { until: Nanos },
+    /// Faults are over; clients finish what they began.
+    Finish { since: Nanos },
+    /// A fresh client appends to every partition and reads everything.
+    Verify { since: Nanos, client: usize },
+    /// Clients are gone; the broker has to give everything back.
+    Drain { since: Nanos },
+    /// The broker was asked to stop.
+    Stop { since: Nanos },
+    /// The broker recovers what it left, and must leave it as it was.
+    Again {
+        since: Nanos,
+        image: Vec<(String, Vec<u8>)>,
+    },
+    /// It has.
+    Over,
+}
+
+impl Phase {
+    /// Whether faults go on.
+    pub(super) fn is_unsafe(&self) -> bool {
+        matches!(self, Self::Setup | Self::Safety { .. })
+    }
+}
+
+impl World {
+    /// Looks whether the phase is over.
+    pub(super) fn look(&mut self) {
+        let now = self.stage.now();
+        let next = match &self.phase {
+            Phase::Setup => self.set_up(),
+            &Phase::Safety { until } if now < until => Phase::Safety { until },
+            Phase::Safety { .. } => {
+                self.begin_rest();
+                Phase::Finish { since: now }
+            }
+            &Phase::Finish { since } => {
+                if self.serving() && self.clients.iter().all(Client::finished) {
+                    let client = self.add_verifier();
+                    Phase::Verify { since: now, client }
+                } else {
+                    self.complain_after(since, "clients finish what they began");
+                    Phase::Finish { since }
+                }
+            }
+            &Phase::Verify { since, client } => {
+                if self.clients[client].finished() {
+                    self.oracle.end_read_back();
+                    self.close_clients();
+                    Phase::Drain { since: now }
+                } else {
+                    self.complain_after(since, "everything is read back");
+                    Phase::Verify { since, client }
+                }
+            }
+            &Phase::Drain { since } => self.drained(since),
+            &Phase::Stop { since } => {
+                self.complain_after(since, "the broker stops");
+                Phase::Stop { since }
+            }
+            Phase::Again { since, image } => {
+                let (since, image) = (*since, image.clone());
+                self.recovered_again(since, image)
+            }
+            Phase::Over => Phase::Over,
+        };
+        self.phase = next;
+        if self.phase != Phase::Over {
+            self.stage.after(LOOK, Event::Look);
+        }
+    }
+
+    /// Once the topics are there, the workload begins.
+    fn set_up(&mut self) -> Phase {
+        if !self.clients[self.setup].finished() {
+            return Phase::Setup;
+        }
+        let setup = self.setup;
+        self.with_client(setup, Client::retire);
+        for client in 0..self.options.clients.len() {
+            self.stage.after(1, Event::Wake { client });
+        }
+        Phase::Safety {
+            until: self.stage.now() + self.options.safety,
+        }
+    }
+
+    fn serving(&self) -> bool {
+        self.process.as_ref().is_some_and(super::Process::is_serving)
+    }
+
+    fn complain_after(&mut self, since: Nanos, what: &str) {
+        if self.stage.now() > since + PATIENCE {
+            let unfinished = self.clients.iter().find(|client| !client.finished());
+            let who = unfinished.map_or_else(String::new, |client| format!("; {}", client.describe()));
+            let serving = if self.serving() { "serves" } else { "does not serve" };
+            let holds: Vec<String> = self.audits().iter().map(|audit| format!("{audit:?}")).collect();
+            let text = format!(
+                "after all faults ended, it takes too long until {what}; the broker {serving}, its shards hold {}{who}",
+                holds.join(", ")
+            );
+            self.oracle.violate(Checker::Liveness, text);
+        }
+    }
+
+    /// All faults stop, and the broker is started anew.
+    fn begin_rest(&mut self) {
+        self.calm_down();
+        match self.options.last_crash {
+            Some(crash) => self.crash_now(crash),
+            None => self.want_boot(),
+        }
+    }
+
+    /// A process that ended starts again after a while.
+    pub(super) fn process_ended(&mut self) {
+        match self.phase {
+            Phase::Stop { .. } => {
+                self.oracle.final_check(&self.disk);
+                let cut = self.disk.power_cut(&mut self.stage.draw);
+                if cut.torn_files + cut.torn_directories > 0 {
+                    let text = format!("after a clean stop a power cut still tears something: {cut:?}");
+                    self.oracle.violate(Checker::Recovery, text);
+                }
+                let since = self.stage.now();
+                let image = self.image();
+                self.phase = Phase::Again { since, image };
+                self.boot();
+            }
+            Phase::Again { .. } => {}
+            _ => self.want_boot(),
+        }
+    }
+
+    fn want_boot(&mut self) {
+        if self.process.is_none() {
+            let delay = self.stage.draw.within(MILLIS / 10, self.options.restart);
+            self.stage.after(delay, Event::Boot);
+        }
+    }
+
+    /// The records on the disk, without what a start may renew.
+    fn image(&self) -> Vec<(String, Vec<u8>)> {
+        let files = self.disk.files().into_iter();
+        let logs = files.filter(|(path, _)| path.strip_suffix(".log").is_some() && !path.starts_with("__"));
+        logs.map(|(path, bytes)| (path, bytes.to_vec())).collect()
+    }
+
+    pub(super) fn add_client(&mut self, role: Role) -> usize {
+        let index = self.clients.len();
+        let plan = ClientPlan {
+            role,
+            codec: Codec::Own,
+            versions: ApiVersions {
+                produce: 13,
+                fetch: 18,
+                list_offsets: 10,
+                metadata: 13,
+                create_topics: 7,
+                delete_topics: 6,
+                init_producer_id: 5,
+            },
+            timeout: 20_000 * MILLIS,
+        };
+        self.clients.push(Client::new(index, &plan, &self.options));
+        self.stage.after(1, Event::Wake { client: index });
+        index
+    }
+
+    fn add_verifier(&mut self) -> usize {
+        self.oracle.begin_read_back();
+        self.add_client(Role::Verifier { appends: true })
+    }
+
+    fn close_clients(&mut self) {
+        for index in 0..self.clients.len() {
+            self.with_client(index, Client::retire);
+        }
+    }
+
+    /// Clients are gone: the broker must have given everything back.
+    fn drained(&mut self, since: Nanos) -> Phase {
+        let idle = self
+            .process
+            .as_ref()
+            .is_some_and(|process| process.peers.is_empty() && process.on_disk() == 0);
+        if !idle {
+            self.complain_after(since, "connections and disk operations end");
+            return Phase::Drain { since };
+        }
+        if self.stage.now() < since + 50 * MILLIS {
+            return Phase::Drain { since };
+        }
+        self.audit();
+        let now = self.stage.now();
+        self.ask_to_stop();
+        Phase::Stop { since: now }
+    }
+
+    fn audits(&self) -> Vec<Audit> {
+        let process = self.process.as_ref();
+        process.map_or_else(Vec::new, super::Process::audits)
+    }
+
+    /// Without clients and work a shard holds nothing but the timer that looks for old segments.
+    fn audit(&mut self) {
+        for (shard, audit) in self.audits().into_iter().enumerate() {
+            let nothing = Audit {
+                timers: audit.timers.min(1),
+                ..Audit::default()
+            };
+            if audit != nothing {
+                let text = format!("shard {shard} still holds {audit:?} when there are no clients");
+                self.oracle.violate(Checker::Bounds, text);
+            }
+        }
+    }
+
+    /// The second recovery is done; the records must stand as they stood.
+    fn recovered_again(&mut self, since: Nanos, image: Vec<(String, Vec<u8>)>) -> Phase {
+        if !self.serving() {
+            self.complain_after(since, "the broker serves again");
+            return Phase::Again { since, image };
+        }
+        match self.verifier_again() {
+            Some(true) => {}
+            Some(false) => {
+                self.complain_after(since, "everything is read back again");
+                return Phase::Again { since, image };
+            }
+            None => {
+                self.oracle.begin_read_back();
+                let index = self.add_client(Role::Verifier { appends: false });
+                self.second_verifier = Some(index);
+                return Phase::Again { since, image };
+            }
+        }
+        self.oracle.end_read_back();
+        self.crash_now(Crash::Kill);
+        if self.image() != image {
+            let text = "recovering a second time changed the records on the disk".to_owned();
+            self.oracle.violate(Checker::Recovery, text);
+        }
+        Phase::Over
+    }
+
+    fn verifier_again(&self) -> Option<bool> {
+        self.second_verifier.map(|index| self.clients[index].finished())
+    }
+}
