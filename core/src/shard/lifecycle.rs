@@ -31,6 +31,8 @@ pub(super) enum Phase {
     Drained,
     /// Logs are being closed.
     Closing,
+    /// This shard's logs are closed; those of others may not be.
+    Closed,
     /// The first shard writes the manifest.
     WritingManifest,
     /// Nothing is done any more.
@@ -204,7 +206,7 @@ impl Shard {
                 }
                 self.close_logs(now, effects);
             }
-            Phase::Closing if first && self.stopping.closed == shards => {
+            Phase::Closed if first && self.stopping.closed == shards => {
                 let entries = core::mem::take(&mut self.stopping.entries);
                 self.write_manifest(&entries, effects);
             }
@@ -237,7 +239,7 @@ impl Shard {
 
     /// Once all logs are closed, tells the first shard so; the others are done then.
     fn report_closed(&mut self, effects: &mut Effects) -> bool {
-        if self.stopping.closed > 0 || self.ops.len() > 0 || !self.storage.is_quiet() {
+        if self.ops.len() > 0 || !self.storage.is_quiet() {
             return false;
         }
         let mut entries = Vec::new();
@@ -257,6 +259,7 @@ impl Shard {
         entries.extend(self.stored.values().filter_map(|log| log.clean.clone()));
         self.mailbox.send(CONTROLLER, Mail::Closed(entries), effects);
         if self.view.id == CONTROLLER {
+            self.phase = Phase::Closed;
             return true;
         }
         self.halt(Halt::Stopped, effects);
