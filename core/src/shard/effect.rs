@@ -71,12 +71,30 @@ pub enum Effect {
 #[derive(Default, Debug)]
 pub struct Effects {
     list: Vec<Effect>,
+    in_turn: bool,
 }
 
 impl Effects {
     /// No effects yet.
     pub const fn new() -> Self {
-        Self { list: Vec::new() }
+        Self {
+            list: Vec::new(),
+            in_turn: false,
+        }
+    }
+
+    /// Says that several steps make one turn, ended by [`Shard::end_turn`](super::Shard::end_turn): a commit round
+    /// waits for its end, so that it covers what all of them write. Without it, every step is a turn of its own.
+    pub fn begin_turn(&mut self) {
+        self.in_turn = true;
+    }
+
+    pub(super) fn end_turn(&mut self) {
+        self.in_turn = false;
+    }
+
+    pub(super) const fn is_in_turn(&self) -> bool {
+        self.in_turn
     }
 
     /// Adds an effect behind the others.

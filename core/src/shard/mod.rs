@@ -193,6 +193,12 @@ impl Shard {
         self.settle(now, effects);
     }
 
+    /// Ends the turn that [`Effects::begin_turn`] began.
+    pub fn end_turn(&mut self, now: Now, effects: &mut Effects) {
+        effects.end_turn();
+        self.settle(now, effects);
+    }
+
     /// When the shard wants an [`Input::Tick`] at the latest; `None` while no timer is armed.
     pub fn next_deadline(&self) -> Option<Monotonic> {
         if self.phase == Phase::Halted {
@@ -226,9 +232,16 @@ impl Shard {
 
     /// Hands the disk operations that storage wants to the driver; whether events came of it.
     fn run_storage(&mut self, effects: &mut Effects) -> bool {
-        for (token, io) in self.storage.drain() {
-            let op = self.ops.begin(Pending::Storage(token));
+        let Self { storage, ops, .. } = self;
+        let held = effects.is_in_turn();
+        let mut emit = |(token, io)| {
+            let op = ops.begin(Pending::Storage(token));
             effects.push(Effect::Io { op, io });
+        };
+        if held {
+            storage.drain_held().for_each(&mut emit);
+        } else {
+            storage.drain().for_each(&mut emit);
         }
         self.storage.has_events()
     }

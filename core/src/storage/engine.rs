@@ -65,19 +65,30 @@ impl Storage {
 
     /// What is to be done, each with the token its answer is handed back with. Begins a commit round if one is due.
     pub fn drain(&mut self) -> impl Iterator<Item = (Token, FileOp)> + '_ {
-        if self.fault.is_none() {
-            if self.files.starved && !self.committer.is_syncing() {
-                for file in self.files.dirty() {
-                    self.committer.request(file);
-                }
-            }
-            self.committer
-                .begin(&mut self.files, &mut self.outbox, &mut self.raised);
-            let mut events = core::mem::take(&mut self.raised);
-            self.report_failures(&mut events);
-            self.raised = events;
-        }
+        self.begin_round();
+        self.drain_held()
+    }
+
+    /// As [`drain`](Self::drain), but without a new commit round: what is still to be written in this turn shall be
+    /// covered by it.
+    pub fn drain_held(&mut self) -> impl Iterator<Item = (Token, FileOp)> + '_ {
         self.outbox.drain()
+    }
+
+    fn begin_round(&mut self) {
+        if self.fault.is_some() {
+            return;
+        }
+        if self.files.starved && !self.committer.is_syncing() {
+            for file in self.files.dirty() {
+                self.committer.request(file);
+            }
+        }
+        self.committer
+            .begin(&mut self.files, &mut self.outbox, &mut self.raised);
+        let mut events = core::mem::take(&mut self.raised);
+        self.report_failures(&mut events);
+        self.raised = events;
     }
 
     /// Whether events wait that no completion will bring: the shard then calls [`take_events`](Self::take_events).

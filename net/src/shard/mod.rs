@@ -18,6 +18,9 @@ pub trait Machine: Send + 'static {
     /// Takes one input and adds what it causes to `effects`.
     fn step(&mut self, now: Now, input: Input, effects: &mut Effects);
 
+    /// All that was ready is stepped: begins what waited for that, such as a commit round. Many machines wait for nothing.
+    fn end_turn(&mut self, _now: Now, _effects: &mut Effects) {}
+
     /// When it wants an [`Input::Tick`] at the latest.
     fn next_deadline(&self) -> Option<Monotonic>;
 }
@@ -25,6 +28,10 @@ pub trait Machine: Send + 'static {
 impl Machine for Shard {
     fn step(&mut self, now: Now, input: Input, effects: &mut Effects) {
         Self::step(self, now, input, effects);
+    }
+
+    fn end_turn(&mut self, now: Now, effects: &mut Effects) {
+        Self::end_turn(self, now, effects);
     }
 
     fn next_deadline(&self) -> Option<Monotonic> {

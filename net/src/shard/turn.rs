@@ -265,25 +265,39 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         }
     }
 
-    /// Steps the machine with all inputs and applies the effects, until nothing more follows at once.
+    /// Steps the machine with all inputs and applies the effects, until nothing more follows at once. Only then may a
+    /// commit round begin: it covers everything that was written until then.
     fn settle(&mut self) {
         loop {
+            self.effects.begin_turn();
             while let Some(input) = self.inputs.pop_front() {
                 if self.halted {
                     continue;
                 }
                 self.machine.step(self.now, input, &mut self.effects);
-                let mut effects = std::mem::take(&mut self.effects);
-                for effect in effects.drain() {
-                    self.apply(effect);
-                }
-                self.effects = effects;
+                self.apply_effects();
             }
             self.strands.flush(&mut self.inputs);
+            if !self.inputs.is_empty() {
+                continue;
+            }
+            if !self.halted {
+                self.machine.end_turn(self.now, &mut self.effects);
+                self.apply_effects();
+                self.strands.flush(&mut self.inputs);
+            }
             if self.inputs.is_empty() {
                 return;
             }
         }
+    }
+
+    fn apply_effects(&mut self) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain() {
+            self.apply(effect);
+        }
+        self.effects = effects;
     }
 
     fn send_due(&mut self) {
