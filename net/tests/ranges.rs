@@ -44,10 +44,16 @@ fn ranges_that_are_not_cached_are_read_by_disk_threads() {
     let scratch = Scratch::new();
     let broker = serve(scratch.path(), 1, NetLimits::default());
     let content = fill(&broker);
-    forget(scratch.path());
     let mut connection = Connection::to(&broker);
-    assert!(connection.call(&range(8, BYTES as u32 - 8)) == content[8..]);
-    assert!(broker.metrics().fills > 0, "the page cache still had everything");
+    // Advice is only advice: pages that somebody just looks at stay.
+    for _ in 0..100 {
+        forget(scratch.path());
+        assert!(connection.call(&range(8, BYTES as u32 - 8)) == content[8..]);
+        if broker.metrics().fills > 0 {
+            break;
+        }
+    }
+    assert!(broker.metrics().fills > 0, "the page cache never let go of anything");
     assert_eq!(broker.stop(), Exit::Stopped);
 }
 

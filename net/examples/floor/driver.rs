@@ -1,6 +1,6 @@
 //! The driver with a machine that appends every frame to one file, syncs in rounds and answers, or sends ranges of it.
 
-use crate::{Load, cpu, report};
+use crate::{Load, cpu, report, touch};
 use bytes::{Buf, Bytes};
 use klamm_core::shard::{CloseReason, Effect, Effects, Halt, Input};
 use klamm_core::storage::{FileOp, FilePath, OpenMode, Piece};
@@ -226,6 +226,7 @@ pub(crate) fn run(load: Load, directory: &Path) -> Result<()> {
         ("driver: receive, write, sync, answer", true),
     ] {
         let broker = start(directory, sync)?;
+        touch(load, directory)?;
         measure(name, load, &broker, append.clone(), load.bytes / load.batch)?;
         if sync {
             let mut fetch = 9_u32.to_be_bytes().to_vec();
@@ -247,6 +248,7 @@ pub(crate) fn run(load: Load, directory: &Path) -> Result<()> {
             );
         }
         broker.stop();
+        std::fs::remove_file(directory.join("driver"))?;
     }
     Ok(())
 }

@@ -15,58 +15,67 @@ use klamm_core::types::FileId;
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{Builder, JoinHandle};
+use std::sync::{Arc, Mutex};
+use std::thread::{Builder, JoinHandle, Thread};
 
 /// The stack of a disk thread, in bytes: walks of directory trees and tasks are iterative.
 const STACK: usize = 512 << 10;
 
-/// Work that waits for a thread.
+/// Work that waits for a thread, and threads that wait for work.
 #[derive(Default, Debug)]
 struct Queue {
     waiting: Mutex<Waiting>,
-    available: Condvar,
 }
 
 #[derive(Default, Debug)]
 struct Waiting {
     work: VecDeque<Work>,
-    sleeping: usize,
+    /// The one that went to sleep last is woken first: its caches are warm.
+    sleepers: Vec<Thread>,
     closed: bool,
 }
 
 impl Queue {
     fn put(&self, work: impl Iterator<Item = Work>) {
-        let wakes = {
+        let woken = {
             let mut waiting = lock(&self.waiting);
             let before = waiting.work.len();
             waiting.work.extend(work);
-            (waiting.work.len() - before).min(waiting.sleeping)
+            let wakes = (waiting.work.len() - before).min(waiting.sleepers.len());
+            let asleep = waiting.sleepers.len() - wakes;
+            waiting.sleepers.split_off(asleep)
         };
-        for _ in 0..wakes {
-            self.available.notify_one();
-        }
+        woken.iter().for_each(Thread::unpark);
     }
 
     /// The next work; `None` once the queue is closed and empty.
     fn take(&self) -> Option<Work> {
-        let mut waiting = lock(&self.waiting);
+        let this = std::thread::current();
         loop {
+            let mut waiting = lock(&self.waiting);
             if let Some(work) = waiting.work.pop_front() {
+                // One that woke up by itself is still among the sleepers.
+                waiting.sleepers.retain(|sleeper| sleeper.id() != this.id());
                 return Some(work);
             }
             if waiting.closed {
                 return None;
             }
-            waiting.sleeping += 1;
-            waiting = self.available.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-            waiting.sleeping -= 1;
+            if waiting.sleepers.iter().all(|sleeper| sleeper.id() != this.id()) {
+                waiting.sleepers.push(this.clone());
+            }
+            drop(waiting);
+            std::thread::park();
         }
     }
 
     fn close(&self) {
-        lock(&self.waiting).closed = true;
-        self.available.notify_all();
+        let sleepers = {
+            let mut waiting = lock(&self.waiting);
+            waiting.closed = true;
+            std::mem::take(&mut waiting.sleepers)
+        };
+        sleepers.iter().for_each(Thread::unpark);
     }
 }
 
