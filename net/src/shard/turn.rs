@@ -362,12 +362,13 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         let Some(mut connection) = self.connections.remove(id) else {
             return;
         };
+        // Counted first: whoever sees the end of the connection finds it counted.
+        self.shared.counters.connection_closed(kind);
         let waker = connection.waker.clone();
         connection.outlet.finish(&mut Context::from_waker(&waker));
         self.inputs
             .extend(connection.outgoing.abandon().map(|op| Input::Sent { op }));
         self.inputs.push_back(Input::Disconnected { connection: id });
-        self.shared.counters.connection_closed(kind);
         tracing::debug!(
             connection = id.0,
             peer = &*connection.peer,
