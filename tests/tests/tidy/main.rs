@@ -6,6 +6,7 @@ mod samples;
 mod source;
 
 use source::Source;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -124,5 +125,25 @@ fn dependencies_have_allowed_licences() {
         refused.is_empty(),
         "licences that deny.toml does not allow:\n{}",
         refused.join("\n")
+    );
+}
+
+#[test]
+fn dependencies_have_reasons() {
+    let design = std::fs::read_to_string(root().join("DESIGN.md")).expect("DESIGN.md is there");
+    let explained = rules::explained_dependencies(&design);
+    let sources = sources();
+    let manifests = sources.iter().filter(|source| source.path.ends_with("Cargo.toml"));
+    let needed: BTreeSet<String> = manifests.flat_map(|source| rules::dependencies(&source.text)).collect();
+    let ours = |name: &String| name.starts_with("klamm");
+    let missing: Vec<&String> = needed.difference(&explained).filter(|name| !ours(name)).collect();
+    assert!(
+        missing.is_empty(),
+        "dependencies without a reason in DESIGN.md: {missing:?}"
+    );
+    let stale: Vec<&String> = explained.difference(&needed).collect();
+    assert!(
+        stale.is_empty(),
+        "dependencies that DESIGN.md explains and nobody has: {stale:?}"
     );
 }

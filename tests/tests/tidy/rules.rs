@@ -313,3 +313,16 @@ pub(crate) fn dependencies(manifest: &str) -> BTreeSet<String> {
     }
     names
 }
+
+/// The dependencies that a table of DESIGN.md gives reasons for: code in the first column of its rows.
+pub(crate) fn explained_dependencies(design: &str) -> BTreeSet<String> {
+    let section = design
+        .split("\n## ")
+        .find(|section| section.contains("| crate | where | reason |"));
+    let rows = section
+        .unwrap_or_default()
+        .lines()
+        .filter(|line| line.starts_with("| `"));
+    let crates = rows.flat_map(|row| row.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2));
+    crates.map(str::to_owned).collect()
+}

@@ -163,3 +163,10 @@ fn licence_expressions_are_read() {
         assert!(!licences::satisfied(unmet, &allowed), "{unmet}");
     }
 }
+
+#[test]
+fn explained_dependencies_are_read_from_the_table() {
+    let design = "## 1\n| `no` | x |\n## 2\n| crate | where | reason |\n|---|---|---|\n| `a`, `b-c` (`d`) | core | why `not` |\n## 3\n| `no` |";
+    let names: Vec<String> = rules::explained_dependencies(design).into_iter().collect();
+    assert_eq!(names, ["a", "b-c", "d"]);
+}
