@@ -5,7 +5,8 @@
 //! - a request is checked against an image that holds everything decided before it, published or not;
 //! - nothing is answered as done before its records are durable and every shard applies them, so that whoever got the
 //!   answer sees the change on every connection;
-//! - one commit is under way at a time; requests that arrive meanwhile share the next.
+//! - one commit is under way at a time; requests that arrive meanwhile share the next, as far as it takes them;
+//! - a commit is one batch of at most [`MAX_COMMIT_BYTES`], whatever is asked: what is written can be read again.
 
 mod topics;
 
@@ -19,6 +20,14 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
+use prost::Message;
+
+/// The most bytes that the records of one commit have together: well below what the metadata log takes in one batch.
+pub const MAX_COMMIT_BYTES: usize = 32 << 20;
+/// A commit that has so many bytes takes no more requests.
+const FULL_COMMIT_BYTES: usize = 1 << 20;
+/// What a record costs besides itself, at most, where it lies in a batch.
+const RECORD_OVERHEAD: usize = 32;
 
 /// What a controller is asked to change.
 #[derive(Clone, Debug)]
@@ -88,10 +97,17 @@ struct Decided<A> {
     image: Image,
     delta: Delta,
     records: Vec<MetadataRecord>,
+    /// How many bytes the records have together, at most.
+    bytes: usize,
     answers: Vec<(A, ControllerAnswer)>,
 }
 
 impl<A> Decided<A> {
+    /// Whether a change still fits the commit. Small ones always do.
+    fn has_room_for(&self, record: &impl Message) -> bool {
+        self.bytes + record.encoded_len() + RECORD_OVERHEAD <= MAX_COMMIT_BYTES
+    }
+
     /// Adds a change to the commit. The checks before it make sure that it fits.
     fn add(&mut self, change: Change) {
         let record = MetadataRecord::from(change);
@@ -100,6 +116,7 @@ impl<A> Decided<A> {
             applied.is_ok(),
             "the controller decided on a record that its own image refuses: {applied:?}"
         );
+        self.bytes += record.encoded_len() + RECORD_OVERHEAD;
         self.records.push(record);
     }
 }
@@ -167,7 +184,9 @@ impl<A> Controller<A> {
             return None;
         }
         let mut decided = self.decide();
-        while let Some((asker, request)) = self.queue.pop_front() {
+        while decided.bytes < FULL_COMMIT_BYTES
+            && let Some((asker, request)) = self.queue.pop_front()
+        {
             let answer = match request {
                 ControllerRequest::CreateTopics { topics, validate_only } => {
                     let created = self.create_topics(&topics, validate_only, &mut decided);
@@ -265,6 +284,7 @@ impl<A> Controller<A> {
             image,
             delta: Delta::default(),
             records: Vec::new(),
+            bytes: 0,
             answers: Vec::new(),
         }
     }

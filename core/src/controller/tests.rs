@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::types::{BrokerId, ErrorCode, TopicId};
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec;
 
@@ -17,7 +16,7 @@ fn registered() -> TestController {
 }
 
 fn topic(name: &str) -> NewTopic {
-    let (name, assignments) = (name.to_string(), BTreeMap::new());
+    let (name, assignments) = (name.to_string(), Vec::new());
     NewTopic {
         name,
         partitions: 3,

@@ -23,8 +23,8 @@ pub struct NewTopic {
     pub partitions: i32,
     /// How many replicas each; −1 takes `default.replication.factor`.
     pub replication_factor: i16,
-    /// The replicas of each partition by index, instead of both counts.
-    pub assignments: BTreeMap<i32, Vec<BrokerId>>,
+    /// The replicas of each partition by its index, as they were given, instead of both counts.
+    pub assignments: Vec<(i32, Vec<BrokerId>)>,
     /// Configuration keys and values.
     pub config: Vec<(String, Option<String>)>,
 }
@@ -113,6 +113,10 @@ impl<A> Controller<A> {
             let record = self.plan_topic(topic, &mut partitions_left, decided)?;
             if validate_only {
                 return Ok(preview(&record));
+            }
+            if !decided.has_room_for(&record) {
+                let text = "The topics of one request have more configuration and partitions than fit one commit.";
+                return refused(ErrorCode::PolicyViolation, text);
             }
             decided.add(Change::Topic(record));
             Ok(decided
@@ -210,9 +214,15 @@ impl<A> Controller<A> {
             let text = "With a manual assignment, the number of partitions and the replication factor must be -1.";
             return refused(ErrorCode::InvalidRequest, text);
         }
-        let mut placed = Vec::with_capacity(topic.assignments.len());
-        for (expected, (&index, brokers)) in (0..).zip(&topic.assignments) {
-            if index != expected {
+        let mut assignments: Vec<_> = topic.assignments.iter().collect();
+        assignments.sort_by_key(|(index, _)| *index);
+        let mut placed = Vec::with_capacity(assignments.len());
+        for (expected, (index, brokers)) in (0..).zip(assignments.iter().copied()) {
+            if *index < expected {
+                let text = format!("Partition {index} has several assignments.");
+                return refused(ErrorCode::InvalidReplicaAssignment, text);
+            }
+            if *index > expected {
                 let text = format!("Partition {expected} has no assignment; they must be consecutive from 0.");
                 return refused(ErrorCode::InvalidReplicaAssignment, text);
             }
@@ -229,7 +239,7 @@ impl<A> Controller<A> {
                 let text = format!("The assignment of partition {index} names broker {unknown}, which is unknown.");
                 return refused(ErrorCode::InvalidReplicaAssignment, text);
             }
-            if brokers.len() != topic.assignments[&0].len() {
+            if brokers.len() != assignments[0].1.len() {
                 let text = format!("Partition {index} has another number of replicas than partition 0.");
                 return refused(ErrorCode::InvalidReplicaAssignment, text);
             }

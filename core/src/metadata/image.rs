@@ -196,6 +196,11 @@ impl Image {
         if self.topics.contains_key(&id) || self.names.contains_key(&name) {
             return contradiction(format_args!("topic {name} ({id}) is created twice"));
         }
+        if !record.partitions.iter().all(is_placed) || record.partitions.is_empty() {
+            return contradiction(format_args!(
+                "topic {name} ({id}) has a partition without a leader in sync"
+            ));
+        }
         let partitions = partitions(&record.partitions);
         let topic = Arc::new(Topic {
             id,
@@ -229,6 +234,11 @@ impl Image {
 
 fn unified(name: &str) -> Option<String> {
     name.contains(['.', '_']).then(|| name.replace('.', "_"))
+}
+
+/// The leader is one of the replicas in sync, and these are some of the replicas.
+fn is_placed(partition: &PartitionRecord) -> bool {
+    partition.isr.contains(&partition.leader) && partition.isr.iter().all(|id| partition.replicas.contains(id))
 }
 
 /// Partitions of one topic mostly share their replicas: each distinct list is kept once.

@@ -148,6 +148,8 @@ pub struct Fetched {
     pub diverging: Option<(LeaderEpoch, Offset)>,
     /// The records.
     pub plan: Option<ReadPlan>,
+    /// Readable records lie behind those of the plan: to wait brings no more of them.
+    pub cut: bool,
 }
 
 impl Fetched {
@@ -159,6 +161,7 @@ impl Fetched {
             log_start_offset: None,
             diverging: None,
             plan: None,
+            cut: false,
         }
     }
 
@@ -170,6 +173,12 @@ impl Fetched {
     /// Whether a reader should hear of it at once, records or not.
     pub const fn is_urgent(&self) -> bool {
         !self.error.is_none() || self.diverging.is_some()
+    }
+
+    /// Whether the reader need not wait for more: it hears of something urgent, or gets all it can in one answer, as at
+    /// the end of a segment.
+    pub const fn is_enough(&self) -> bool {
+        self.is_urgent() || self.cut
     }
 }
 

@@ -45,6 +45,11 @@ pub enum LogOutcome {
     Validated(Box<(Batch, Result<Restamp, BatchError>)>),
 }
 
+/// Which opening of a log a job was begun for: a log that failed and was recovered is another one, and what was asked of
+/// the one before is not answered by it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Incarnation(pub(super) u64);
+
 /// What a job is for; `T` names the part of an ask that waits for it.
 #[derive(Debug)]
 pub enum Purpose<T> {
@@ -53,28 +58,38 @@ pub enum Purpose<T> {
     /// To keep recovery short.
     Checkpoint,
     /// To read on.
-    Fetch(T, FetchAsk),
+    Fetch(T, FetchAsk, Incarnation),
     /// To find a record by its time.
-    Locate(T),
+    Locate(T, Incarnation),
     /// To append.
-    Produce(T, Acks),
+    Produce(T, Acks, Incarnation),
 }
 
 impl<T> Purpose<T> {
-    /// The answer that refuses the part that waits, if one does.
-    pub(super) fn refused(self, code: ErrorCode) -> Option<(T, PartitionAnswer)> {
+    /// Which opening of the log the job belongs to; `None` for work that the log itself waits for.
+    pub(super) const fn incarnation(&self) -> Option<Incarnation> {
         match self {
             Self::Recover | Self::Checkpoint => None,
-            Self::Fetch(part, _) => Some((part, PartitionAnswer::Fetched(Fetched::refused(code)))),
-            Self::Locate(part) => Some((part, PartitionAnswer::Offset(Err(code)))),
-            Self::Produce(part, _) => Some((part, PartitionAnswer::Produced(Err(code.into())))),
+            Self::Fetch(_, _, incarnation) | Self::Locate(_, incarnation) | Self::Produce(_, _, incarnation) => {
+                Some(*incarnation)
+            }
+        }
+    }
+
+    /// The answer that refuses the part that waits, if one does.
+    pub fn refused(self, code: ErrorCode) -> Option<(T, PartitionAnswer)> {
+        match self {
+            Self::Recover | Self::Checkpoint => None,
+            Self::Fetch(part, ..) => Some((part, PartitionAnswer::Fetched(Fetched::refused(code)))),
+            Self::Locate(part, _) => Some((part, PartitionAnswer::Offset(Err(code)))),
+            Self::Produce(part, ..) => Some((part, PartitionAnswer::Produced(Err(code.into())))),
         }
     }
 }
 
 impl LogOutcome {
     /// Nobody wants it any more: gives back what it holds. `log` is the log that it was for, if that is there still.
-    pub(super) fn discard(self, log: Option<&mut Log>, storage: &mut Storage) {
+    pub fn discard(self, log: Option<&mut Log>, storage: &mut Storage) {
         match (self, log) {
             (Self::Checkpointed(checkpointed), Some(log)) => drop(log.worked(&checkpointed, storage)),
             (Self::LookedUp(found), _) => storage.release(found.into_lease()),

@@ -1,7 +1,7 @@
 //! The leader of a partition: appends, reads and look-ups.
 
 use super::ask::{Acks, FetchAsk, Fetched, Located, OffsetTarget, PartitionAnswer, PartitionAsk, Produced};
-use super::job::{LogJob, LogOutcome, Purpose, Validate};
+use super::job::{Incarnation, LogJob, LogOutcome, Purpose, Validate};
 use super::replicas::Replicas;
 use super::state::{Closed, Outcome, Setting};
 use crate::bugs::bug;
@@ -35,6 +35,7 @@ struct Unacknowledged<T> {
 #[derive(Debug)]
 pub(super) struct Leader<T> {
     log: Log,
+    incarnation: Incarnation,
     broker: BrokerId,
     replicas: Replicas,
     replication_factor: usize,
@@ -53,8 +54,9 @@ pub(super) struct Leader<T> {
 
 impl<T: Copy + Debug> Leader<T> {
     /// The leader of a log that is durable from end to end.
-    pub(super) fn new(setting: &Setting, log: Log) -> Self {
+    pub(super) fn new(setting: &Setting, log: Log, incarnation: Incarnation) -> Self {
         let mut leader = Self {
+            incarnation,
             broker: setting.broker,
             replicas: Replicas::new(&setting.isr),
             replication_factor: setting.replicas,
@@ -134,7 +136,7 @@ impl<T: Copy + Debug> Leader<T> {
                     rules,
                     bound: MAX_DECOMPRESSED_BYTES,
                 }));
-                outcome.jobs.push((Purpose::Produce(part, acks), job));
+                outcome.jobs.push((Purpose::Produce(part, acks, self.incarnation), job));
             }
             Err(error) => refuse(part, &error, outcome),
         }
@@ -266,16 +268,23 @@ impl<T: Copy + Debug> Leader<T> {
             log_start_offset: Some(self.log.start()),
             diverging: self.diverging(ask),
             plan: None,
+            cut: false,
         };
         if fetched.diverging.is_none() {
             match self
                 .log
                 .read(ask.offset, self.high_watermark, ask.max_bytes, true, storage)
             {
-                Read::Plan(plan) => fetched.plan = Some(plan),
+                Read::Plan(plan) => {
+                    fetched.cut = plan.bytes > 0 && plan.next_offset < self.high_watermark;
+                    fetched.plan = Some(plan);
+                }
                 Read::OutOfRange => fetched = Fetched::refused(ErrorCode::OffsetOutOfRange),
                 Read::Opening => return self.unread.push((part, ask)),
-                Read::Lookup(job) => return outcome.jobs.push((Purpose::Fetch(part, ask), LogJob::Lookup(job))),
+                Read::Lookup(job) => {
+                    let purpose = Purpose::Fetch(part, ask, self.incarnation);
+                    return outcome.jobs.push((purpose, LogJob::Lookup(job)));
+                }
             }
         }
         outcome.answers.push((part, PartitionAnswer::Fetched(fetched)));
@@ -318,7 +327,10 @@ impl<T: Copy + Debug> Leader<T> {
         };
         match answer {
             TimeAnswer::Nothing => outcome.answers.push((part, self.located(None))),
-            TimeAnswer::Lookup(job) => outcome.jobs.push((Purpose::Locate(part), LogJob::Lookup(job))),
+            TimeAnswer::Lookup(job) => {
+                let purpose = Purpose::Locate(part, self.incarnation);
+                outcome.jobs.push((purpose, LogJob::Lookup(job)));
+            }
         }
     }
 
@@ -357,19 +369,28 @@ impl<T: Copy + Debug> Leader<T> {
         storage: &mut Storage,
         outcome: &mut Outcome<T>,
     ) {
+        if purpose
+            .incarnation()
+            .is_some_and(|incarnation| incarnation != self.incarnation)
+        {
+            outcome.answers.extend(purpose.refused(ErrorCode::KafkaStorageError));
+            return job.discard(Some(&mut self.log), storage);
+        }
         match (purpose, job) {
             (Purpose::Checkpoint, LogOutcome::Checkpointed(done)) => {
                 outcome.fault = self.log.worked(&done, storage).err();
             }
-            (Purpose::Fetch(part, ask), LogOutcome::LookedUp(found)) => match self.log.adopt_lookup(found, storage) {
-                Ok(()) => self.fetch(part, ask, storage, outcome),
-                Err(fault) => {
-                    outcome.reports.push(alloc::format!("a read failed: {fault}"));
-                    let refused = Fetched::refused(ErrorCode::KafkaStorageError);
-                    outcome.answers.push((part, PartitionAnswer::Fetched(refused)));
+            (Purpose::Fetch(part, ask, _), LogOutcome::LookedUp(found)) => {
+                match self.log.adopt_lookup(found, storage) {
+                    Ok(()) => self.fetch(part, ask, storage, outcome),
+                    Err(fault) => {
+                        outcome.reports.push(alloc::format!("a read failed: {fault}"));
+                        let refused = Fetched::refused(ErrorCode::KafkaStorageError);
+                        outcome.answers.push((part, PartitionAnswer::Fetched(refused)));
+                    }
                 }
-            },
-            (Purpose::Locate(part), LogOutcome::LookedUp(found)) => match self.log.time_looked_up(found, storage) {
+            }
+            (Purpose::Locate(part, _), LogOutcome::LookedUp(found)) => match self.log.time_looked_up(found, storage) {
                 Ok(found) => outcome.answers.push((part, self.located(found))),
                 Err(fault) => {
                     outcome
@@ -380,7 +401,7 @@ impl<T: Copy + Debug> Leader<T> {
                         .push((part, PartitionAnswer::Offset(Err(ErrorCode::KafkaStorageError))));
                 }
             },
-            (Purpose::Produce(part, acks), LogOutcome::Validated(validated)) => {
+            (Purpose::Produce(part, acks, _), LogOutcome::Validated(validated)) => {
                 let (batch, checked) = *validated;
                 match checked {
                     Ok(restamp) => self.append(part, batch, restamp, acks, now, storage, outcome),

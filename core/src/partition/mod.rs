@@ -14,5 +14,5 @@ mod replicas;
 mod state;
 
 pub use ask::{Acks, FetchAsk, Fetched, Located, OffsetTarget, PartitionAnswer, PartitionAsk, Produced, home};
-pub use job::{LogJob, LogOutcome, Purpose, Validate};
+pub use job::{Incarnation, LogJob, LogOutcome, Purpose, Validate};
 pub use state::{Appended, Closed, Outcome, Partition, Setting};

@@ -1,7 +1,7 @@
 //! What a partition is at the moment: being opened, led, or lost.
 
 use super::ask::{PartitionAnswer, PartitionAsk};
-use super::job::{LogJob, LogOutcome, Purpose};
+use super::job::{Incarnation, LogJob, LogOutcome, Purpose};
 use super::leader::Leader;
 use crate::config::TopicConfig;
 use crate::log::{
@@ -89,6 +89,8 @@ impl<T> Default for Outcome<T> {
 #[derive(Debug)]
 pub struct Partition<T> {
     setting: Setting,
+    /// How often its log was opened.
+    incarnation: Incarnation,
     state: State<T>,
 }
 
@@ -117,8 +119,13 @@ impl<T: Copy + Debug> Partition<T> {
     /// A partition that never held a record.
     pub fn create(setting: Setting, storage: &mut Storage) -> Self {
         let log = Log::create(setting.log, setting.place.clone(), setting.log_config.clone(), storage);
-        let state = State::Leading(Leader::new(&setting, log));
-        Self { setting, state }
+        let incarnation = Incarnation::default();
+        let state = State::Leading(Leader::new(&setting, log, incarnation));
+        Self {
+            setting,
+            incarnation,
+            state,
+        }
     }
 
     /// A partition whose log is on disk; `clean` is what the manifest of a clean stop says of it.
@@ -140,6 +147,7 @@ impl<T: Copy + Debug> Partition<T> {
         outcome.jobs.push((Purpose::Recover, LogJob::Recover(Box::new(job))));
         Self {
             setting,
+            incarnation: Incarnation::default(),
             state: State::Opening {
                 waiting: VecDeque::new(),
             },
@@ -223,7 +231,8 @@ impl<T: Copy + Debug> Partition<T> {
                 outcome.recovered = Some(recovered.report);
                 let (id, config) = (self.setting.log, self.setting.log_config.clone());
                 let log = Log::open(id, config, recovered, now, storage);
-                let mut leader = Leader::new(&self.setting, log);
+                self.incarnation = Incarnation(self.incarnation.0 + 1);
+                let mut leader = Leader::new(&self.setting, log, self.incarnation);
                 waiting
                     .into_iter()
                     .for_each(|(part, ask)| leader.ask(part, ask, now, storage, outcome));

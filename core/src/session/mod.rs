@@ -5,6 +5,8 @@
 //! - requests take effect in the order sent. Produce requests follow each other without waiting, because every
 //!   partition takes its batches in the order asked; any other request begins once all before it are answered, and
 //!   nothing begins before it is;
+//! - a request that ends the connection ends it at its place in the order: what was asked before is answered, and
+//!   nothing behind it begins;
 //! - no more frames are in progress than were granted, and each is granted again once what it held is released.
 
 mod api;
@@ -19,6 +21,7 @@ use crate::config::BrokerConfig;
 use crate::metadata::Image;
 use crate::storage::Lease;
 use crate::types::{ConnectionId, Monotonic, Now, OpId, Part, ShardId};
+use crate::wire::Reader;
 use crate::wire::frame::decode_request_header;
 use crate::wire::versions::ApiKey;
 use alloc::collections::VecDeque;
@@ -149,6 +152,8 @@ pub struct Session {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
     Open,
+    /// The broker stops: what is in progress is answered, and nothing more is taken.
+    Draining,
     /// A close is on its way: nothing more is taken or sent.
     Closing,
 }
@@ -156,7 +161,6 @@ enum Phase {
 #[derive(Debug)]
 struct Request {
     id: RequestId,
-    header: Header,
     state: State,
 }
 
@@ -170,13 +174,15 @@ struct Header {
 
 #[derive(Debug)]
 enum State {
-    Working(Work),
+    Working(Header, Work),
     Ready {
         parts: Vec<Part>,
         leases: Vec<Lease>,
     },
     /// Done, and the protocol has no response for it.
     Silent,
+    /// It ends the connection, once everything before it is answered.
+    Ending(CloseReason),
 }
 
 /// A request at work: what it knows of itself, what it may look at, and where its actions go.
@@ -204,7 +210,7 @@ impl Session {
 
     /// A frame arrived.
     pub fn frame(&mut self, frame: Bytes, context: &mut Context<'_>, actions: &mut Vec<Action>) {
-        if self.phase == Phase::Closing {
+        if self.phase != Phase::Open {
             return;
         }
         self.held += 1;
@@ -271,6 +277,9 @@ impl Session {
     /// The broker stops: what waits for data is answered with what there is, and the connection closes once what is in
     /// progress is answered.
     pub fn shut_down(&mut self, context: &mut Context<'_>, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Draining;
+        }
         self.waiting.clear();
         self.deadline(context, actions);
         if self.active.is_empty() {
@@ -285,7 +294,7 @@ impl Session {
 
     /// Closes the connection, once.
     pub fn close(&mut self, reason: CloseReason, actions: &mut Vec<Action>) {
-        if self.phase == Phase::Open {
+        if self.phase != Phase::Closing {
             self.phase = Phase::Closing;
             self.waiting.clear();
             actions.push(Action::Close(reason));
@@ -296,9 +305,9 @@ impl Session {
     pub fn abandon(self, actions: &mut Vec<Action>) {
         for request in self.active {
             match request.state {
-                State::Working(work) => work.abandon(actions),
+                State::Working(_, work) => work.abandon(actions),
                 State::Ready { leases, .. } => actions.push(Action::Release(leases)),
-                State::Silent => {}
+                State::Silent | State::Ending(_) => {}
             }
         }
     }
@@ -318,13 +327,14 @@ impl Session {
     fn flush(&mut self, actions: &mut Vec<Action>) {
         while let Some(request) = self.active.pop_front() {
             match request.state {
-                State::Working(_) => {
+                State::Working(..) => {
                     self.active.push_front(request);
                     return;
                 }
                 State::Ready { leases, .. } if self.phase == Phase::Closing => actions.push(Action::Release(leases)),
                 State::Ready { parts, leases } => actions.push(Action::Respond { parts, leases }),
                 State::Silent => self.give_back(actions),
+                State::Ending(reason) => self.close(reason, actions),
             }
         }
     }
@@ -333,74 +343,50 @@ impl Session {
         let Some(frame) = self.waiting.front() else {
             return false;
         };
-        let produce = |api| api == ApiKey::Produce;
         let next = frame
             .first_chunk()
             .and_then(|&code| ApiKey::from_code(i16::from_be_bytes(code)));
-        self.active.is_empty() || next.is_some_and(produce) && self.active.iter().all(|it| produce(it.header.api))
+        let passable = |request: &Request| match &request.state {
+            State::Working(header, _) => header.api == ApiKey::Produce,
+            // Done, and behind one that is not: only produce requests come to that.
+            State::Ready { .. } | State::Silent => true,
+            State::Ending(_) => false,
+        };
+        self.active.is_empty() || (next == Some(ApiKey::Produce) && self.active.iter().all(passable))
     }
 
     fn begin(&mut self, frame: &Bytes, context: &mut Context<'_>, actions: &mut Vec<Action>) {
-        let (header, reader) = match decode_request_header(frame) {
-            Ok(decoded) => decoded,
-            Err(error) => return self.close(CloseReason::MalformedRequest(error.to_string()), actions),
-        };
-        let (api, version) = (header.request_api_key, header.request_api_version);
-        let Some(api) = ApiKey::from_code(api) else {
-            return self.close(CloseReason::UnsupportedRequest { api, version }, actions);
-        };
-        let header = Header {
-            api,
-            version,
-            correlation_id: header.correlation_id,
-        };
         let id = RequestId(self.next_request);
         self.next_request += 1;
-        let mut call = Call {
-            request: id,
-            header,
-            context,
-            actions,
+        let state = match read_header(frame) {
+            Err(reason) => State::Ending(reason),
+            Ok((header, reader)) => {
+                let mut call = Call {
+                    request: id,
+                    header,
+                    context,
+                    actions,
+                };
+                State::after(header, api::begin(reader, &mut call))
+            }
         };
-        let progress = api::begin(reader, &mut call);
-        self.active.push_back(Request {
-            id,
-            header,
-            state: State::Silent,
-        });
-        self.settle(id, progress, actions);
+        self.active.push_back(Request { id, state });
     }
 
     fn drive(&mut self, id: RequestId, event: Event, context: &mut Context<'_>, actions: &mut Vec<Action>) {
         let Some(request) = self.active.iter_mut().find(|request| request.id == id) else {
             return event.discard(actions);
         };
-        let State::Working(work) = core::mem::replace(&mut request.state, State::Silent) else {
+        let State::Working(header, work) = core::mem::replace(&mut request.state, State::Silent) else {
             panic!("{event:?} for a request that is done");
         };
         let mut call = Call {
             request: id,
-            header: request.header,
+            header,
             context,
             actions,
         };
-        let progress = work.resume(event, &mut call);
-        self.settle(id, progress, actions);
-    }
-
-    fn settle(&mut self, id: RequestId, progress: Progress, actions: &mut Vec<Action>) {
-        let state = match progress {
-            Progress::Working(work) => State::Working(work),
-            Progress::Ready { parts, leases } => State::Ready { parts, leases },
-            Progress::Silent => State::Silent,
-            Progress::Close(reason) => {
-                self.close(reason, actions);
-                State::Silent
-            }
-        };
-        if let Some(request) = self.active.iter_mut().find(|request| request.id == id) {
-            request.state = state;
-        }
+        request.state = State::after(header, work.resume(event, &mut call));
     }
 
     fn give_back(&mut self, actions: &mut Vec<Action>) {
@@ -412,6 +398,30 @@ impl Session {
             actions.push(Action::Grant(1));
         }
     }
+}
+
+impl State {
+    fn after(header: Header, progress: Progress) -> Self {
+        match progress {
+            Progress::Working(work) => Self::Working(header, work),
+            Progress::Ready { parts, leases } => Self::Ready { parts, leases },
+            Progress::Silent => Self::Silent,
+            Progress::Close(reason) => Self::Ending(reason),
+        }
+    }
+}
+
+fn read_header(frame: &Bytes) -> Result<(Header, Reader), CloseReason> {
+    let (header, reader) =
+        decode_request_header(frame).map_err(|error| CloseReason::MalformedRequest(error.to_string()))?;
+    let (api, version) = (header.request_api_key, header.request_api_version);
+    let api = ApiKey::from_code(api).ok_or(CloseReason::UnsupportedRequest { api, version })?;
+    let header = Header {
+        api,
+        version,
+        correlation_id: header.correlation_id,
+    };
+    Ok((header, reader))
 }
 
 /// What a request at work hears.

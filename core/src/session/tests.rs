@@ -252,6 +252,7 @@ fn fetched(records: &'static [u8], watching: bool) -> Answer {
         log_start_offset: Some(Offset(0)),
         diverging: None,
         plan: Some(plan),
+        cut: false,
     };
     Answer::Partitions {
         parts: vec![PartitionAnswer::Fetched(fetched)],

@@ -15,7 +15,7 @@ use crate::storage::{
     Replace,
 };
 use crate::types::{FileId, LogDirectoryId, Seed, Uuid};
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -207,16 +207,15 @@ impl Boot {
 
     /// Takes the manifest away, and says what logs there are.
     fn clear(&mut self, meta: MetaFile, entries: &[DirectoryEntry], said: Vec<ManifestEntry>) -> Step {
-        let mut clean = said;
+        let mut clean: BTreeMap<_, _> = said.into_iter().map(|log| (log.name.clone(), log)).collect();
         let mut logs = Vec::new();
         for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Directory) {
             let Some(place) = LogPlace::parse(self.directory, &entry.name) else {
                 continue;
             };
-            let said = clean.iter().position(|log| log.name == entry.name);
             logs.push(StoredLog {
                 place,
-                clean: said.map(|at| clean.swap_remove(at)),
+                clean: clean.remove(&entry.name),
             });
         }
         let booted = Booted {
@@ -251,7 +250,10 @@ impl Boot {
                 self.stage = Stage::ListedAgain;
                 Next::Io(list)
             }
-            (Stage::ListedAgain, IoValue::Entries(entries)) => self.locked(entries),
+            (Stage::ListedAgain, IoValue::Entries(entries)) => {
+                Self::recognise(&entries)?;
+                self.locked(entries)
+            }
             (Stage::Reading(reading), value) => self.advance_reading(reading, value)?,
             (Stage::Clearing { booted, mut steps }, _) => match steps.pop_front() {
                 Some(step) => {

@@ -66,7 +66,11 @@ type Event<'a> = &'a mut dyn FnMut(&mut Session, &mut Context<'_>, &mut Vec<Acti
 impl Shard {
     pub(super) fn connected(&mut self, now: Now, connection: ConnectionId, effects: &mut Effects) {
         let mut actions = core::mem::take(&mut self.actions);
-        let session = Session::new(connection, &self.view.context(now), &mut actions);
+        let mut session = Session::new(connection, &self.view.context(now), &mut actions);
+        if self.phase != Phase::Serving {
+            actions.clear();
+            session.close(CloseReason::Shutdown, &mut actions);
+        }
         let idle_at = session.idle_at(now.monotonic, &self.view.config);
         let idle = self.wheel.arm(idle_at, Timer::Idle(connection));
         self.clients.insert(
@@ -79,12 +83,6 @@ impl Shard {
         );
         self.act(connection, &mut actions, effects);
         self.actions = actions;
-        if self.phase != Phase::Serving {
-            effects.push(Effect::Close {
-                connection,
-                reason: CloseReason::Shutdown,
-            });
-        }
     }
 
     pub(super) fn frame(&mut self, now: Now, connection: ConnectionId, frame: Bytes, effects: &mut Effects) {

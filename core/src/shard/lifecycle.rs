@@ -13,6 +13,7 @@ use super::{CONTROLLER, Effect, Effects, Halt, Pending, Report, Shard, Timer};
 use crate::bugs::bug;
 use crate::log::{LogPlace, ManifestEntry};
 use crate::partition::{Closed, LogOutcome, home};
+use crate::storage::LogId;
 use crate::types::{Now, ShardId, TopicPartition};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -97,6 +98,10 @@ impl Shard {
             (TaskFor::Metadata, TaskOutcome::Log(job)) => self.metadata_job(now, job, effects),
             (TaskFor::Partition(log, purpose), TaskOutcome::Log(job)) => {
                 self.partition_job(now, (log, purpose), job, effects);
+                if self.phase == Phase::Closing {
+                    // A log that was being recovered when all others were closed.
+                    self.close_log(now, log, effects);
+                }
             }
             (whose, outcome) => panic!("{outcome:?} is not what {whose:?} was for"),
         }
@@ -194,7 +199,7 @@ impl Shard {
                 self.phase = Phase::Drained;
                 self.mailbox.send(CONTROLLER, Mail::Drained, effects);
             }
-            Phase::Drained if first && self.stopping.drained == shards => {
+            Phase::Drained if first && self.stopping.drained == shards && self.is_metadata_idle() => {
                 self.stopping.drained = 0;
                 (0..shards).for_each(|shard| self.mailbox.send(ShardId(shard), Mail::CloseLogs, effects));
             }
@@ -222,19 +227,27 @@ impl Shard {
             .ops
             .iter()
             .all(|pending| matches!(pending, Pending::Storage(_) | Pending::Task(_)));
-        mine && self.gathering.len() == 0 && self.metadata.as_ref().is_none_or(super::MetadataLog::is_idle)
+        mine && self.gathering.len() == 0 && self.is_metadata_idle()
+    }
+
+    fn is_metadata_idle(&self) -> bool {
+        self.metadata.as_ref().is_none_or(super::MetadataLog::is_idle)
     }
 
     fn close_logs(&mut self, now: Now, effects: &mut Effects) {
         let logs: Vec<_> = self.partitions.keys().copied().collect();
         for log in logs {
-            self.with_partition(log, effects, |partition, storage, outcome| {
-                partition.close(now, storage, outcome)
-            });
+            self.close_log(now, log, effects);
         }
         if let Some(metadata) = &mut self.metadata {
             metadata.close(now, &mut self.storage);
         }
+    }
+
+    fn close_log(&mut self, now: Now, log: LogId, effects: &mut Effects) {
+        self.with_partition(log, effects, |partition, storage, outcome| {
+            partition.close(now, storage, outcome)
+        });
     }
 
     /// Once all logs are closed, tells the first shard so; the others are done then.

@@ -64,8 +64,10 @@ enum State {
 }
 
 impl MetadataLog {
+    /// Nothing is being changed, and the log is not on its way back from a failure.
     pub(super) fn is_idle(&self) -> bool {
-        self.controller.as_ref().is_none_or(Controller::is_idle)
+        let settled = matches!(self.state, State::Open(_) | State::Lost);
+        settled && self.controller.as_ref().is_none_or(Controller::is_idle)
     }
 
     pub(super) fn close(&mut self, now: Now, storage: &mut Storage) {

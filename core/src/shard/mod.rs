@@ -295,3 +295,6 @@ impl Shard {
         LogId(self.next_log)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -248,6 +248,14 @@ impl Shard {
         job: LogOutcome,
         effects: &mut Effects,
     ) {
+        if !self.partitions.contains_key(&log) {
+            // Its topic went while the job ran.
+            job.discard(None, &mut self.storage);
+            if let Some((part, answer)) = purpose.refused(ErrorCode::UnknownTopicOrPartition) {
+                self.part_answered(part, answer, effects);
+            }
+            return;
+        }
         self.with_partition(log, effects, |partition, storage, outcome| {
             partition.job_done(purpose, job, now, storage, outcome);
         });
@@ -289,18 +297,18 @@ impl Shard {
             ..
         } = asked;
         let parts: Vec<PartitionAnswer> = answers.into_iter().flatten().collect();
-        let (mut bytes, mut urgent) = (0, false);
+        let (mut bytes, mut enough) = (0, false);
         let mut stale = false;
         for (id, answer) in partitions.iter().zip(&parts) {
             if let PartitionAnswer::Fetched(fetched) = answer {
                 bytes += fetched.bytes();
-                urgent |= fetched.is_urgent();
+                enough |= fetched.is_enough();
                 let partition = self.active.get(id).and_then(|log| self.partitions.get(log));
                 stale |= partition.and_then(Partition::high_watermark) != fetched.high_watermark;
             }
         }
         let watch = watch
-            .filter(|&(_, below)| !urgent && bytes < below)
+            .filter(|&(_, below)| !enough && bytes < below)
             .map(|(watch, _)| watch);
         let answer = Answer::Partitions {
             parts,

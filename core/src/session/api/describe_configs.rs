@@ -10,6 +10,7 @@ use crate::wire::message::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
     DescribeConfigsResult, DescribeConfigsSynonym,
 };
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -40,7 +41,11 @@ pub(super) fn answer(request: &DescribeConfigsRequest, call: &Call<'_, '_>) -> P
             },
         }
     };
-    let results = request.resources.iter().map(describe).collect();
+    // Each resource is described once, however often it is named: a small request must not ask for a huge answer.
+    let mut named = BTreeSet::new();
+    let resources = request.resources.iter();
+    let resources = resources.filter(|resource| named.insert((resource.resource_type, &resource.resource_name)));
+    let results = resources.map(describe).collect();
     call.respond(&DescribeConfigsResponse {
         throttle_time_ms: 0,
         results,

@@ -15,6 +15,8 @@ use crate::wire::Records;
 use crate::wire::message::fetch::{
     EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
 };
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -58,7 +60,8 @@ pub(super) fn begin(request: FetchRequest, call: &mut Call<'_, '_>) -> Progress 
         .min(call.context.config.fetch_max_bytes as usize);
     let (read_committed, min_bytes) = (
         request.isolation_level == READ_COMMITTED,
-        usize::try_from(request.min_bytes).unwrap_or(0),
+        // More than a response may carry will never be there (`KafkaApis.handleFetchRequest`).
+        usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
     );
     let deadline = now.plus_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let (targets, forgotten) = read_targets(request, by_id);
@@ -99,15 +102,21 @@ fn read_targets(request: FetchRequest, by_id: bool) -> (Vec<Target>, Forgotten) 
         },
         id: if by_id { id } else { Uuid::ZERO },
     };
-    let mut targets = Vec::new();
+    let mut targets: Vec<Target> = Vec::new();
+    let mut places = BTreeMap::new();
     for topic in request.topics {
         let topic_key = key(&topic.topic, topic.topic_id);
-        targets.extend(
-            topic
-                .partitions
-                .into_iter()
-                .map(|partition| target(topic_key.clone(), &partition)),
-        );
+        for partition in topic.partitions {
+            let target = target(topic_key.clone(), &partition);
+            // A partition that is named again is read once, as it was named last.
+            match places.entry((topic_key.clone(), target.partition)) {
+                Entry::Vacant(free) => {
+                    free.insert(targets.len());
+                    targets.push(target);
+                }
+                Entry::Occupied(place) => targets[*place.get()] = target,
+            }
+        }
     }
     let mut forgotten = Vec::new();
     for topic in request.forgotten_topics_data {
@@ -232,16 +241,16 @@ impl Fetch {
         }
         let stale = self.stage == Stage::AskingStale;
         self.stage = Stage::Watching;
-        let (mut bytes, mut urgent) = (0, self.targets.is_empty());
+        let (mut bytes, mut enough) = (0, self.targets.is_empty());
         for answer in self.scatter.answers() {
             let PartitionAnswer::Fetched(fetched) = answer else {
                 panic!("fetch was answered {answer:?}")
             };
             bytes += fetched.bytes();
-            urgent |= fetched.is_urgent();
+            enough |= fetched.is_enough();
         }
         let now = call.context.now.monotonic;
-        if urgent || bytes >= self.min_bytes || (now >= self.deadline && !stale) {
+        if enough || bytes >= self.min_bytes || (now >= self.deadline && !stale) {
             self.unwatch(call.actions);
             call.actions.push(Action::ClearDeadline);
             return self.respond(call);

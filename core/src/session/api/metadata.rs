@@ -11,7 +11,7 @@ use crate::wire::message::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
     MetadataResponseTopic,
 };
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -37,7 +37,7 @@ pub(super) fn begin(request: MetadataRequest, call: &mut Call<'_, '_>) -> Progre
         name: name.to_string(),
         partitions: -1,
         replication_factor: -1,
-        assignments: BTreeMap::new(),
+        assignments: Vec::new(),
         config: Vec::new(),
     };
     let topics = creating.iter().map(new_topic).collect();
@@ -97,8 +97,11 @@ fn answer(request: &MetadataRequest, failed: &BTreeMap<Text, ErrorCode>, call: &
     let topics = if all {
         image.topics().map(|topic| describe(topic, request, call)).collect()
     } else {
-        let asked = request.topics.as_deref().unwrap_or_default();
-        asked.iter().map(|topic| find(topic, request, failed, call)).collect()
+        // Each topic is described once, however often it is named: a small request must not ask for a huge answer.
+        let mut named = BTreeSet::new();
+        let asked = request.topics.as_deref().unwrap_or_default().iter();
+        let asked = asked.filter(|topic| named.insert((&topic.name, topic.topic_id)));
+        asked.map(|topic| find(topic, request, failed, call)).collect()
     };
     let broker = |(id, registration): (BrokerId, &crate::metadata::Registration)| MetadataResponseBroker {
         node_id: id.0,

@@ -106,13 +106,23 @@ impl Work {
 
 impl Call<'_, '_> {
     fn respond<M: Message>(&self, message: &M) -> Progress {
-        self.respond_with(message, Vec::new())
+        match encode_response(self.header.correlation_id, message, self.header.version) {
+            Ok(parts) => {
+                let leases = Vec::new();
+                Progress::Ready { parts, leases }
+            }
+            Err(error) => Progress::Close(CloseReason::Unsendable(error.to_string())),
+        }
     }
 
-    fn respond_with<M: Message>(&self, message: &M, leases: Vec<Lease>) -> Progress {
-        match encode_response(self.header.correlation_id, message, self.header.version) {
-            Ok(parts) => Progress::Ready { parts, leases },
-            Err(error) => Progress::Close(CloseReason::Unsendable(error.to_string())),
+    /// Responds with parts that pin files until they are sent.
+    fn respond_with<M: Message>(&mut self, message: &M, leases: Vec<Lease>) -> Progress {
+        match self.respond(message) {
+            Progress::Ready { parts, .. } => Progress::Ready { parts, leases },
+            refused => {
+                self.actions.push(Action::Release(leases));
+                refused
+            }
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct Disk {
     /// The most that ever were.
     pub(crate) most_open: usize,
     pub(crate) fail_syncs: bool,
+    /// Whether a process holds the lock.
+    locked: bool,
     /// What was asked for, by name.
     pub(crate) history: Vec<&'static str>,
 }
@@ -131,23 +133,37 @@ impl Disk {
                 self.names.directories.remove(&*path.relative);
             }
             FileOp::List { path } => return self.list(&path.relative),
+            FileOp::Lock { .. } if self.locked => return Err(error(IoErrorKind::Locked, "lock: held")),
+            FileOp::Lock { path } => {
+                self.locked = true;
+                if !self.names.files.contains_key(&*path.relative) {
+                    self.put(&path.relative, b"");
+                }
+            }
             _ => unreachable!("every other operation was handled"),
         }
         Ok(IoValue::Done)
     }
 
     fn list(&self, directory: &str) -> IoResult {
-        if !self.names.directories.contains(directory) {
+        let root = directory.is_empty();
+        if !root && !self.names.directories.contains(directory) {
             return Err(error(IoErrorKind::NotFound, format!("list {directory}")));
         }
-        let below = format!("{directory}/");
-        let entries = self.names.files.iter().filter_map(|(name, &inode)| {
-            Some(DirectoryEntry {
-                name: name.strip_prefix(&below)?.to_string(),
-                kind: EntryKind::File(self.inodes[inode].bytes.len() as u64),
-            })
+        let below = if root { String::new() } else { format!("{directory}/") };
+        let inside = |path: &String| {
+            let name = path.strip_prefix(&below)?;
+            (!name.is_empty() && !name.contains('/')).then(|| name.to_string())
+        };
+        let files = self.names.files.iter().filter_map(|(path, &inode)| {
+            let kind = EntryKind::File(self.inodes[inode].bytes.len() as u64);
+            inside(path).map(|name| DirectoryEntry { name, kind })
         });
-        Ok(IoValue::Entries(entries.collect()))
+        let directories = self.names.directories.iter().filter_map(|path| {
+            let kind = EntryKind::Directory;
+            inside(path).map(|name| DirectoryEntry { name, kind })
+        });
+        Ok(IoValue::Entries(files.chain(directories).collect()))
     }
 
     fn open(&mut self, file: FileId, path: &str, mode: OpenMode) -> IoResult {
@@ -164,7 +180,7 @@ impl Disk {
             }
             (None, _) => {
                 let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-                if !self.names.directories.contains(parent) {
+                if !parent.is_empty() && !self.names.directories.contains(parent) {
                     return Err(error(IoErrorKind::NotFound, path));
                 }
                 self.inodes.push(Inode::default());
@@ -198,11 +214,13 @@ impl Disk {
 
     /// The process dies; the page cache stays.
     pub(crate) fn kill(&mut self) {
+        self.locked = false;
         self.open.clear();
     }
 
     /// The power goes: only what was synced stays.
     pub(crate) fn power_cut(&mut self) {
+        self.locked = false;
         self.open.clear();
         self.names = self.durable.clone();
         for inode in &mut self.inodes {
@@ -217,6 +235,16 @@ impl Disk {
     /// The bytes of a file.
     pub(crate) fn file(&self, path: &str) -> Option<&[u8]> {
         self.names.files.get(path).map(|&inode| &*self.inodes[inode].bytes)
+    }
+
+    /// Puts a file there, durably.
+    pub(crate) fn put(&mut self, path: &str, bytes: &[u8]) {
+        self.inodes.push(Inode {
+            bytes: bytes.to_vec(),
+            durable: bytes.to_vec(),
+        });
+        self.names.files.insert(path.into(), self.inodes.len() - 1);
+        self.durable.files.insert(path.into(), self.inodes.len() - 1);
     }
 
     /// The bytes of a file, to be spoilt; what they become is durable.

@@ -1,0 +1,10 @@
+//! Whole brokers on a disk in memory, driven by Kafka frames: scenarios that read as text.
+
+mod broker;
+mod client;
+mod clients;
+mod durability;
+mod serving;
+mod starts;
+mod stops;
+mod topics;

@@ -1,0 +1,183 @@
+//! How a broker begins: formatting, recognising, refusing, and what a start finds of the one before.
+
+use super::broker::Broker;
+use super::client::{batch, values};
+use crate::config::BrokerConfig;
+use crate::shard::Halt;
+use crate::storage::tests::disk::Disk;
+use crate::types::BrokerId;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Why a broker with this configuration does not start on this disk.
+fn refusal(config: BrokerConfig, disk: Disk) -> (String, Disk) {
+    let mut broker = Broker::boot(2, config, disk);
+    broker.run();
+    assert_eq!(broker.serving, 0);
+    match broker.halted[0].take() {
+        Some(Halt::Refused(text)) => (text, broker.disk),
+        other => panic!("it starts, or ends otherwise: {other:?}"),
+    }
+}
+
+#[test]
+fn the_first_start_formats_an_empty_directory_and_the_second_finds_its_cluster() {
+    let mut broker = Broker::start(2);
+    assert!(broker.reported("formatted"));
+    let meta = broker.disk.file("meta.klamm").unwrap().to_vec();
+    broker.stop_and_start(2);
+    assert!(!broker.reported("formatted"));
+    assert_eq!(broker.disk.file("meta.klamm").unwrap(), meta);
+}
+
+#[test]
+fn a_directory_that_is_not_ours_is_refused_untouched() {
+    for (name, says) in [("meta.properties", "Apache Kafka"), ("holiday.jpg", "holiday.jpg")] {
+        let mut disk = Disk::default();
+        disk.put(name, b"precious");
+        let (text, disk) = refusal(BrokerConfig::default(), disk);
+        assert!(text.contains(says), "{text}");
+        assert_eq!(disk.files(), [name], "not even a lock is left");
+        assert_eq!(disk.file(name).unwrap(), b"precious");
+    }
+}
+
+#[test]
+fn the_directory_of_another_node_or_cluster_is_refused_and_so_is_a_damaged_or_locked_one() {
+    let mut broker = Broker::start(2);
+    broker.stop();
+    let files = broker.disk.files();
+    let config = BrokerConfig::default();
+    let node = BrokerConfig {
+        node_id: BrokerId(7),
+        ..config.clone()
+    };
+    let cluster = BrokerConfig {
+        cluster_id: Some(String::from("another")),
+        ..config.clone()
+    };
+    for (config, says) in [(node, "node.id 1"), (cluster, "belongs to cluster")] {
+        let mut disk = broker.disk.clone();
+        disk.kill();
+        let (text, disk) = refusal(config, disk);
+        assert!(text.contains(says), "{text}");
+        assert_eq!(disk.files(), files, "the manifest stands for the rightful owner");
+    }
+    let (text, _) = refusal(config.clone(), broker.disk.clone());
+    assert!(text.contains("in use"), "{text}");
+    let mut damaged = broker.disk.clone();
+    damaged.kill();
+    damaged.spoil("meta.klamm", |bytes| bytes[12] ^= 1);
+    let (text, _) = refusal(config, damaged);
+    assert!(text.contains("checksum"), "{text}");
+}
+
+#[test]
+fn after_a_clean_stop_logs_open_from_the_manifest_without_a_scan() {
+    let mut broker = Broker::start(2);
+    let client = broker.connect(0);
+    assert_eq!(broker.create(client, "orders", 4).0, 0);
+    for partition in 0..4 {
+        assert_eq!(broker.produce(client, "orders", partition, batch(&["a", "b"])), (0, 0));
+    }
+    broker.stop_and_start(2);
+    assert!(
+        !broker.disk.files().contains(&String::from("manifest")),
+        "it is gone once a start used it"
+    );
+    let client = broker.connect(1);
+    for partition in 0..4 {
+        assert_eq!(broker.produce(client, "orders", partition, batch(&["c"])), (0, 2));
+        assert_eq!(broker.consume(client, "orders", partition), ["a", "b", "c"]);
+    }
+    let scanned: u64 = broker.shards.iter().map(|shard| shard.counters().truncated_bytes).sum();
+    assert_eq!(scanned, 0);
+}
+
+#[test]
+fn a_clean_stop_twice_in_a_row_keeps_logs_that_nobody_used_between() {
+    let mut broker = Broker::start(2);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 1);
+    broker.produce(client, "orders", 0, batch(&["a"]));
+    broker.stop_and_start(2);
+    broker.stop_and_start(2);
+    let client = broker.connect(0);
+    assert_eq!(broker.consume(client, "orders", 0), ["a"]);
+}
+
+#[test]
+fn what_was_acknowledged_survives_kills_and_power_cuts_under_a_new_leader_epoch() {
+    let mut broker = Broker::start(2);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 3);
+    let mut epoch = broker.leader_epoch(client, "orders");
+    let mut expected: Vec<String> = Vec::new();
+    for round in 0..4 {
+        let client = broker.connect(round % 2);
+        for value in ["x", "y"] {
+            for partition in 0..3 {
+                assert_eq!(
+                    broker.produce(client, "orders", partition, batch(&[value])),
+                    (0, expected.len() as i64)
+                );
+            }
+            expected.push(String::from(value));
+        }
+        if round % 2 == 0 {
+            broker.kill(2)
+        } else {
+            broker.power_cut(2)
+        }
+        let client = broker.connect(1);
+        for partition in 0..3 {
+            assert_eq!(broker.consume(client, "orders", partition), expected);
+        }
+        let later = broker.leader_epoch(client, "orders");
+        assert!(later > epoch, "each start has a leader epoch of its own");
+        epoch = later;
+    }
+}
+
+#[test]
+fn what_was_not_synced_is_gone_after_a_power_cut_and_its_offsets_are_used_again() {
+    let mut broker = Broker::start(1);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 1);
+    broker.produce(client, "orders", 0, batch(&["kept"]));
+    broker.hold = super::broker::Hold::Syncs;
+    broker.send(
+        client,
+        &super::client::produce_request("orders", 0, -1, batch(&["lost"])),
+        9,
+    );
+    assert!(
+        broker.produced(client).is_none(),
+        "nothing is acknowledged before it is synced"
+    );
+    broker.power_cut(1);
+    let client = broker.connect(0);
+    assert_eq!(broker.consume(client, "orders", 0), ["kept"]);
+    assert_eq!(broker.produce(client, "orders", 0, batch(&["next"])), (0, 1));
+    assert_eq!(values(&broker.fetch(client, "orders", 0, 1)), ["next"]);
+}
+
+#[test]
+fn another_number_of_shards_finds_all_data() {
+    let mut broker = Broker::start(2);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 12);
+    for partition in 0..12 {
+        assert_eq!(broker.produce(client, "orders", partition, batch(&["a"])), (0, 0));
+    }
+    broker.stop_and_start(3);
+    let client = broker.connect(2);
+    for partition in 0..12 {
+        assert_eq!(broker.produce(client, "orders", partition, batch(&["b"])), (0, 1));
+    }
+    broker.kill(1);
+    let client = broker.connect(0);
+    for partition in 0..12 {
+        assert_eq!(broker.consume(client, "orders", partition), ["a", "b"]);
+    }
+}
