@@ -43,9 +43,9 @@ pub(super) struct Leader<T> {
     config: Arc<TopicConfig>,
     high_watermark: Offset,
     /// Appends that wait for this replica, in the order of their ends.
-    awaiting_leader: VecDeque<Unacknowledged<T>>,
+    until_synced: VecDeque<Unacknowledged<T>>,
     /// Appends that wait for the high watermark, in the order of their ends.
-    awaiting_all: VecDeque<Unacknowledged<T>>,
+    until_committed: VecDeque<Unacknowledged<T>>,
     /// Produce requests behind one whose records are being opened.
     held: Option<VecDeque<(T, PartitionAsk)>>,
     /// Reads that wait for a file to be opened.
@@ -64,8 +64,8 @@ impl<T: Copy + Debug> Leader<T> {
             config: Arc::clone(&setting.config),
             high_watermark: log.start(),
             log,
-            awaiting_leader: VecDeque::new(),
-            awaiting_all: VecDeque::new(),
+            until_synced: VecDeque::new(),
+            until_committed: VecDeque::new(),
             held: None,
             unread: Vec::new(),
         };
@@ -216,8 +216,8 @@ impl<T: Copy + Debug> Leader<T> {
     fn acknowledge_later(&mut self, waiting: Unacknowledged<T>, acks: Acks) {
         let queue = match acks {
             // Nobody waits for it, but what comes behind on its connection has to see its effect.
-            Acks::None | Acks::Leader => &mut self.awaiting_leader,
-            Acks::All => &mut self.awaiting_all,
+            Acks::None | Acks::Leader => &mut self.until_synced,
+            Acks::All => &mut self.until_committed,
         };
         let at = queue.partition_point(|before| before.end <= waiting.end);
         queue.insert(at, waiting);
@@ -226,7 +226,7 @@ impl<T: Copy + Debug> Leader<T> {
     /// Answers the appends that satisfy their acks.
     fn acknowledge(&mut self, outcome: &mut Outcome<T>) {
         let (synced, committed) = (self.log.durable_end(), self.high_watermark);
-        for (queue, reached) in [(&mut self.awaiting_leader, synced), (&mut self.awaiting_all, committed)] {
+        for (queue, reached) in [(&mut self.until_synced, synced), (&mut self.until_committed, committed)] {
             while let Some(first) = queue.pop_front() {
                 if first.end > reached {
                     queue.push_front(first);
@@ -408,8 +408,9 @@ impl<T: Copy + Debug> Leader<T> {
                     Err(error) => refuse(part, &error, outcome),
                 }
                 let held = self.held.take().unwrap_or_default();
-                held.into_iter()
-                    .for_each(|(part, ask)| self.ask(part, ask, now, storage, outcome));
+                for (part, ask) in held {
+                    self.ask(part, ask, now, storage, outcome);
+                }
             }
             (_, job) => panic!("{job:?} is not what this job was for"),
         }
@@ -433,7 +434,7 @@ impl<T: Copy + Debug> Leader<T> {
                 .into_iter()
                 .map(|(part, ask)| (part, PartitionAsk::Fetch(ask))),
         );
-        for unacknowledged in self.awaiting_leader.into_iter().chain(self.awaiting_all) {
+        for unacknowledged in self.until_synced.into_iter().chain(self.until_committed) {
             let refused = PartitionAnswer::Produced(Err(ErrorCode::KafkaStorageError.into()));
             outcome.answers.push((unacknowledged.part, refused));
         }
@@ -451,7 +452,7 @@ impl<T: Copy + Debug> Leader<T> {
                 .answers
                 .push((part, PartitionAnswer::Fetched(Fetched::refused(gone))));
         }
-        for unacknowledged in self.awaiting_leader.into_iter().chain(self.awaiting_all) {
+        for unacknowledged in self.until_synced.into_iter().chain(self.until_committed) {
             outcome
                 .answers
                 .push((unacknowledged.part, PartitionAnswer::Produced(Err(gone.into()))));

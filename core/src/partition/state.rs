@@ -233,9 +233,9 @@ impl<T: Copy + Debug> Partition<T> {
                 let log = Log::open(id, config, recovered, now, storage);
                 self.incarnation = Incarnation(self.incarnation.0 + 1);
                 let mut leader = Leader::new(&self.setting, log, self.incarnation);
-                waiting
-                    .into_iter()
-                    .for_each(|(part, ask)| leader.ask(part, ask, now, storage, outcome));
+                for (part, ask) in waiting {
+                    leader.ask(part, ask, now, storage, outcome);
+                }
                 self.state = State::Leading(leader);
                 outcome.news = true;
             }

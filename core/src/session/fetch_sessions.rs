@@ -105,7 +105,7 @@ impl FetchSessions {
         &mut self,
         header: SessionHeader,
         targets: Vec<Target>,
-        forgotten: Vec<(TopicKey, i32)>,
+        forgotten: &[(TopicKey, i32)],
         now: Monotonic,
     ) -> Result<(Mode, Vec<Target>), ErrorCode> {
         if matches!(header.epoch, FINAL_EPOCH | INITIAL_EPOCH) {
@@ -132,8 +132,12 @@ impl FetchSessions {
         }
         session.next_epoch = if header.epoch == i32::MAX { 1 } else { header.epoch + 1 };
         session.last_used = now;
-        targets.into_iter().for_each(|target| session.put(target));
-        forgotten.iter().for_each(|key| session.forget(key));
+        for target in targets {
+            session.put(target);
+        }
+        for key in forgotten {
+            session.forget(key);
+        }
         if session.order.is_empty() {
             self.sessions.remove(&header.id);
             return Ok((Mode::Sessionless, Vec::new()));
@@ -271,7 +275,7 @@ mod tests {
             epoch,
             by_id: false,
         };
-        let (mode, targets) = sessions.begin(header, targets, Vec::new(), Monotonic(0))?;
+        let (mode, targets) = sessions.begin(header, targets, &[], Monotonic(0))?;
         Ok((mode, targets.iter().map(|target| target.partition).collect()))
     }
 

@@ -40,17 +40,16 @@ impl Scatter {
         let shard = home(partition, shards);
         let place = self.answers.len();
         self.answers.push(None);
-        let group = match self.groups.iter_mut().position(|group| group.shard == shard) {
-            Some(at) => &mut self.groups[at],
-            None => {
-                self.groups.push(Group {
-                    shard,
-                    places: Vec::new(),
-                    asks: Vec::new(),
-                });
-                self.groups.last_mut().expect("a group was just added")
-            }
-        };
+        let known = self.groups.iter().position(|group| group.shard == shard);
+        let at = known.unwrap_or_else(|| {
+            self.groups.push(Group {
+                shard,
+                places: Vec::new(),
+                asks: Vec::new(),
+            });
+            self.groups.len() - 1
+        });
+        let group = &mut self.groups[at];
         group.places.push(place);
         group.asks.push((partition, ask));
     }

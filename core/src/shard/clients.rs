@@ -114,7 +114,7 @@ impl Shard {
             self.release(leases, effects);
         }
         self.with_session(now, connection, effects, &mut |session, context, actions| {
-            session.sent(context, actions)
+            session.sent(context, actions);
         });
     }
 

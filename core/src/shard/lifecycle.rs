@@ -246,7 +246,7 @@ impl Shard {
 
     fn close_log(&mut self, now: Now, log: LogId, effects: &mut Effects) {
         self.with_partition(log, effects, |partition, storage, outcome| {
-            partition.close(now, storage, outcome)
+            partition.close(now, storage, outcome);
         });
     }
 

@@ -12,6 +12,10 @@ const FORMAT: u32 = 1;
 
 /// Whose a log directory is.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "these are the ids that Kafka knows by these names"
+)]
 pub struct MetaFile {
     /// The cluster it belongs to.
     pub cluster_id: String,

@@ -167,7 +167,7 @@ impl Shard {
     /// Takes one input and adds what it causes to `effects`.
     pub fn step(&mut self, now: Now, input: Input, effects: &mut Effects) {
         if self.phase == Phase::Halted {
-            return self.drop_input(input);
+            return self.drop_input(&input);
         }
         match input {
             Input::Start => self.start(effects),
@@ -284,9 +284,9 @@ impl Shard {
     }
 
     /// After a halt nothing is done any more, but completions are still taken, so that each comes to its end.
-    fn drop_input(&mut self, input: Input) {
+    fn drop_input(&mut self, input: &Input) {
         if let Input::Io { op, .. } | Input::Task { op, .. } | Input::Sent { op } = input {
-            self.ops.complete(op);
+            self.ops.complete(*op);
         }
     }
 

@@ -117,7 +117,7 @@ impl Shard {
             return self.part_answered(part, ask.refused(ErrorCode::UnknownTopicOrPartition), effects);
         };
         self.with_partition(log, effects, |partition, storage, outcome| {
-            partition.ask(part, ask, now, storage, outcome)
+            partition.ask(part, ask, now, storage, outcome);
         });
     }
 
@@ -368,7 +368,7 @@ impl Shard {
                 stored.extend(self.stored.remove(&id).map(|log| log.place));
                 if let Some(log) = self.active.remove(&id) {
                     self.with_partition(log, effects, |partition, storage, outcome| {
-                        partition.delete(storage, outcome)
+                        partition.delete(storage, outcome);
                     });
                 }
             }
@@ -390,7 +390,7 @@ impl Shard {
         let logs: Vec<_> = self.active.values().copied().collect();
         for log in logs {
             self.with_partition(log, effects, |partition, storage, outcome| {
-                partition.retain(now, storage, outcome)
+                partition.retain(now, storage, outcome);
             });
         }
         let dormant: Vec<_> = self

@@ -43,9 +43,9 @@ impl Watches {
     /// There is news of a partition: ends the watches of it.
     pub(super) fn news(&mut self, partition: TopicPartition) -> Vec<Watch> {
         let watches: Vec<_> = self.watchers.get(&partition).into_iter().flatten().copied().collect();
-        watches.iter().for_each(|&watch| {
+        for &watch in &watches {
             self.end(watch);
-        });
+        }
         watches
     }
 

@@ -144,7 +144,7 @@ impl<T> Wheel<T> {
     fn link(&mut self, index: u32) {
         let tick = self.entries[index as usize].tick.max(self.tick);
         let differing = (tick ^ self.tick) | (SLOTS as u64 - 1);
-        let level = (((63 - differing.leading_zeros()) / BITS) as usize).min(LEVELS - 1);
+        let level = ((differing.ilog2() / BITS) as usize).min(LEVELS - 1);
         let slot = (tick >> (BITS * level as u32)) as usize & (SLOTS - 1);
         let head = self.heads[level][slot];
         let entry = &mut self.entries[index as usize];

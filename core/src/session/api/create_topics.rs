@@ -19,7 +19,7 @@ pub(in crate::session) struct CreateTopics {
     names: Vec<Text>,
 }
 
-pub(super) fn begin(request: CreateTopicsRequest, call: &mut Call<'_, '_>) -> Progress {
+pub(super) fn begin(request: &CreateTopicsRequest, call: &mut Call<'_, '_>) -> Progress {
     let names = request.topics.iter().map(|topic| topic.name.clone()).collect();
     let topics = request.topics.iter().map(new_topic).collect();
     let validate_only = request.validate_only;

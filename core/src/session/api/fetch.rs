@@ -65,7 +65,7 @@ pub(super) fn begin(request: FetchRequest, call: &mut Call<'_, '_>) -> Progress 
     );
     let deadline = now.plus_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let (targets, forgotten) = read_targets(request, by_id);
-    let (mode, targets) = match call.context.fetch_sessions.begin(header, targets, forgotten, now) {
+    let (mode, targets) = match call.context.fetch_sessions.begin(header, targets, &forgotten, now) {
         Ok(begun) => begun,
         Err(code) => {
             return call.respond(&FetchResponse {

@@ -54,7 +54,7 @@ pub(super) fn begin(reader: Reader, call: &mut Call<'_, '_>) -> Progress {
         ApiKey::ListOffsets => decode(reader, call).map(|request| list_offsets::begin(request, call)),
         ApiKey::Metadata => decode(reader, call).map(|request| metadata::begin(request, call)),
         ApiKey::InitProducerId => decode(reader, call).map(|request| init_producer_id::begin(&request, call)),
-        ApiKey::CreateTopics => decode(reader, call).map(|request| create_topics::begin(request, call)),
+        ApiKey::CreateTopics => decode(reader, call).map(|request| create_topics::begin(&request, call)),
         ApiKey::DeleteTopics => decode(reader, call).map(|request| delete_topics::begin(request, call)),
         ApiKey::DescribeConfigs => decode(reader, call).map(|request| describe_configs::answer(&request, call)),
         ApiKey::FindCoordinator => decode(reader, call).map(|request| find_coordinator::answer(&request, call)),

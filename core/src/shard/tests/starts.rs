@@ -125,9 +125,9 @@ fn what_was_acknowledged_survives_kills_and_power_cuts_under_a_new_leader_epoch(
             expected.push(String::from(value));
         }
         if round % 2 == 0 {
-            broker.kill(2)
+            broker.kill(2);
         } else {
-            broker.power_cut(2)
+            broker.power_cut(2);
         }
         let client = broker.connect(1);
         for partition in 0..3 {
