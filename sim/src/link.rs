@@ -89,8 +89,8 @@ impl Links {
         let mut start = 0;
         while start < bytes.len() {
             let most = delays.segment.min((bytes.len() - start) as u64);
-            // Small segments would drown a large response in events: at most 32 pieces a message.
-            let least = most.min(bytes.len() as u64 / 32 + 1);
+            // Small segments would drown everything else in events: about eight pieces a message at most.
+            let least = most.min(bytes.len() as u64 / 8 + 1);
             let end = start + stage.draw.within(least, most.max(least)) as usize;
             at += stage.draw.within(delays.network.0, delays.network.1) * crawl;
             let arrival = direction.fifo.arrival(at);

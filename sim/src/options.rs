@@ -210,6 +210,9 @@ impl Options {
             self.broker.topic_defaults.segment_bytes,
             if self.calm { ", no faults" } else { "" },
         );
+        let _ = writeln!(text, "  limits    {:?}", self.broker.limits);
+        let _ = writeln!(text, "  topics    {:?}", self.broker.topic_defaults);
+        let _ = writeln!(text, "  delays    {:?}", self.delays);
         for client in &self.clients {
             let _ = writeln!(text, "  client    {:?}, {:?} codec", client.role, client.codec);
         }
@@ -328,7 +331,7 @@ fn draw_producer(draw: &mut Draw) -> ProducerPlan {
         idempotent,
         acks: if idempotent { -1 } else { draw.pick(&[-1, -1, 1, 0]) },
         in_flight: draw.within(1, 5) as usize,
-        pause: draw.spread(500, 20_000) * MICROS,
+        pause: draw.spread(1500, 30_000) * MICROS,
         batch_records: draw.spread(1, 12),
         value_bytes: draw.spread(48, 500),
         batches_a_request: draw.within(1, 3),
@@ -343,7 +346,7 @@ fn draw_consumer(draw: &mut Draw) -> ConsumerPlan {
         max_bytes: draw.pick(&[1, 5000, 1 << 20]),
         partition_max_bytes: draw.pick(&[1, 3000, 1 << 20]),
         sessions: draw.chance(1, 2),
-        pause: draw.spread(100, 10_000) * MICROS,
+        pause: draw.spread(1000, 15_000) * MICROS,
     }
 }
 
@@ -365,7 +368,7 @@ fn draw_delays(draw: &mut Draw) -> Delays {
         (low * MICROS, (low + draw.spread(width.0, width.1)) * MICROS)
     };
     Delays {
-        network: range((5, 500), (1, 5000)),
+        network: range((20, 500), (10, 5000)),
         disk: range((2, 50), (1, 1000)),
         sync: range((20, 2000), (1, 20_000)),
         shard: range((1, 5), (1, 200)),

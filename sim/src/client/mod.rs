@@ -180,16 +180,20 @@ impl Wire {
             return None;
         };
         let api = pending.request.api();
+        let came = frame.first_chunk().map(|&bytes| i32::from_be_bytes(bytes));
+        if came != Some(pending.correlation) {
+            let expected = pending.correlation;
+            let text = format!(
+                "{}: response {came:?} came where {expected} to {api:?} was due",
+                self.name
+            );
+            hands.oracle.violate(Checker::Order, text);
+            return None;
+        }
         match self.plan.codec.decode(api, pending.version, frame) {
-            Ok((correlation, response)) if correlation == pending.correlation => {
+            Ok((_, response)) => {
                 self.answers += 1;
                 Some((pending, response))
-            }
-            Ok((correlation, _)) => {
-                let expected = pending.correlation;
-                let text = format!("{}: response {correlation} came where {expected} was due", self.name);
-                hands.oracle.violate(Checker::Order, text);
-                None
             }
             Err(error) => {
                 let version = pending.version;
@@ -252,10 +256,14 @@ impl Client {
 
     /// What it is doing, for people.
     pub(crate) fn describe(&self) -> String {
-        let mut text = format!(
-            "{}: {:?}, waits for {:?}",
-            self.wire.name, self.state, self.wire.pending
-        );
+        let waits: Vec<_> = self
+            .wire
+            .pending
+            .iter()
+            .map(|pending| (pending.request.api(), pending.sent_at))
+            .collect();
+        let link = self.wire.link;
+        let mut text = format!("{} on {link:?} waits for {waits:?}: {:?}", self.wire.name, self.state);
         let end = (0..=1500.min(text.len()))
             .rev()
             .find(|&at| text.is_char_boundary(at))

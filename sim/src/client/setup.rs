@@ -55,9 +55,12 @@ impl Setup {
         self.waiting = false;
         match response {
             // TOPIC_ALREADY_EXISTS: an earlier attempt had arrived.
-            Response::CreateTopic { error: 0 | 36, id } => {
+            Response::CreateTopic {
+                error: error @ (0 | 36),
+                id,
+            } => {
                 let name = &hands.options.topics[self.created].name;
-                hands.oracle.topic_created(name, id);
+                hands.oracle.topic_created(name, id.filter(|_| error == 0));
                 self.created += 1;
             }
             Response::CreateTopic { error, .. } => {

@@ -10,6 +10,8 @@ use klamm_core::shard::Audit;
 
 /// When a run that has not ended has failed.
 pub(super) const END: Nanos = 600_000 * MILLIS;
+/// A workload that has caused this many events has done enough.
+const ENOUGH: u64 = 250_000;
 /// How long each step to rest may take.
 const PATIENCE: Nanos = 60_000 * MILLIS;
 /// How often somebody looks.
@@ -52,7 +54,7 @@ impl World {
         let now = self.stage.now();
         let next = match &self.phase {
             Phase::Setup => self.set_up(),
-            &Phase::Safety { until } if now < until => Phase::Safety { until },
+            &Phase::Safety { until } if now < until && self.stage.trace.events() < ENOUGH => Phase::Safety { until },
             Phase::Safety { .. } => {
                 self.begin_rest();
                 Phase::Finish { since: now }
