@@ -1,6 +1,6 @@
 //! What a log needs of its topic's and its broker's configuration.
 
-use crate::config::{BrokerConfig, TopicConfig};
+use crate::config::{BrokerConfig, FlushMode, TopicConfig};
 
 /// The settings of one log.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +21,8 @@ pub struct LogConfig {
     pub producer_expiration_ms: u64,
     /// A checkpoint of the growing segment is written every so many bytes: what recovery has to read at most.
     pub checkpoint_bytes: u64,
+    /// What makes an append durable.
+    pub flush: FlushMode,
     /// The most bytes a batch may have once its records are decompressed.
     pub decompressed_bytes: usize,
 }
@@ -37,6 +39,7 @@ impl LogConfig {
             producers: broker.limits.producers_per_partition,
             producer_expiration_ms: broker.producer_id_expiration_ms,
             checkpoint_bytes: broker.limits.checkpoint_bytes,
+            flush: broker.flush,
             decompressed_bytes: DECOMPRESSED_BYTES,
         }
     }

@@ -85,7 +85,7 @@ impl Log {
             return;
         }
         self.phase = Phase::Closing;
-        self.draft(now, storage);
+        self.draft(now);
         let written = self
             .segments
             .back_mut()

@@ -75,7 +75,7 @@ pub struct Log {
 impl Log {
     /// A log that has no file yet, and gets none before its first append.
     pub fn create(id: LogId, place: LogPlace, config: LogConfig, storage: &mut Storage) -> Self {
-        storage.add_log(id, place.path.clone(), false);
+        storage.add_log(id, place.path.clone(), config.flush, false);
         let producers = Producers::new(config.producers, config.producer_expiration_ms);
         Self::empty(id, place, config, producers)
     }
@@ -118,7 +118,7 @@ impl Log {
             ..
         } = recovered;
         storage.see(now);
-        storage.add_log(id, place.path.clone(), there);
+        storage.add_log(id, place.path.clone(), config.flush, there);
         producers.wake(now.monotonic);
         producers.adopt_bounds(config.producers, config.producer_expiration_ms);
         let mut log = Self::empty(id, place, config, producers);
@@ -252,7 +252,7 @@ impl Log {
         }
         self.write(pieces, from, storage);
         assert!(self.end > base_offset, "an append adds records");
-        self.draft_if_due(now, storage);
+        self.draft_if_due(now);
         Appended {
             base_offset,
             end: self.end,
@@ -313,7 +313,7 @@ impl Log {
 
     /// Ends the active segment, if there is one, and plans the next.
     pub(super) fn roll(&mut self, now: Now, storage: &mut Storage) {
-        self.draft(now, storage);
+        self.draft(now);
         if let Some(active) = self.segments.back_mut() {
             if storage.seal(active.file) {
                 active.standing = Standing::Durable;
@@ -326,7 +326,7 @@ impl Log {
     }
 
     /// Plans a checkpoint of the active segment as it is now, unless it has one.
-    pub(super) fn draft(&mut self, now: Now, storage: &Storage) {
+    pub(super) fn draft(&mut self, now: Now) {
         let drafted = self.drafts.back().map_or(Offset(-1), |draft| draft.checkpoint.end);
         let Some(active) = self.segments.back() else { return };
         if active.size == active.checkpointed || drafted == active.end {
@@ -344,19 +344,19 @@ impl Log {
         };
         self.drafts.push_back(Draft {
             file: active.file,
-            when_durable: storage.flush() == FlushMode::Fsync,
+            when_durable: self.config.flush == FlushMode::Fsync,
             taken: now.monotonic,
             checkpoint,
         });
     }
 
     /// Bounds how much recovery has to read: a checkpoint every so many bytes.
-    fn draft_if_due(&mut self, now: Now, storage: &Storage) {
+    fn draft_if_due(&mut self, now: Now) {
         let Some(active) = self.segments.back() else { return };
         let last = self.drafts.back().filter(|draft| draft.file == active.file);
         let covered = last.map_or(active.checkpointed, |draft| draft.checkpoint.size);
-        if storage.flush() == FlushMode::Fsync && active.size - covered >= self.config.checkpoint_bytes {
-            self.draft(now, storage);
+        if self.config.flush == FlushMode::Fsync && active.size - covered >= self.config.checkpoint_bytes {
+            self.draft(now);
         }
     }
 

@@ -9,7 +9,7 @@ use super::lifecycle::Phase;
 use super::mail::Mail;
 use super::task::{Task, TaskFor};
 use super::{Effect, Effects, Halt, Report, Shard};
-use crate::config::TopicConfig;
+use crate::config::{FlushMode, TopicConfig};
 use crate::controller::{Controller, ControllerRequest, Publication};
 use crate::log::{Log, LogConfig, LogPlace, Recover, RecoverSettings, ReplayChunk, Source};
 use crate::metadata::{Delta, Image, MetadataRecord};
@@ -105,6 +105,8 @@ impl Shard {
         let config = LogConfig {
             retention_ms: None,
             retention_bytes: None,
+            // What is issued once must not be issued again after a power cut, whatever records are promised.
+            flush: FlushMode::Fsync,
             ..config
         };
         let (state, epoch) = (State::Recovering, LeaderEpoch::default());

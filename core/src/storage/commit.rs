@@ -25,8 +25,10 @@ struct Pending {
 }
 
 /// The appends of one log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Appends {
+    /// What makes an append durable.
+    flush: FlushMode,
     pending: VecDeque<Pending>,
     /// The number of the first pending append.
     first: u64,
@@ -43,6 +45,19 @@ struct Appends {
 }
 
 impl Appends {
+    fn new(flush: FlushMode) -> Self {
+        Self {
+            flush,
+            pending: VecDeque::new(),
+            first: 0,
+            written: 0,
+            in_flight: 0,
+            failure: None,
+            listed: false,
+            reported: false,
+        }
+    }
+
     fn next_number(&self) -> u64 {
         self.first + self.pending.len() as u64
     }
@@ -134,12 +149,8 @@ impl Committer {
         }
     }
 
-    pub(super) const fn flush(&self) -> FlushMode {
-        self.flush
-    }
-
-    pub(super) fn add_log(&mut self, log: LogId) {
-        let before = self.logs.insert(log, Appends::default());
+    pub(super) fn add_log(&mut self, log: LogId, flush: FlushMode) {
+        let before = self.logs.insert(log, Appends::new(flush));
         assert!(before.is_none(), "{log:?} is open twice");
     }
 
@@ -188,7 +199,7 @@ impl Committer {
         }
         let before = appends.written;
         appends.advance();
-        let at_once = self.flush == FlushMode::Os || bug!(AckBeforeFsync);
+        let at_once = appends.flush == FlushMode::Os || bug!(AckBeforeFsync);
         if at_once
             && appends.written > before
             && let Some(end) = appends.settle(appends.written)

@@ -58,11 +58,6 @@ impl Storage {
         self.directory
     }
 
-    /// What durable means here.
-    pub const fn flush(&self) -> FlushMode {
-        self.committer.flush()
-    }
-
     /// What is to be done, each with the token its answer is handed back with. Begins a commit round if one is due.
     pub fn drain(&mut self) -> impl Iterator<Item = (Token, FileOp)> + '_ {
         self.begin_round();
@@ -308,8 +303,8 @@ impl Storage {
 
 /// What logs ask for.
 impl Storage {
-    pub(crate) fn add_log(&mut self, log: LogId, directory: FilePath, there: bool) {
-        self.committer.add_log(log);
+    pub(crate) fn add_log(&mut self, log: LogId, directory: FilePath, flush: FlushMode, there: bool) {
+        self.committer.add_log(log, flush);
         self.directories.add(log, directory, there);
     }
 

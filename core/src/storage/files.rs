@@ -264,6 +264,8 @@ impl Files {
         self.leases += 1;
         self.get_mut(id).leases += 1;
         self.settle(id, outbox);
+        // It may have been the last file that would have become closable by itself.
+        self.pump(outbox);
     }
 
     pub(super) fn release(&mut self, id: FileId, outbox: &mut Outbox) {

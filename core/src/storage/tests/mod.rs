@@ -18,6 +18,7 @@ struct Bench {
     events: Vec<StorageEvent>,
     files: BTreeMap<u64, FileId>,
     sizes: BTreeMap<u64, i64>,
+    flush: FlushMode,
 }
 
 const BYTES: i64 = 10;
@@ -31,6 +32,7 @@ impl Bench {
             events: Vec::new(),
             files: BTreeMap::new(),
             sizes: BTreeMap::new(),
+            flush,
         }
     }
 
@@ -39,7 +41,8 @@ impl Bench {
     }
 
     fn add(&mut self, log: u64) {
-        self.storage.add_log(LogId(log), Self::path(log), false);
+        let flush = self.flush;
+        self.storage.add_log(LogId(log), Self::path(log), flush, false);
         let path = Self::path(log).join("0.log");
         let file = self.storage.add_file(LogId(log), path, Presence::New);
         self.files.insert(log, file);
