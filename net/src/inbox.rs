@@ -91,3 +91,54 @@ impl<T> Inbox<T> {
         std::mem::swap(&mut *lock(&self.queue), empty);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Inbox;
+    use std::sync::Arc;
+    use std::task::{Wake, Waker};
+    use std::thread::{Thread, current, park, spawn};
+
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    #[test]
+    fn a_reader_that_sleeps_misses_nothing_and_sees_each_writer_in_order() {
+        const WRITERS: usize = 4;
+        const ITEMS: usize = 5000;
+        let inbox = Arc::new(Inbox::default());
+        inbox.set_reader(&Waker::from(Arc::new(Unpark(current()))));
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let inbox = Arc::clone(&inbox);
+                spawn(move || {
+                    for item in (0..ITEMS).step_by(2) {
+                        inbox.push((writer, item));
+                        inbox.push_all(&mut vec![(writer, item + 1)]);
+                    }
+                })
+            })
+            .collect();
+        let mut next = [0; WRITERS];
+        let mut taken = Vec::new();
+        while next.iter().sum::<usize>() < WRITERS * ITEMS {
+            inbox.take(&mut taken);
+            if taken.is_empty() {
+                // Only a wake ends this: a lost one would let the test hang.
+                park();
+            }
+            for (writer, item) in taken.drain(..) {
+                assert_eq!(item, next[writer]);
+                next[writer] += 1;
+            }
+        }
+        for writer in writers {
+            writer.join().expect("writers do not fail");
+        }
+    }
+}

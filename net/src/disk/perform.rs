@@ -302,3 +302,6 @@ fn list(path: &Path) -> io::Result<Vec<DirectoryEntry>> {
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
 }
+
+#[cfg(test)]
+mod tests;

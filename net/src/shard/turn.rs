@@ -132,6 +132,8 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
             self.inputs.push_back(Input::Tick);
         }
         self.settle();
+        // Before anything is sent: the disk works meanwhile.
+        self.strands.dispatch();
         self.send_due();
         self.settle();
         for (outbox, inbox) in self.outboxes.iter_mut().zip(&self.links.shards) {

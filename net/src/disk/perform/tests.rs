@@ -1,0 +1,278 @@
+//! Every operation on a real directory.
+
+use super::super::root::Root;
+use super::{Cached, Performer};
+use crate::clock::Clock;
+use crate::counters::Snapshot;
+use crate::memory::Memory;
+use bytes::Bytes;
+use klamm_core::storage::{
+    DirectoryEntry, EntryKind, FileOp, FilePath, IoErrorKind, IoResult, IoValue, OpenMode, Piece,
+};
+use klamm_core::types::{FileId, FileRange, LogDirectoryId};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+const FILE: FileId = FileId(1);
+
+/// A directory with a performer, removed at the end.
+struct Place {
+    performer: Performer,
+    path: PathBuf,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("klamm-perform-{name}-{}", std::process::id()));
+        let root = Root::open(&path).expect("the directory can be created");
+        let performer = Performer::new(root, Clock::start(), Arc::default());
+        Self { performer, path }
+    }
+
+    fn perform(&self, io: &FileOp) -> IoResult {
+        self.performer.perform(io)
+    }
+
+    fn open(&self, file: FileId, name: &str, mode: OpenMode) -> IoResult {
+        self.perform(&FileOp::Open {
+            file,
+            path: path(name),
+            mode,
+        })
+    }
+
+    fn write(&self, position: u64, pieces: Vec<Piece>) -> IoResult {
+        self.perform(&FileOp::Write {
+            file: FILE,
+            position,
+            pieces,
+        })
+    }
+
+    fn read(&self, position: u64, length: u32) -> Bytes {
+        match self.perform(&FileOp::Read {
+            file: FILE,
+            position,
+            length,
+        }) {
+            Ok(IoValue::Bytes(bytes)) => bytes,
+            other => panic!("not a read: {other:?}"),
+        }
+    }
+
+    fn list(&self, name: &str) -> Vec<DirectoryEntry> {
+        match self.perform(&FileOp::List { path: path(name) }) {
+            Ok(IoValue::Entries(entries)) => entries,
+            other => panic!("not a list: {other:?}"),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+fn path(name: &str) -> FilePath {
+    FilePath::new(LogDirectoryId(0), name)
+}
+
+fn kind(result: IoResult) -> IoErrorKind {
+    result.expect_err("it cannot be done").kind
+}
+
+fn body(bytes: &[u8]) -> Piece {
+    Piece::Body(Bytes::copy_from_slice(bytes))
+}
+
+#[test]
+fn files_open_as_their_mode_says() {
+    let place = Place::new("open");
+    assert_eq!(kind(place.open(FILE, "a", OpenMode::Existing)), IoErrorKind::NotFound);
+    assert_eq!(
+        place.open(FILE, "a", OpenMode::CreateNew),
+        Ok(IoValue::Opened { size: 0 })
+    );
+    assert_eq!(place.write(0, vec![body(b"12345")]), Ok(IoValue::Done));
+    assert_eq!(
+        kind(place.open(FILE, "a", OpenMode::CreateNew)),
+        IoErrorKind::AlreadyExists
+    );
+    assert_eq!(
+        place.open(FILE, "a", OpenMode::Existing),
+        Ok(IoValue::Opened { size: 5 })
+    );
+    assert_eq!(
+        place.open(FILE, "a", OpenMode::CreateOrEmpty),
+        Ok(IoValue::Opened { size: 0 })
+    );
+    assert_eq!(
+        place.perform(&FileOp::CreateDirectory { path: path("d") }),
+        Ok(IoValue::Done)
+    );
+    assert_eq!(kind(place.open(FILE, "d", OpenMode::Existing)), IoErrorKind::Device);
+}
+
+#[test]
+fn what_is_written_is_read_and_cut() {
+    let place = Place::new("write");
+    place.open(FILE, "a", OpenMode::CreateNew).expect("it is new");
+    // More pieces than go into one system call, some of them empty.
+    let pieces: Vec<Piece> = (0..700_u32)
+        .map(|i| body(&i.to_be_bytes()[..(i % 5).min(4) as usize]))
+        .collect();
+    let content: Vec<u8> = pieces.iter().flat_map(|piece| piece.as_ref().to_vec()).collect();
+    assert_eq!(place.write(10, pieces), Ok(IoValue::Done));
+    assert_eq!(place.read(10, u32::MAX), content);
+    assert_eq!(place.read(0, 10), vec![0; 10]);
+    assert_eq!(place.read(12, 3), content[2..5]);
+    assert_eq!(place.read(1 << 40, 3), Bytes::new());
+    assert_eq!(
+        place.perform(&FileOp::Truncate { file: FILE, size: 12 }),
+        Ok(IoValue::Done)
+    );
+    assert_eq!(place.read(10, 100), content[..2]);
+    assert_eq!(place.write(0, Vec::new()), Ok(IoValue::Done));
+    assert_eq!(place.perform(&FileOp::Close { file: FILE }), Ok(IoValue::Done));
+    assert_eq!(kind(place.write(0, vec![body(b"x")])), IoErrorKind::NotFound);
+}
+
+#[test]
+fn syncs_are_carried_out_and_counted() {
+    let place = Place::new("sync");
+    place.open(FILE, "a", OpenMode::CreateNew).expect("it is new");
+    let directory = LogDirectoryId(0);
+    for io in [
+        FileOp::Sync { files: vec![FILE] },
+        FileOp::SyncAll { directory },
+        FileOp::SyncDirectory { path: path("") },
+    ] {
+        assert_eq!(place.perform(&io), Ok(IoValue::Done));
+    }
+    let mut counted = Snapshot::default();
+    place.performer.counters().add_to(&mut counted);
+    assert_eq!((counted.syncs, counted.sync_buckets.iter().sum::<u64>()), (3, 3));
+    assert_eq!(
+        kind(place.perform(&FileOp::SyncDirectory { path: path("none") })),
+        IoErrorKind::NotFound
+    );
+}
+
+#[test]
+fn directories_are_made_listed_renamed_and_removed() {
+    let place = Place::new("tree");
+    for name in ["b", "b/c", "b"] {
+        assert_eq!(
+            place.perform(&FileOp::CreateDirectory { path: path(name) }),
+            Ok(IoValue::Done)
+        );
+    }
+    place.open(FILE, "b/file", OpenMode::CreateNew).expect("it is new");
+    place.write(0, vec![body(b"123")]).expect("it is open");
+    assert_eq!(
+        kind(place.perform(&FileOp::CreateDirectory { path: path("b/file") })),
+        IoErrorKind::AlreadyExists
+    );
+    let entry = |name: &str, kind| DirectoryEntry {
+        name: String::from(name),
+        kind,
+    };
+    assert_eq!(
+        place.list("b"),
+        [entry("c", EntryKind::Directory), entry("file", EntryKind::File(3))]
+    );
+    let renamed = place.perform(&FileOp::Rename {
+        from: path("b/file"),
+        to: path("b/c/other"),
+    });
+    assert_eq!(renamed, Ok(IoValue::Done));
+    assert_eq!(place.list("b/c"), [entry("other", EntryKind::File(3))]);
+    for _ in 0..2 {
+        assert_eq!(
+            place.perform(&FileOp::Remove {
+                path: path("b/c/other")
+            }),
+            Ok(IoValue::Done)
+        );
+    }
+    assert_eq!(place.list("b/c"), []);
+    for _ in 0..2 {
+        assert_eq!(
+            place.perform(&FileOp::RemoveTree { path: path("b") }),
+            Ok(IoValue::Done)
+        );
+    }
+    assert_eq!(place.list(""), []);
+    assert_eq!(
+        kind(place.perform(&FileOp::RemoveTree { path: path("") })),
+        IoErrorKind::PermissionDenied
+    );
+    assert_eq!(
+        kind(place.perform(&FileOp::List { path: path("b") })),
+        IoErrorKind::NotFound
+    );
+    assert_eq!(
+        kind(place.perform(&FileOp::Remove { path: path("../x") })),
+        IoErrorKind::PermissionDenied
+    );
+}
+
+#[test]
+fn a_lock_is_had_once_and_goes_with_its_holder() {
+    let place = Place::new("lock");
+    let io = FileOp::Lock { path: path(".lock") };
+    let other = || {
+        let root = Root::open(&place.path).expect("it is there");
+        Performer::new(root, Clock::start(), Arc::default())
+    };
+    let first = other();
+    assert_eq!(first.perform(&io), Ok(IoValue::Done));
+    assert_eq!(kind(place.perform(&io)), IoErrorKind::Locked);
+    drop(first);
+    assert_eq!(place.perform(&io), Ok(IoValue::Done));
+    assert_eq!(kind(other().perform(&io)), IoErrorKind::Locked);
+}
+
+#[test]
+fn a_file_that_ends_early_is_gone_not_empty() {
+    let place = Place::new("ends");
+    place.open(FILE, "a", OpenMode::CreateNew).expect("it is new");
+    place.write(0, vec![body(b"12345")]).expect("it is open");
+    let memory = Memory::new(1 << 20);
+    let fill = |position, length| {
+        let buffer = memory.buffer(length as usize).expect("the budget is untouched");
+        place.performer.fill(
+            FileRange {
+                file: FILE,
+                position,
+                length,
+            },
+            buffer,
+        )
+    };
+    assert_eq!(fill(1, 3), Ok(Bytes::from_static(b"234")));
+    assert_eq!(fill(3, 100), Ok(Bytes::from_static(b"45")));
+    assert_eq!(fill(5, 1).expect_err("there is nothing").kind, IoErrorKind::Device);
+    let mut window = [0; 8];
+    assert_eq!(place.performer.read_cached(FILE, 2, &mut window), Cached::Read(3));
+    assert_eq!(window[..3], *b"345");
+    assert_eq!(place.performer.read_cached(FILE, 5, &mut window), Cached::Gone);
+    assert_eq!(place.performer.read_cached(FileId(9), 0, &mut window), Cached::Gone);
+}
+
+#[test]
+fn a_full_device_is_told_from_a_broken_one() {
+    // Writing to it fails as a full disk does; it is no regular file, so it is bound here by hand.
+    let place = Place::new("full");
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .expect("Linux has it");
+    let open = super::OpenFile {
+        file: full,
+        path: path("full"),
+    };
+    place.performer.root.bind(FILE, open);
+    assert_eq!(kind(place.write(0, vec![body(b"x")])), IoErrorKind::NoSpace);
+}
