@@ -7,6 +7,8 @@
 mod receive;
 mod send;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use receive::Received;
 pub(crate) use send::{Response, Sending};

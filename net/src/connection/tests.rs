@@ -1,0 +1,305 @@
+//! Random traffic through a socket and a disk that do as little at a time as they may.
+
+use super::{Census, Connections, Outlet, Permit, Received, Response, Sending, Shared};
+use crate::counters::Counters;
+use crate::disk::{Cached, Disk, Work};
+use crate::inbox::{Inbox, lock};
+use crate::memory::{Memory, Slabs};
+use crate::options::NetLimits;
+use bytes::{BufMut, Bytes};
+use klamm_core::shard::Input;
+use klamm_core::storage::IoError;
+use klamm_core::types::{ConnectionId, FileId, FileRange, Monotonic, OpId, Part, Seed};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+/// What a client sent and got, and how unwilling its socket is.
+struct Wire {
+    seed: Seed,
+    incoming: VecDeque<u8>,
+    outgoing: Vec<u8>,
+}
+
+struct Socket(Arc<Mutex<Wire>>);
+
+impl Outlet for Socket {
+    type Raw = Self;
+
+    fn adopt(raw: Self) -> io::Result<Self> {
+        Ok(raw)
+    }
+
+    fn poll_receive<B: BufMut>(&mut self, _cx: &mut Context<'_>, buffer: &mut B) -> Poll<io::Result<usize>> {
+        assert!(buffer.has_remaining_mut(), "reading into no room looks like the end");
+        let mut wire = lock(&self.0);
+        if wire.incoming.is_empty() || wire.seed.chance(1, 4) {
+            return Poll::Pending;
+        }
+        let most = buffer.remaining_mut().min(wire.incoming.len()) as u64;
+        let some = if wire.seed.chance(1, 2) {
+            most
+        } else {
+            wire.seed.within(1, most)
+        } as usize;
+        let bytes: Vec<u8> = wire.incoming.drain(..some).collect();
+        buffer.put_slice(&bytes);
+        Poll::Ready(Ok(some))
+    }
+
+    fn poll_send(&mut self, _cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let mut wire = lock(&self.0);
+        if wire.seed.chance(1, 4) {
+            return Poll::Pending;
+        }
+        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        assert!(!bytes.is_empty(), "sending nothing looks like the end");
+        let some = if wire.seed.chance(1, 2) {
+            bytes.len()
+        } else {
+            wire.seed.within(1, bytes.len() as u64) as usize
+        };
+        wire.outgoing.extend_from_slice(&bytes[..some]);
+        Poll::Ready(Ok(some))
+    }
+
+    fn finish(&mut self, _cx: &mut Context<'_>) {}
+}
+
+/// A file of a page cache that has some of it, some of the time.
+struct Cache {
+    seed: Mutex<Seed>,
+    content: Vec<u8>,
+}
+
+impl Disk for Cache {
+    fn write_now(&self, _file: FileId, _position: u64, _pieces: &[&[u8]]) -> (u64, Option<IoError>) {
+        panic!("connections write nothing")
+    }
+
+    fn read_cached(&self, _file: FileId, position: u64, window: &mut [u8]) -> Cached {
+        let mut seed = lock(&self.seed);
+        if seed.chance(1, 4) {
+            return Cached::Elsewhere;
+        }
+        let rest = &self.content[position as usize..];
+        let some = seed.within(1, window.len().min(rest.len()) as u64) as usize;
+        window[..some].copy_from_slice(&rest[..some]);
+        Cached::Read(some)
+    }
+
+    fn submit(&self, _work: &mut Vec<Work>) {
+        panic!("connections submit nothing")
+    }
+}
+
+fn shared(memory: usize) -> Shared {
+    Shared {
+        limits: NetLimits::default(),
+        counters: Arc::new(Counters::default()),
+        memory: Memory::new(memory),
+        fills: Memory::new(1 << 20),
+        slabs: Slabs::new(1 << 20),
+        window: Vec::new(),
+        pressed: false,
+        now: Monotonic(0),
+    }
+}
+
+fn permit() -> Permit {
+    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    Permit::take(&Arc::new(Census::default()), address, 1, 1).expect("it is the first")
+}
+
+/// A table with one connection over a wire.
+fn connect(seed: u64) -> (Connections<Socket>, ConnectionId, Arc<Mutex<Wire>>) {
+    let wire = Arc::new(Mutex::new(Wire {
+        seed: Seed::new(seed),
+        incoming: VecDeque::new(),
+        outgoing: Vec::new(),
+    }));
+    let mut connections = Connections::new(Arc::new(Inbox::default()));
+    let socket = Socket(Arc::clone(&wire));
+    let id = connections.add(7, socket, "client".into(), permit(), Monotonic(0));
+    (connections, id, wire)
+}
+
+/// A length that is often small and sometimes at a border of the buffers' sizes.
+fn length(seed: &mut Seed) -> usize {
+    let border = [
+        4092,
+        4096,
+        17 << 10,
+        68 << 10,
+        256 << 10,
+        272 << 10,
+        1088 << 10,
+        3 << 20,
+    ];
+    match seed.below(8) {
+        0 => (border[seed.below(8) as usize] + seed.below(9)).saturating_sub(4) as usize,
+        1 => seed.below(200_000) as usize,
+        _ => seed.below(300) as usize,
+    }
+}
+
+#[test]
+fn frames_arrive_as_they_were_sent_however_they_come() {
+    for number in 0..25 {
+        let mut seed = Seed::new(number);
+        let (mut connections, id, wire) = connect(number);
+        let mut shared = shared(64 << 20);
+        let mut expected = VecDeque::new();
+        for _ in 0..60 {
+            let frame = vec![seed.next_u64() as u8; length(&mut seed)];
+            let mut wire = lock(&wire);
+            wire.incoming.extend((frame.len() as u32).to_be_bytes());
+            wire.incoming.extend(&frame);
+            expected.push_back(frame);
+        }
+        let mut granted = 0;
+        // The core keeps some frames for a while.
+        let mut kept: VecDeque<(Bytes, Vec<u8>)> = VecDeque::new();
+        while !expected.is_empty() {
+            let connection = connections.get(id).expect("it is connected");
+            if seed.chance(1, 2) {
+                let frames = seed.below(5) as u32;
+                granted += frames;
+                connection.grant(frames);
+            }
+            let mut inputs = VecDeque::new();
+            let received = connection.receive(&mut shared, &mut inputs);
+            assert!(
+                matches!(received, Received::Idle | Received::Again | Received::NoSlab),
+                "{received:?}"
+            );
+            for input in inputs {
+                let Input::Frame { connection, frame } = input else {
+                    panic!("not a frame: {input:?}");
+                };
+                assert_eq!(connection, id);
+                granted = granted.checked_sub(1).expect("no more frames come than are granted");
+                let sent = expected.pop_front().expect("no more frames come than were sent");
+                kept.push_back((frame, sent));
+            }
+            while kept.len() > seed.below(20) as usize || received == Received::NoSlab && !kept.is_empty() {
+                let (frame, sent) = kept.pop_front().expect("it is not empty");
+                assert!(frame == sent, "seed {number}: a frame of {} bytes changed", sent.len());
+            }
+        }
+        for (frame, sent) in kept {
+            assert!(frame == sent, "seed {number}: a frame of {} bytes changed", sent.len());
+        }
+        assert_eq!(
+            shared.memory.used(),
+            0,
+            "seed {number}: nothing is left, nothing is held"
+        );
+    }
+}
+
+#[test]
+fn responses_leave_whole_and_in_order_however_they_go() {
+    for number in 0..25 {
+        let mut seed = Seed::new(number);
+        let (mut connections, id, wire) = connect(number);
+        let mut shared = shared(1 << 20);
+        let content: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
+        let cache = Cache {
+            seed: Mutex::new(seed.fork()),
+            content: content.clone(),
+        };
+        let mut expected = Vec::new();
+        let connection = connections.get(id).expect("it is connected");
+        for slot in 0..30 {
+            let mut parts = Vec::new();
+            for _ in 0..seed.below(6) {
+                if seed.chance(1, 2) {
+                    let bytes = vec![seed.next_u64() as u8; seed.below(3000) as usize];
+                    expected.extend_from_slice(&bytes);
+                    parts.push(Part::Inline(Bytes::from(bytes)));
+                } else {
+                    let position = seed.below(900_000);
+                    let length = seed.within(1, 100_000) as u32;
+                    expected.extend_from_slice(&content[position as usize..][..length as usize]);
+                    parts.push(Part::Range(FileRange {
+                        file: FileId(1),
+                        position,
+                        length,
+                    }));
+                }
+            }
+            let op = OpId { slot, generation: 0 };
+            connection.outgoing.push(Response::new(op, parts), Monotonic(0));
+        }
+        let mut inputs = VecDeque::new();
+        loop {
+            match connection.send(&cache, &mut shared, &mut inputs) {
+                Sending::Done => break,
+                Sending::Blocked | Sending::Again => {}
+                Sending::Fill(range) => {
+                    let some = seed.within(1, u64::from(range.length)) as usize;
+                    let bytes = &content[range.position as usize..][..some];
+                    connection.outgoing.filled(Bytes::copy_from_slice(bytes));
+                }
+                Sending::Ended(kind) => panic!("seed {number}: {kind:?}"),
+            }
+        }
+        assert!(lock(&wire).outgoing == expected, "seed {number}: other bytes went out");
+        let sent: Vec<u32> = inputs
+            .into_iter()
+            .map(|input| match input {
+                Input::Sent { op } => op.slot,
+                other => panic!("nothing else comes of sending: {other:?}"),
+            })
+            .collect();
+        assert_eq!(sent, (0..30).collect::<Vec<_>>(), "seed {number}");
+    }
+}
+
+#[test]
+fn what_is_not_sent_is_reported_at_the_end() {
+    let (mut connections, id, _wire) = connect(1);
+    let connection = connections.get(id).expect("it is connected");
+    for slot in 0..3 {
+        let op = OpId { slot, generation: 0 };
+        connection.outgoing.push(
+            Response::new(op, vec![Part::Inline(Bytes::from_static(b"x"))]),
+            Monotonic(0),
+        );
+    }
+    let mut connection = connections.remove(id).expect("it is connected");
+    assert_eq!(
+        connection.outgoing.abandon().map(|op| op.slot).collect::<Vec<_>>(),
+        [0, 1, 2]
+    );
+    assert!(connections.get(id).is_none());
+}
+
+#[test]
+fn a_place_is_used_again_and_its_id_is_not() {
+    let (mut connections, first, wire) = connect(1);
+    assert!(connections.remove(first).is_some());
+    let second = connections.add(8, Socket(wire), "client".into(), permit(), Monotonic(0));
+    assert_ne!(first, second);
+    assert!(connections.get(first).is_none() && connections.get(second).is_some());
+    assert_eq!(connections.answer(0), Some(second));
+    assert_eq!(connections.answer(1), None);
+}
+
+#[test]
+fn permits_are_bounded_in_all_and_by_address_and_come_back() {
+    let census = Arc::new(Census::default());
+    let take = |last| Permit::take(&census, IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 3, 2);
+    let first = take(1);
+    let second = take(1);
+    assert!(first.is_some() && second.is_some());
+    assert!(take(1).is_none(), "two from one address are enough");
+    let third = take(2);
+    assert!(third.is_some());
+    assert!(take(3).is_none(), "three in all are enough");
+    drop(first);
+    assert!(take(1).is_some());
+}
