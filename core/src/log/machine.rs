@@ -9,6 +9,7 @@ use super::recover::Recovered;
 use super::segment::{Age, Peak, Segment, Standing};
 use super::spans::Spans;
 use super::work::{CheckpointOutcome, Draft, WriteCheckpoint};
+use crate::bugs::bug;
 use crate::config::FlushMode;
 use crate::record::{Batch, BatchHeader};
 use crate::storage::{LogId, Piece, Presence, Recent, Storage, StorageEvent};
@@ -48,6 +49,9 @@ pub(super) enum Phase {
     /// Its directory is being removed.
     Deleted,
 }
+
+/// Checkpoints that wait at most.
+const DRAFTS: usize = 8;
 
 /// The log of one partition.
 #[derive(Debug)]
@@ -342,9 +346,13 @@ impl Log {
             epochs: self.epochs.clone(),
             producers: self.producers.clone(),
         };
+        if self.drafts.len() == DRAFTS {
+            // It would only have saved the next start some reading.
+            self.drafts.pop_front();
+        }
         self.drafts.push_back(Draft {
             file: active.file,
-            when_durable: self.config.flush == FlushMode::Fsync,
+            when_durable: self.config.flush == FlushMode::Fsync && !bug!(AckBeforeFsync),
             taken: now.monotonic,
             checkpoint,
         });
@@ -405,7 +413,7 @@ impl Log {
             let segment = self.segments.iter().find(|segment| segment.file == draft.file);
             let durable = draft.when_durable && self.durable.offset >= draft.checkpoint.end;
             match segment {
-                Some(segment) if !durable && segment.standing != Standing::Durable => return None,
+                Some(segment) if !durable && !self.is_durable_through(segment) => return None,
                 Some(_) => break,
                 None => drop(self.drafts.pop_front()),
             }
@@ -413,7 +421,13 @@ impl Log {
         let draft = self.drafts.pop_front()?;
         self.writing = true;
         storage.hold(self.id);
-        Some(WriteCheckpoint::new(&self.place, draft, &mut storage.job_files()))
+        Some(WriteCheckpoint::new(&self.place, draft, &mut storage.few_files()))
+    }
+
+    /// Whether the segment and all before it were synced: a checkpoint says so of the whole log below its end.
+    fn is_durable_through(&self, segment: &Segment) -> bool {
+        let upto = self.segments.iter().take_while(|other| other.base <= segment.base);
+        segment.standing == Standing::Durable && upto.into_iter().all(|other| other.standing == Standing::Durable)
     }
 
     /// A checkpoint was written, or not. One that could not be written for want of space costs time at the next start,

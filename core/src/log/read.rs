@@ -181,7 +181,8 @@ impl Log {
     fn bound(&self, segment: &Segment, index: Option<&Index>, offset: Offset, position: u64) -> Bound {
         let relative = offset.since(segment.base).clamp(0, i64::from(u32::MAX)) as u32;
         let within = u32::try_from(position).unwrap_or(u32::MAX);
-        let entry = index.map_or(Index::START, |index| index.floor_within(relative, within));
+        let readable = u32::try_from(self.readable(segment)).unwrap_or(u32::MAX);
+        let entry = index.map_or(Index::START, |index| index.floor_within(relative, within.min(readable)));
         let entry = Bound {
             position: u64::from(entry.position),
             offset: segment.base.plus(i64::from(entry.relative)),
@@ -267,7 +268,7 @@ impl Log {
             interval: self.config.index_interval_bytes,
             decompressed_bytes: self.config.decompressed_bytes,
         };
-        Lookup::new(&self.place, settings, goal, lease, storage.job_files())
+        Lookup::new(&self.place, settings, goal, lease, storage.few_files())
     }
 }
 

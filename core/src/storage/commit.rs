@@ -173,13 +173,13 @@ impl Committer {
             .is_none_or(|appends| appends.pending.is_empty() && appends.in_flight == 0)
     }
 
-    /// A new append; returns its number.
-    pub(super) fn append(&mut self, log: LogId, file: FileId, end: Offset) -> u64 {
+    /// A new append; returns its number. One to a log that failed is lost with those before it, and has none.
+    pub(super) fn append(&mut self, log: LogId, file: FileId, end: Offset) -> Option<u64> {
         let appends = self.logs.get_mut(&log).expect("an append to an open log");
-        assert!(
-            appends.failure.is_none() || !appends.reported,
-            "an append to a log that must be recovered"
-        );
+        assert!(!appends.reported, "an append to a log that must be recovered");
+        if appends.failure.is_some() {
+            return None;
+        }
         let number = appends.next_number();
         appends.pending.push_back(Pending {
             file,
@@ -187,11 +187,11 @@ impl Committer {
             written: false,
         });
         appends.in_flight += 1;
-        number
+        Some(number)
     }
 
     /// A write was answered well.
-    pub(super) fn written(&mut self, log: LogId, number: u64, events: &mut Vec<StorageEvent>) {
+    pub(super) fn written(&mut self, log: LogId, file: FileId, number: u64, events: &mut Vec<StorageEvent>) {
         let Some(appends) = self.logs.get_mut(&log) else { return };
         appends.in_flight -= 1;
         if let Some(append) = appends.pending.get_mut((number - appends.first) as usize) {
@@ -205,6 +205,9 @@ impl Committer {
             && let Some(end) = appends.settle(appends.written)
         {
             events.push(StorageEvent::Durable { log, end });
+            if bug!(AckBeforeFsync) {
+                self.requested.insert(file);
+            }
         }
         self.list(log);
     }

@@ -149,7 +149,7 @@ impl Storage {
             }
             Purpose::Write { log, file, number } => {
                 self.files.wrote(file);
-                self.committer.written(log, number, events);
+                self.committer.written(log, file, number, events);
                 self.after_write(file, events);
             }
             Purpose::Round(_) => {
@@ -266,9 +266,14 @@ impl Storage {
         self.fault.as_ref()
     }
 
-    /// File ids for a job.
+    /// File ids for a job that may open many files.
     pub fn job_files(&mut self) -> FileIds {
-        self.ids.for_job()
+        self.ids.many()
+    }
+
+    /// File ids for a job that opens a segment and its checkpoint at most.
+    pub(crate) fn few_files(&mut self) -> FileIds {
+        self.ids.few()
     }
 
     /// The time: the first time is what the [steady clock](Self::steady) starts from.
@@ -332,7 +337,9 @@ impl Storage {
 
     /// Writes an append; the log hears when everything up to `end` is durable.
     pub(crate) fn append(&mut self, log: LogId, file: FileId, position: u64, pieces: Vec<Piece>, end: Offset) {
-        let number = self.committer.append(log, file, end);
+        let Some(number) = self.committer.append(log, file, end) else {
+            return;
+        };
         let write = FileOp::Write { file, position, pieces };
         self.files
             .write(file, Purpose::Write { log, file, number }, write, &mut self.outbox);

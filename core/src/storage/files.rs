@@ -430,7 +430,8 @@ impl Files {
         if self.open == 0 {
             return false;
         }
-        self.limit = self.open;
+        // The rest of the process needs some, too.
+        self.limit = (self.open - self.open / 4).max(1);
         let waits = !self.idle.is_empty() || self.closing > 0 || self.is_any_busy();
         if waits {
             self.pump(outbox);

@@ -24,8 +24,10 @@ pub struct FileIds {
     end: u64,
 }
 
-/// File ids a job gets; no job opens more files than this.
-const IDS_PER_JOB: u64 = 1 << 20;
+/// File ids a job gets that may open every file of a log.
+const MANY: u64 = 1 << 20;
+/// File ids a job gets that opens a segment and its checkpoint.
+const FEW: u64 = 4;
 
 impl FileIds {
     /// No ids at all.
@@ -36,7 +38,7 @@ impl FileIds {
     /// The next id.
     #[allow(clippy::should_implement_trait, reason = "it never ends, unlike an iterator")]
     pub fn next(&mut self) -> FileId {
-        assert!(self.next < self.end, "a job opened more than {IDS_PER_JOB} files");
+        assert!(self.next < self.end, "a job opened more files than it has ids for");
         self.next += 1;
         FileId(self.next - 1)
     }
@@ -60,9 +62,17 @@ impl Allocator {
         FileId(self.next - 1)
     }
 
-    pub(super) fn for_job(&mut self) -> FileIds {
+    pub(super) fn many(&mut self) -> FileIds {
+        self.take(MANY)
+    }
+
+    pub(super) fn few(&mut self) -> FileIds {
+        self.take(FEW)
+    }
+
+    fn take(&mut self, count: u64) -> FileIds {
         let next = self.next;
-        self.next += IDS_PER_JOB;
+        self.next += count;
         FileIds { next, end: self.next }
     }
 }

@@ -65,7 +65,10 @@ impl Recover {
         if !inside {
             return self.finish();
         }
-        if self.state.segment.size > self.state.segment.checkpointed && !bug!(GapAfterShortWrite) {
+        if self.state.segment.size > self.state.segment.checkpointed
+            && !bug!(GapAfterShortWrite)
+            && !bug!(RecoverWithoutSync)
+        {
             return self.write_checkpoint();
         }
         self.push_done()

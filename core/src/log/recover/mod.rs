@@ -105,8 +105,13 @@ pub struct Recover {
     there: bool,
     /// Descriptors to be closed when it fails.
     open: Vec<FileId>,
+    /// How often it may still ask again when the process has too many open files.
+    patience: u32,
     report: RecoveryReport,
 }
+
+/// Other jobs end, and connections do, while this one asks again.
+const PATIENCE: u32 = 1000;
 
 type Turn = Next<Result<Recovered, Fault>>;
 
@@ -141,6 +146,7 @@ impl Recover {
             proven: false,
             there: true,
             open: Vec::new(),
+            patience: PATIENCE,
             report: RecoveryReport::default(),
         }
     }
@@ -281,6 +287,14 @@ impl Recover {
         self.io(Step::CheckpointOpened, open)
     }
 
+    /// The segment whose checkpoint is looked at.
+    fn looked_at(&self) -> usize {
+        match self.purpose {
+            Purpose::Adopt => self.at,
+            Purpose::Object => self.later,
+        }
+    }
+
     /// The checkpoint was read, or there is none.
     fn checkpoint_known(&mut self) -> Turn {
         self.proven |= self.decoded.is_some();
@@ -339,10 +353,14 @@ impl Recover {
         if self.position == listed.size && !self.is_clean() && (listed.size > 0 || !last) {
             return self.segment_done();
         }
+        self.open_segment()
+    }
+
+    fn open_segment(&mut self) -> Turn {
         self.segment_file = self.files.next();
         let open = FileOp::Open {
             file: self.segment_file,
-            path: self.place.segment(listed.base),
+            path: self.place.segment(self.listed[self.at].base),
             mode: OpenMode::Existing,
         };
         self.io(Step::SegmentOpened, open)
@@ -417,7 +435,7 @@ impl Recover {
             return self.tidy();
         }
         let segment = &self.state.segment;
-        if segment.size > segment.checkpointed {
+        if segment.size > segment.checkpointed && !bug!(RecoverWithoutSync) {
             return self.write_checkpoint();
         }
         self.push_done()
@@ -477,6 +495,10 @@ impl Recover {
     }
 
     fn failed(&mut self, error: &IoError) -> Turn {
+        if error.kind == IoErrorKind::TooManyOpenFiles && self.patience > 0 {
+            self.patience -= 1;
+            return Next::Yield;
+        }
         let fault = match error.kind {
             IoErrorKind::NoSpace => Fault::NoSpace,
             _ => Fault::Device(error.text.clone()),
@@ -528,13 +550,16 @@ impl Job for Recover {
             Ok(value) => value,
             Err(error) => return self.failed(&error),
         };
-        match self.step {
-            Step::CheckpointOpened => self.open.push(self.file),
-            Step::SegmentOpened => self.open.push(self.segment_file),
+        match (&self.step, &value) {
+            (Step::CheckpointOpened, IoValue::Opened { .. }) => self.open.push(self.file),
+            (Step::SegmentOpened, IoValue::Opened { .. }) => self.open.push(self.segment_file),
             _ => {}
         }
         match (&self.step, value) {
-            (Step::Begin, _) => self.begin(),
+            (Step::Begin, _) | (Step::Listed, IoValue::Done) => self.begin(),
+            // The process had no descriptor left: once more.
+            (Step::CheckpointOpened, IoValue::Done) => self.open_checkpoint(self.listed[self.looked_at()].base),
+            (Step::SegmentOpened, IoValue::Done) => self.open_segment(),
             (Step::Distrusted, _) => self.distrust(),
             (Step::Listed, IoValue::Entries(entries)) => self.list(&entries),
             (Step::CheckpointOpened, IoValue::Opened { size }) if size <= checkpoint::MAX_BYTES => {
@@ -546,12 +571,7 @@ impl Job for Recover {
                 self.io(Step::CheckpointRead, read)
             }
             (Step::CheckpointRead, IoValue::Bytes(bytes)) => {
-                let base = self.listed[if self.purpose == Purpose::Adopt {
-                    self.at
-                } else {
-                    self.later
-                }]
-                .base;
+                let base = self.listed[self.looked_at()].base;
                 self.decoded = Checkpoint::decode(&bytes, base).ok();
                 self.close(self.file, Step::CheckpointClosed)
             }

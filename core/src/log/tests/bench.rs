@@ -136,6 +136,7 @@ impl Bench {
         self.events.extend(events);
     }
 
+    /// Runs a job, new or waiting for another chance, to its end.
     pub(super) fn run<J: Job>(&mut self, job: &mut J) -> J::Outcome {
         run(&mut self.disk, job)
     }

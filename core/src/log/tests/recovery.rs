@@ -298,3 +298,16 @@ fn an_empty_directory_is_an_empty_log_and_so_is_none() {
     let expected = [bench.path("00000000000000000000.checkpoint"), bench.path(FIRST)];
     assert_eq!(bench.disk.files(), expected);
 }
+
+#[test]
+fn a_recovery_waits_for_descriptors_when_the_process_has_none() {
+    let mut bench = filled(config(), 12);
+    let mut job = bench.recover_job(Source::Directory);
+    bench.disk.descriptors = Some(0);
+    assert!(bench.run_some(&mut job, 40).is_none());
+    bench.disk.descriptors = Some(1);
+    bench.disk.most_open = 0;
+    let recovered = bench.run(&mut job).expect("nothing is corrupt");
+    assert_eq!(recovered.end(), Offset(24));
+    assert_eq!(bench.disk.most_open, 1);
+}
