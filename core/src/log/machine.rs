@@ -398,7 +398,7 @@ impl Log {
         assert!(self.durable.offset == end, "durability comes by whole appends");
     }
 
-    /// Whether the log failed, and has to be [recovered](Self::into_recovery).
+    /// Whether the log failed, and has to be [recovered](Self::recovery).
     pub fn has_failed(&self) -> bool {
         self.phase == Phase::Failed
     }

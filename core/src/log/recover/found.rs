@@ -54,7 +54,7 @@ pub(in crate::log) struct FoundSegment {
     pub(in crate::log) checkpointed: u64,
 }
 
-/// A log that can be [opened](super::Log::open).
+/// A log that can be [opened](crate::log::Log::open).
 #[derive(Debug)]
 pub struct Recovered {
     pub(in crate::log) place: LogPlace,
