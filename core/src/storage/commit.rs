@@ -8,7 +8,7 @@
 
 use super::event::{LogId, Purpose, StorageEvent};
 use super::file::{FileOp, FilePath};
-use super::files::Files;
+use super::files::{File, Files};
 use super::outbox::Outbox;
 use crate::bugs::bug;
 use crate::config::FlushMode;
@@ -173,10 +173,14 @@ impl Committer {
             .is_none_or(|appends| appends.pending.is_empty() && appends.in_flight == 0)
     }
 
+    /// Whether an append of the log failed.
+    pub(super) fn has_failed(&self, log: LogId) -> bool {
+        self.logs.get(&log).is_some_and(|appends| appends.failure.is_some())
+    }
+
     /// A new append; returns its number. One to a log that failed is lost with those before it, and has none.
     pub(super) fn append(&mut self, log: LogId, file: FileId, end: Offset) -> Option<u64> {
         let appends = self.logs.get_mut(&log).expect("an append to an open log");
-        assert!(!appends.reported, "an append to a log that must be recovered");
         if appends.failure.is_some() {
             return None;
         }
@@ -285,11 +289,9 @@ impl Committer {
         }
         members.sort_unstable();
         members.dedup();
-        members.retain(|&file| {
-            files
-                .find(file)
-                .is_some_and(|file| file.is_open() && (file.is_dirty() || file.is_fresh()))
-        });
+        let asked = |file: &File| file.sealing && file.is_sealed();
+        let due = |file: &File| file.is_fresh() || asked(file) || (file.is_open() && file.is_dirty());
+        members.retain(|&file| files.find(file).is_some_and(due));
         self.round_of(&members, logs, files)
     }
 
@@ -358,13 +360,7 @@ impl Committer {
         }
         for &(file, covers) in &round.files {
             files.leave_round(file, covers, outbox);
-            let Some(state) = files.find(file) else { continue };
-            if state.sealing && state.is_sealed() {
-                events.push(StorageEvent::Sealed { log: state.log, file });
-                files.get_mut(file).sealing = false;
-            } else if state.sealing && state.in_flight == 0 {
-                self.requested.insert(file);
-            }
+            self.report_sealed(file, files, events);
         }
         for (log, upto) in round.logs {
             let Some(appends) = self.logs.get_mut(&log) else {
@@ -379,6 +375,23 @@ impl Committer {
                 events.push(StorageEvent::Durable { log, end });
             }
             self.report(log, files);
+        }
+    }
+
+    /// Says that all of the file is synced, if its log wants to hear it. A write that failed is never among what is.
+    fn report_sealed(&mut self, file: FileId, files: &mut Files, events: &mut Vec<StorageEvent>) {
+        let Some(state) = files.find(file).filter(|state| state.sealing) else {
+            return;
+        };
+        let log = state.log;
+        if self.logs.get(&log).is_none_or(|appends| appends.failure.is_some()) {
+            return;
+        }
+        if state.is_sealed() {
+            events.push(StorageEvent::Sealed { log, file });
+            files.get_mut(file).sealing = false;
+        } else if state.in_flight == 0 {
+            self.requested.insert(file);
         }
     }
 

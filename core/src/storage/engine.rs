@@ -364,11 +364,11 @@ impl Storage {
     /// No more is written to the file: says whether everything of it is synced, else [`StorageEvent::Sealed`] will.
     pub(crate) fn seal(&mut self, file: FileId) -> bool {
         let state = self.files.get_mut(file);
-        if state.is_sealed() {
+        if state.is_sealed() && !self.committer.has_failed(state.log) {
             return true;
         }
         state.sealing = true;
-        if state.in_flight == 0 && state.is_open() {
+        if state.in_flight == 0 {
             self.committer.request(file);
         }
         false

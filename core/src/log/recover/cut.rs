@@ -9,6 +9,7 @@ impl Recover {
     /// The segment ends with its last good batch.
     pub(super) fn tear(&mut self) -> Turn {
         self.torn = true;
+        self.scan.leave_traces(&mut self.state);
         self.later = self.at + 1;
         self.object()
     }

@@ -66,6 +66,21 @@ impl Scan {
         }
     }
 
+    /// The deliberate bugs that let a torn batch leave traces.
+    pub(in crate::log) fn leave_traces(&self, state: &mut State) {
+        let Some(open) = &self.open else { return };
+        if bug!(StaleProducerSnapshot) {
+            state.producers.update(&open.header, Monotonic(0));
+        }
+        if bug!(KeepIndexPastTail) {
+            state.segment.index.push(IndexEntry {
+                relative: open.header.next_offset().since(state.segment.base) as u32,
+                position: (state.segment.size + open.length) as u32,
+                max_before: Timestamp(i64::MIN),
+            });
+        }
+    }
+
     /// Whether the bytes fed so far end between two batches.
     pub(in crate::log) fn is_between(&self) -> bool {
         self.have == 0 && self.open.is_none()
@@ -80,7 +95,7 @@ impl Scan {
                 self.have += taken;
                 bytes = &bytes[taken..];
                 if self.have == HEADER_LEN {
-                    self.open = Some(self.begin(rules, state)?);
+                    self.begin(rules, state)?;
                 }
             }
             if let Some(open) = &mut self.open {
@@ -98,7 +113,7 @@ impl Scan {
     }
 
     /// The header is complete: is it one that belongs here?
-    fn begin(&self, rules: &Rules, state: &State) -> Result<Open, Bad> {
+    fn begin(&mut self, rules: &Rules, state: &State) -> Result<(), Bad> {
         let bytes = &self.bytes;
         let header = BatchHeader::parse(bytes);
         header.check_magic().map_err(|_| Bad)?;
@@ -112,43 +127,28 @@ impl Scan {
             && header.last_offset().since(state.segment.base) <= i64::from(i32::MAX)
             && epoch >= latest
             && epoch <= rules.latest;
-        if !belongs || length > left || !position_fits {
+        if !belongs || !position_fits {
             return Err(Bad);
         }
-        Ok(Open {
+        let crc = crc::crc32c(&bytes[COVERED_FROM..]);
+        self.open = Some(Open {
             header,
             length,
             left: length - HEADER_LEN as u64,
-            crc: crc::crc32c(&bytes[COVERED_FROM..]),
-        })
+            crc,
+        });
+        if length > left { Err(Bad) } else { Ok(()) }
     }
 
     fn accept(&mut self, rules: &Rules, state: &mut State) -> Result<(), Bad> {
-        let open = self.open.take().expect("a batch is accepted once");
+        let sound = |open: &mut Open| open.crc == open.header.crc || bug!(SkipTailCrc);
+        let open = self.open.take_if(sound).ok_or(Bad)?;
         self.have = 0;
-        if open.crc != open.header.crc && !bug!(SkipTailCrc) {
-            keep_what_must_go(&open, state);
-            return Err(Bad);
-        }
         let header = &open.header;
         state.epochs.assign(header.partition_leader_epoch, header.base_offset);
         state.producers.update(header, Monotonic(0));
         state.segment.add(header, open.length, rules.interval);
         self.batches += 1;
         Ok(())
-    }
-}
-
-/// The deliberate bugs that let a torn batch leave traces.
-fn keep_what_must_go(open: &Open, state: &mut State) {
-    if bug!(StaleProducerSnapshot) {
-        state.producers.update(&open.header, Monotonic(0));
-    }
-    if bug!(KeepIndexPastTail) {
-        state.segment.index.push(IndexEntry {
-            relative: open.header.next_offset().since(state.segment.base) as u32,
-            position: (state.segment.size + open.length) as u32,
-            max_before: Timestamp(i64::MIN),
-        });
     }
 }

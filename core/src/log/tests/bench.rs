@@ -92,6 +92,16 @@ impl Bench {
     /// Takes what storage asks for.
     pub(super) fn collect(&mut self) {
         self.asked.extend(self.storage.drain());
+        let mut events = Vec::new();
+        self.storage.take_events(&mut events);
+        self.hear(events);
+    }
+
+    fn hear(&mut self, events: Vec<StorageEvent>) {
+        for event in &events {
+            self.log.handle(event);
+        }
+        self.events.extend(events);
     }
 
     /// Carries out one operation and hands its answer back.
@@ -109,10 +119,7 @@ impl Bench {
         let mut events = Vec::new();
         self.storage.complete(token, result, &mut events);
         self.storage.take_events(&mut events);
-        for event in &events {
-            self.log.handle(event);
-        }
-        self.events.extend(events);
+        self.hear(events);
         self.work();
     }
 
@@ -128,12 +135,6 @@ impl Bench {
     pub(super) fn settle(&mut self) {
         self.work();
         while self.step() {}
-        let mut events = Vec::new();
-        self.storage.take_events(&mut events);
-        for event in &events {
-            self.log.handle(event);
-        }
-        self.events.extend(events);
     }
 
     /// Runs a job, new or waiting for another chance, to its end.

@@ -1,6 +1,7 @@
 //! Scenarios on a disk in memory.
 
 mod bench;
+mod chaos;
 mod codecs;
 mod idempotence;
 mod keeping;

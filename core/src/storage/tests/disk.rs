@@ -1,7 +1,7 @@
 //! A disk in memory that tells what was synced from what was not.
 
 use crate::storage::{DirectoryEntry, EntryKind, FileOp, IoError, IoErrorKind, IoResult, IoValue, OpenMode};
-use crate::types::FileId;
+use crate::types::{FileId, Seed};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -226,6 +226,54 @@ impl Disk {
         for inode in &mut self.inodes {
             inode.bytes = inode.durable.clone();
         }
+    }
+
+    /// The power goes, and of what was not synced each piece and each name arrived or did not, on its own.
+    pub(crate) fn power_cut_partially(&mut self, seed: &mut Seed) {
+        const SECTOR: usize = 32;
+        self.open.clear();
+        for inode in &mut self.inodes {
+            let longest = inode.bytes.len().max(inode.durable.len());
+            let size = if seed.chance(1, 2) {
+                inode.durable.len()
+            } else {
+                inode.bytes.len()
+            };
+            let mut kept = alloc::vec![0; longest];
+            for from in (0..longest).step_by(SECTOR) {
+                let source = if seed.chance(1, 2) {
+                    &inode.bytes
+                } else {
+                    &inode.durable
+                };
+                let upto = (from + SECTOR).min(source.len());
+                if from < upto {
+                    kept[from..upto].copy_from_slice(&source[from..upto]);
+                }
+            }
+            kept.truncate(size);
+            inode.bytes.clone_from(&kept);
+            inode.durable = kept;
+        }
+        let files: BTreeSet<&String> = self.names.files.keys().chain(self.durable.files.keys()).collect();
+        let mut kept = Names::default();
+        for name in files {
+            let source = if seed.chance(1, 2) { &self.names } else { &self.durable };
+            kept.files
+                .extend(source.files.get(name).map(|&inode| (name.clone(), inode)));
+        }
+        for name in self.names.directories.union(&self.durable.directories) {
+            let source = if seed.chance(1, 2) { &self.names } else { &self.durable };
+            kept.directories.extend(source.directories.get(name).cloned());
+        }
+        let below = |name: &String| {
+            kept.directories
+                .iter()
+                .any(|directory| name.starts_with(&format!("{directory}/")))
+        };
+        kept.files.retain(|name, _| below(name));
+        self.names = kept.clone();
+        self.durable = kept;
     }
 
     pub(crate) fn open_files(&self) -> usize {
