@@ -10,7 +10,7 @@ use super::file::{FileOp, FilePath, OpenMode};
 use super::outbox::Outbox;
 use crate::bugs::bug;
 use crate::types::FileId;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 /// Whether a file is on the disk already.
@@ -141,8 +141,8 @@ pub(super) struct Files {
     /// Open files that may be closed, the longest idle first.
     idle: BTreeMap<u64, FileId>,
     stamp: u64,
-    /// Descriptors open or on their way.
-    open: usize,
+    /// Files whose descriptor is open, or on its way in or out.
+    open: BTreeSet<FileId>,
     closing: usize,
     /// Open files that will become idle or leased by themselves.
     queue: VecDeque<FileId>,
@@ -158,7 +158,7 @@ impl Files {
             map: BTreeMap::new(),
             idle: BTreeMap::new(),
             stamp: 0,
-            open: 0,
+            open: BTreeSet::new(),
             closing: 0,
             queue: VecDeque::new(),
             limit: limit.max(1),
@@ -190,8 +190,8 @@ impl Files {
 
     /// Files that are open and dirty with no write in flight: what a sync would free.
     pub(super) fn dirty(&self) -> impl Iterator<Item = FileId> {
-        let dirty = self.map.iter().filter(|(_, file)| file.is_open() && file.is_dirty());
-        dirty.map(|(&id, _)| id)
+        let open = self.open.iter().copied();
+        open.filter(|id| self.map[id].is_open() && self.map[id].is_dirty())
     }
 
     /// Puts the file into the idle list or takes it out, as it is now; a forgotten one is closed.
@@ -351,7 +351,7 @@ impl Files {
             if bug!(CloseDirtyDescriptor) {
                 self.close_a_dirty_one(outbox);
             }
-            if self.open >= self.limit {
+            if self.open.len() >= self.limit {
                 if self.closing > 0 {
                     return;
                 }
@@ -366,7 +366,7 @@ impl Files {
                 }
             }
             self.queue.pop_front();
-            self.open += 1;
+            self.open.insert(id);
             let file = self.get_mut(id);
             file.descriptor = Descriptor::Opening;
             let mode = match file.name {
@@ -380,7 +380,7 @@ impl Files {
 
     /// Whether some open file will become closable by itself, or by a sync.
     fn is_any_busy(&self) -> bool {
-        let mut open = self.map.values().filter(|file| !file.is_closed());
+        let mut open = self.open.iter().map(|id| &self.map[id]);
         open.any(|file| match file.descriptor {
             Descriptor::Opening | Descriptor::Closing => true,
             Descriptor::Open => file.leases == 0,
@@ -424,14 +424,14 @@ impl Files {
     /// The descriptor could not be had because the process has too many. Returns whether it is worth waiting for
     /// another to be closed.
     pub(super) fn too_many(&mut self, id: FileId, outbox: &mut Outbox) -> bool {
-        self.open -= 1;
+        self.open.remove(&id);
         self.get_mut(id).descriptor = Descriptor::Queued;
         self.queue.push_front(id);
-        if self.open == 0 {
+        if self.open.is_empty() {
             return false;
         }
         // The rest of the process needs some, too.
-        self.limit = (self.open - self.open / 4).max(1);
+        self.limit = (self.open.len() - self.open.len() / 4).max(1);
         let waits = !self.idle.is_empty() || self.closing > 0 || self.is_any_busy();
         if waits {
             self.pump(outbox);
@@ -443,7 +443,7 @@ impl Files {
     pub(super) fn open_failed(&mut self, id: FileId) -> Vec<(Token, FileOp)> {
         match self.get(id).descriptor {
             Descriptor::Queued => self.queue.retain(|&queued| queued != id),
-            _ => self.open -= 1,
+            _ => drop(self.open.remove(&id)),
         }
         let file = self.get_mut(id);
         file.descriptor = Descriptor::Closed;
@@ -453,7 +453,7 @@ impl Files {
 
     /// The descriptor is gone.
     pub(super) fn closed(&mut self, id: FileId, outbox: &mut Outbox) {
-        self.open -= 1;
+        self.open.remove(&id);
         self.closing -= 1;
         let file = self.get_mut(id);
         file.descriptor = Descriptor::Closed;

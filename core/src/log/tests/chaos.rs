@@ -39,6 +39,11 @@ fn file_of(op: &FileOp) -> Option<FileId> {
 impl Chaos {
     fn new(number: u64) -> Self {
         let mut seed = Seed::new(number);
+        let flush = if seed.chance(1, 3) {
+            FlushMode::Os
+        } else {
+            FlushMode::Fsync
+        };
         let limits = Limits {
             tail_cache_bytes: seed.below(3000) as usize,
             index_cache_bytes: 1,
@@ -55,7 +60,7 @@ impl Chaos {
             ..config()
         };
         Self {
-            bench: Bench::with(config, limits, FlushMode::Fsync),
+            bench: Bench::with(LogConfig { flush, ..config }, limits, flush),
             seed,
             batches: Vec::new(),
             durable: Offset(0),
@@ -129,6 +134,10 @@ impl Chaos {
     fn crash(&mut self) {
         self.note();
         let power = self.seed.chance(2, 3);
+        if power && self.bench.flush == FlushMode::Os {
+            // Nothing is promised but that what is left is a prefix.
+            self.durable = Offset(0);
+        }
         for _ in 0..self.seed.within(1, 3) {
             if power {
                 self.bench.disk.power_cut_partially(&mut self.seed);
