@@ -94,6 +94,38 @@ counters! {
     memory_bytes
     /// Times a connection had to wait for memory to receive into.
     memory_waits
+    /// Batches appended.
+    appended_batches
+    /// Records appended, as their batches declare them.
+    appended_records
+    /// Bytes of batches appended.
+    appended_bytes
+    /// Batches refused.
+    refused_batches
+    /// Logs brought back from what their files hold.
+    recoveries
+    /// Bytes that recoveries cut off torn tails.
+    truncated_bytes
+    /// Partitions that are in use now.
+    active_partitions
+}
+
+impl Counters {
+    /// Takes over what a shard of the core counts itself.
+    pub(crate) fn observe(&self, shard: &klamm_core::shard::Counters) {
+        let observed = [
+            (&self.appended_batches, shard.appended_batches),
+            (&self.appended_records, shard.appended_records),
+            (&self.appended_bytes, shard.appended_bytes),
+            (&self.refused_batches, shard.refused_batches),
+            (&self.recoveries, shard.recoveries),
+            (&self.truncated_bytes, shard.truncated_bytes),
+            (&self.active_partitions, shard.active_partitions),
+        ];
+        for (counter, value) in observed {
+            counter.store(value, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Why a connection ended, as far as the counters tell it apart.

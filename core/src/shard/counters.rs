@@ -15,12 +15,12 @@ pub struct Counters {
     pub appended_bytes: u64,
     /// Batches refused.
     pub refused_batches: u64,
-    /// Bytes of records that fetches were answered with.
-    pub fetched_bytes: u64,
     /// Logs recovered after a stop that was not clean.
     pub recoveries: u64,
     /// Bytes cut off torn tails by recoveries.
     pub truncated_bytes: u64,
+    /// Partitions that are not dormant, at this moment.
+    pub active_partitions: u64,
 }
 
 /// What a shard holds: all zero once it has no clients and nothing is in progress.
@@ -44,8 +44,11 @@ pub struct Audit {
 
 impl Shard {
     /// What the shard has done.
-    pub const fn counters(&self) -> Counters {
-        self.counters
+    pub fn counters(&self) -> Counters {
+        Counters {
+            active_partitions: self.active.len() as u64,
+            ..self.counters
+        }
     }
 
     /// What the shard holds.
@@ -59,10 +62,5 @@ impl Shard {
             connections: self.clients.len(),
             timers: self.wheel.len(),
         }
-    }
-
-    /// Partitions that are not dormant.
-    pub fn active_partitions(&self) -> usize {
-        self.active.len()
     }
 }

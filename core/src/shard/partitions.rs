@@ -277,6 +277,7 @@ impl Shard {
     }
 
     fn part_answered(&mut self, (gathering, place): Part, answer: PartitionAnswer, effects: &mut Effects) {
+        self.counters.refused_batches += u64::from(matches!(answer, PartitionAnswer::Produced(Err(_))));
         let asked = self.gathering.get_mut(gathering);
         let before = asked.answers[place].replace(answer);
         assert!(before.is_none(), "a part is answered twice: {before:?}");

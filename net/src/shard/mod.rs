@@ -10,7 +10,7 @@ mod turn;
 
 pub(crate) use turn::{Driver, Links};
 
-use klamm_core::shard::{Effects, Input, Shard};
+use klamm_core::shard::{self, Effects, Input, Shard};
 use klamm_core::types::{Monotonic, Now};
 
 /// What a driver drives: [`Shard`], or a small machine in a test of the driver.
@@ -23,6 +23,11 @@ pub trait Machine: Send + 'static {
 
     /// When it wants an [`Input::Tick`] at the latest.
     fn next_deadline(&self) -> Option<Monotonic>;
+
+    /// What it has done since its start.
+    fn counters(&self) -> shard::Counters {
+        shard::Counters::default()
+    }
 }
 
 impl Machine for Shard {
@@ -36,5 +41,9 @@ impl Machine for Shard {
 
     fn next_deadline(&self) -> Option<Monotonic> {
         Self::next_deadline(self)
+    }
+
+    fn counters(&self) -> shard::Counters {
+        Self::counters(self)
     }
 }

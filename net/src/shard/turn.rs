@@ -386,6 +386,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
             .counters
             .memory_bytes
             .store(memory as u64, Ordering::Relaxed);
+        self.shared.counters.observe(&self.machine.counters());
         let deadlines = [self.machine.next_deadline(), self.pressure.next_deadline()];
         let Some(deadline) = deadlines.into_iter().flatten().min() else {
             return;

@@ -28,6 +28,7 @@ pub(super) fn exposition(counters: &Snapshot, ready: bool) -> String {
     let mut page = Page::default();
     page.single("klamm_ready", "gauge", "Whether clients are accepted.", ready.into());
     clients(&mut page, counters);
+    partitions(&mut page, counters);
     disks(&mut page, counters);
     syncs(&mut page, counters);
     process(&mut page);
@@ -99,6 +100,56 @@ fn clients(page: &mut Page, c: &Snapshot) {
         "Times a connection waited for memory.",
         c.memory_waits,
     );
+}
+
+fn partitions(page: &mut Page, c: &Snapshot) {
+    let families = [
+        (
+            "klamm_partitions_active",
+            "gauge",
+            "Partitions in use since the start.",
+            c.active_partitions,
+        ),
+        (
+            "klamm_appended_batches_total",
+            "counter",
+            "Batches appended.",
+            c.appended_batches,
+        ),
+        (
+            "klamm_appended_records_total",
+            "counter",
+            "Records appended, as batches declare them.",
+            c.appended_records,
+        ),
+        (
+            "klamm_appended_bytes_total",
+            "counter",
+            "Bytes of batches appended.",
+            c.appended_bytes,
+        ),
+        (
+            "klamm_refused_batches_total",
+            "counter",
+            "Batches refused.",
+            c.refused_batches,
+        ),
+        (
+            "klamm_log_recoveries_total",
+            "counter",
+            "Logs brought back from what their files hold.",
+            c.recoveries,
+        ),
+        (
+            "klamm_log_truncated_bytes_total",
+            "counter",
+            "Bytes cut off torn tails.",
+            c.truncated_bytes,
+        ),
+    ];
+    for (name, kind, help, value) in families {
+        page.single(name, kind, help, value);
+    }
 }
 
 fn disks(page: &mut Page, c: &Snapshot) {

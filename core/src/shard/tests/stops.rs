@@ -108,7 +108,7 @@ fn a_stop_waits_for_the_recovery_of_a_log_that_retention_woke() {
     broker.kill(2);
     broker.hold = Hold::Tasks;
     broker.pass(BrokerConfig::default().retention_check_interval_ms);
-    assert!(broker.shards.iter().any(|shard| shard.active_partitions() > 0));
+    assert!(broker.shards.iter().any(|shard| shard.counters().active_partitions > 0));
     broker.stop();
     broker.let_go();
     broker.assert_stopped();
