@@ -9,7 +9,7 @@ use crate::stage::{Fifo, Nanos};
 use bytes::BytesMut;
 use klamm_core::shard::{Audit, Effect, Effects, Halt, Input, Shard, Task};
 use klamm_core::storage::{FileOp, IoResult, IoValue, Job, Next};
-use klamm_core::types::{OpId, Part, ShardId};
+use klamm_core::types::{Now, OpId, Part, ShardId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -177,7 +177,8 @@ impl World {
         }
     }
 
-    /// The shard takes everything that lies in its inbox, one at a time.
+    /// The shard takes everything that lies in its inbox, one at a time: as one turn, as the driver in production does, or
+    /// each as a turn of its own.
     pub(super) fn turn(&mut self, shard: usize) {
         let Some(process) = &mut self.process else { return };
         let stalled_until = process.slots[shard].stalled_until;
@@ -188,34 +189,44 @@ impl World {
         }
         process.slots[shard].turn_due = false;
         let waiting = process.slots[shard].inbox.len();
+        let one_turn = self.stage.draw.chance(1, 2);
+        if one_turn {
+            process.effects.begin_turn();
+        }
         for _ in 0..waiting {
-            let now = self.clocks();
-            let incarnation = self.incarnation;
-            let Some(process) = &mut self.process else { return };
-            let Some(input) = process.slots[shard].inbox.pop_front() else {
+            let stepped = self.drive(shard, |slot, now, effects| {
+                let Some(input) = slot.inbox.pop_front() else { return };
+                slot.shard.step(now, input, effects);
+            });
+            if !stepped {
                 return;
-            };
-            let mut effects = std::mem::take(&mut process.effects);
-            process.slots[shard].shard.step(now, input, &mut effects);
+            }
             self.report.steps += 1;
-            for effect in effects.drain() {
-                if self.incarnation != incarnation || self.process.is_none() {
-                    return;
-                }
-                if self.crash_is_due() {
-                    return;
-                }
-                self.carry_out(shard, effect);
-            }
-            if let Some(process) = &mut self.process
-                && self.incarnation == incarnation
-            {
-                process.effects = effects;
-            } else {
-                return;
-            }
+        }
+        if one_turn && !self.drive(shard, |slot, now, effects| slot.shard.end_turn(now, effects)) {
+            return;
         }
         self.arm(shard);
+    }
+
+    /// Lets a shard do something and carries out what it wants; false once the process is gone.
+    fn drive(&mut self, shard: usize, act: impl FnOnce(&mut Slot, Now, &mut Effects)) -> bool {
+        let now = self.clocks();
+        let incarnation = self.incarnation;
+        let Some(process) = &mut self.process else { return false };
+        let mut effects = std::mem::take(&mut process.effects);
+        act(&mut process.slots[shard], now, &mut effects);
+        for effect in effects.drain() {
+            if self.incarnation != incarnation || self.process.is_none() || self.crash_is_due() {
+                return false;
+            }
+            self.carry_out(shard, effect);
+        }
+        match &mut self.process {
+            Some(process) if self.incarnation == incarnation => process.effects = effects,
+            _ => return false,
+        }
+        true
     }
 
     /// Counts an effect down to the crash that was drawn.
