@@ -25,6 +25,9 @@ const LARGE_FRAME: usize = 64 << 10;
 /// Bytes read for the head of a frame that is expected to be large.
 const HEAD_BYTES: usize = 4 << 10;
 
+/// Bytes read at once at least, however few frames are granted.
+const LEAST_BYTES: usize = 16 << 10;
+
 /// What a connection has that is not delivered.
 #[derive(Default, Debug)]
 pub(super) enum Rest {
@@ -95,10 +98,13 @@ impl<O: Outlet> Connection<O> {
         let Some(slab) = shared.slabs.current() else {
             return Some(Received::NoSlab);
         };
-        let mut limit = slab.capacity();
-        if self.latest_frame >= LARGE_FRAME {
-            limit = limit.min(HEAD_BYTES);
-        }
+        // No more than may be delivered, if frames are as large as the latest: the rest would have to be copied out.
+        let deliverable = self.latest_frame.saturating_mul(self.grants as usize);
+        let mut limit = match self.latest_frame {
+            0 => slab.capacity(),
+            1..LARGE_FRAME => slab.capacity().min(deliverable.max(LEAST_BYTES)),
+            LARGE_FRAME.. => slab.capacity().min(HEAD_BYTES),
+        };
         // What is not delivered has to be copied out; only so much is read that this cannot fail.
         if shared.pressed || !shared.memory.has_room(limit) {
             limit = limit.min(SMALLEST);
