@@ -3,6 +3,7 @@
 //! Invariant: the canonical text of an accepted value reads back as the same value.
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -215,14 +216,11 @@ pub(super) fn parse_value(name: &str, kind: ValueType, bounds: Bounds, text: &st
 }
 
 /// The parts of a list: trimmed, without empty ones and repetitions.
+/// Each part once, in the order given.
 fn split_list(text: &str) -> Vec<String> {
-    let mut parts: Vec<String> = Vec::new();
-    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        if !parts.iter().any(|known| known == part) {
-            parts.push(part.to_owned());
-        }
-    }
-    parts
+    let mut known = BTreeSet::new();
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.filter(|&part| known.insert(part)).map(str::to_owned).collect()
 }
 
 fn within(value: &Value, bounds: Bounds) -> bool {

@@ -279,6 +279,7 @@ fn contradiction<T>(text: fmt::Arguments<'_>) -> Result<T, ApplyError> {
 mod tests {
     use super::*;
     use crate::metadata::ReserveProducerIdsRecord;
+    use alloc::vec;
 
     fn register(starts: u32) -> MetadataRecord {
         let host = String::from("localhost");
@@ -344,6 +345,29 @@ mod tests {
         assert!(image.topic_named("a.b").is_none() && before.topic_named("a.b").is_some());
         let delta = apply(&mut image, &topic(2, "a.b", 0)).unwrap();
         assert_eq!(delta.created[0].id, image.topic_named("a.b").unwrap().id);
+    }
+
+    #[test]
+    fn a_partition_needs_a_leader_in_sync_among_its_replicas() {
+        let Some(Change::Topic(good)) = topic(1, "a", 0).change else {
+            panic!("a topic record")
+        };
+        for (replicas, isr, leader) in [
+            (vec![], vec![], 1),
+            (vec![1], vec![], 1),
+            (vec![1], vec![1, 2], 1),
+            (vec![1], vec![1], 2),
+        ] {
+            let mut bad = good.clone();
+            let partition = &mut bad.partitions[1];
+            (partition.replicas, partition.isr, partition.leader) = (replicas, isr, leader);
+            assert!(apply(&mut Image::default(), &Change::Topic(bad).into()).is_err());
+        }
+        let none = TopicRecord {
+            partitions: Vec::new(),
+            ..good
+        };
+        assert!(apply(&mut Image::default(), &Change::Topic(none).into()).is_err());
     }
 
     #[test]

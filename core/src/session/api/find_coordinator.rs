@@ -5,6 +5,7 @@ use crate::session::Call;
 use crate::types::ErrorCode;
 use crate::wire::Text;
 use crate::wire::message::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
+use alloc::collections::BTreeSet;
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
@@ -31,7 +32,10 @@ pub(super) fn answer(request: &FindCoordinatorRequest, call: &Call<'_, '_>) -> P
         error_message: Some(Text::from(message)),
     };
     if call.header.version >= 4 {
-        let coordinators = request.coordinator_keys.iter().map(coordinator).collect();
+        // Each key is answered once, however often it is named: a small request must not ask for a huge answer.
+        let mut named = BTreeSet::new();
+        let keys = request.coordinator_keys.iter();
+        let coordinators = keys.filter(|key| named.insert(key.as_str())).map(coordinator).collect();
         return call.respond(&FindCoordinatorResponse {
             coordinators,
             ..FindCoordinatorResponse::default()

@@ -4,6 +4,7 @@ mod broker;
 mod client;
 mod clients;
 mod durability;
+mod hostile;
 mod serving;
 mod starts;
 mod stops;

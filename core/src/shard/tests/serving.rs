@@ -2,6 +2,7 @@
 
 use super::broker::{Broker, Hold};
 use super::client::{batch, batch_of, fetch_request, only, produce_request, values};
+use crate::config::BrokerConfig;
 use crate::record::{Compression, Producer};
 use crate::types::{ErrorCode, ProducerEpoch, ProducerId, Sequence};
 use crate::wire::message::fetch::FetchResponse;
@@ -205,7 +206,7 @@ fn offsets_are_found_by_their_names_and_by_time() {
 
 #[test]
 fn producer_ids_are_unique_across_shards_and_starts() {
-    let mut config = crate::config::BrokerConfig::default();
+    let mut config = BrokerConfig::default();
     config.limits.producer_id_block = 3;
     let mut broker = Broker::start_with(2, config);
     let mut ids = Vec::new();
@@ -243,4 +244,59 @@ fn an_epoch_that_is_not_the_leaders_is_fenced_or_unknown() {
         request.topics[0].partitions[0].current_leader_epoch = known;
         assert_eq!(only(broker.call(client, &request, 12)).error_code, code.code());
     }
+}
+
+#[test]
+fn a_reader_at_the_end_of_a_segment_gets_it_without_waiting_for_more() {
+    let mut config = BrokerConfig::default();
+    config.topic_defaults.segment_bytes = 300;
+    let mut broker = Broker::start_with(1, config);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 1);
+    let big: String = (0..100).map(|_| 'x').collect();
+    for _ in 0..6 {
+        broker.produce(client, "orders", 0, batch(&[&big]));
+    }
+    broker.stop_and_start(1);
+    let client = broker.connect(0);
+    let mut request = fetch_request("orders", &[(0, 0)], 30_000);
+    request.min_bytes = 10_000;
+    broker.send(client, &request, 12);
+    let found = values(&only(
+        broker
+            .receive(client, 12)
+            .expect("the next segment comes with the next fetch"),
+    ));
+    assert!(!found.is_empty() && found.len() < 6);
+}
+
+#[test]
+fn retention_moves_the_start_and_readers_below_it_are_out_of_range() {
+    let mut config = BrokerConfig::default();
+    config.topic_defaults.segment_bytes = 300;
+    config.topic_defaults.retention_bytes = Some(500);
+    let interval = config.retention_check_interval_ms;
+    let mut broker = Broker::start_with(2, config);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 1);
+    let big: String = (0..100).map(|_| 'x').collect();
+    for _ in 0..20 {
+        broker.produce(client, "orders", 0, batch(&[&big]));
+    }
+    broker.pass(interval * 2);
+    let client = broker.connect(1);
+    let start = broker.list_offset(client, "orders", 0, -2).offset;
+    assert!(start > 0 && start < 20, "{start}");
+    assert_eq!(
+        broker.fetch(client, "orders", 0, start - 1).error_code,
+        ErrorCode::OffsetOutOfRange.code()
+    );
+    assert_eq!(
+        values(&broker.fetch(client, "orders", 0, start)).len() as i64,
+        20 - start
+    );
+    broker.kill(2);
+    let client = broker.connect(1);
+    assert_eq!(broker.list_offset(client, "orders", 0, -2).offset, start);
+    assert_eq!(broker.produce(client, "orders", 0, batch(&["next"])), (0, 20));
 }
