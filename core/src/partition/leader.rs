@@ -179,6 +179,7 @@ impl<T: Copy + Debug> Leader<T> {
                 .answers
                 .push(refusal(ErrorCode::NotEnoughReplicas, "Too few replicas are in sync."));
         }
+        let mut appended_at = now.wall;
         let (base_offset, end) = match self.log.check(&header, now) {
             Check::New => {
                 if i64::MAX - self.log.end().0 <= i64::from(header.last_offset_delta) {
@@ -195,14 +196,17 @@ impl<T: Copy + Debug> Leader<T> {
             }
             Check::Duplicate(_) if bug!(RetryGetsNewOffset) => (self.log.end(), self.log.end()),
             Check::Duplicate(original) if bug!(RetryAnsweredEarly) => (original.base_offset, Offset::ZERO),
-            Check::Duplicate(original) => (original.base_offset, original.next_offset()),
+            Check::Duplicate(original) => {
+                appended_at = original.timestamp;
+                (original.base_offset, original.next_offset())
+            }
             Check::Error(code) => {
                 return outcome
                     .answers
                     .push((part, PartitionAnswer::Produced(Err(code.into()))));
             }
         };
-        let log_append_time = (self.config.timestamp_type == TimestampType::LogAppendTime).then_some(now.wall);
+        let log_append_time = (self.config.timestamp_type == TimestampType::LogAppendTime).then_some(appended_at);
         let produced = Produced {
             base_offset,
             log_append_time,

@@ -1,6 +1,6 @@
 //! Fetch sessions (KIP-227): what a client fetches, remembered, so that it need not be said again.
 //!
-//! Invariants: a shard keeps no more sessions than its slots; a session's epoch grows by one with each of its requests.
+//! Invariants: a shard keeps no more sessions than its slots, and no more partitions in them than it may; a session's epoch grows by one with each of its requests.
 //! A session lives on the shard that made it: a client that reconnects to another shard is told that its session is
 //! unknown and makes a new one, as after an eviction.
 
@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 
 /// A session unused for this long makes room for a new one (`FetchSessionCache`'s eviction after 120 s).
 const EVICTABLE_AFTER_MS: u64 = 120_000;
+/// Partitions that all sessions of a shard remember together: some 50 MB.
+const MAX_PARTITIONS: usize = 200_000;
 /// The epoch of a request that wants no session.
 const FINAL_EPOCH: i32 = -1;
 /// The epoch of a request that begins a session.
@@ -60,6 +62,8 @@ pub struct FetchSessions {
     slots: usize,
     seed: Seed,
     sessions: BTreeMap<i32, FetchSession>,
+    /// Partitions of all sessions together.
+    partitions: usize,
 }
 
 #[derive(Debug)]
@@ -87,6 +91,13 @@ impl FetchSessions {
             slots,
             seed,
             sessions: BTreeMap::new(),
+            partitions: 0,
+        }
+    }
+
+    fn remove(&mut self, id: i32) {
+        if let Some(session) = self.sessions.remove(&id) {
+            self.partitions -= session.order.len();
         }
     }
 
@@ -109,7 +120,7 @@ impl FetchSessions {
         now: Monotonic,
     ) -> Result<(Mode, Vec<Target>), ErrorCode> {
         if matches!(header.epoch, FINAL_EPOCH | INITIAL_EPOCH) {
-            self.sessions.remove(&header.id);
+            self.remove(header.id);
             let full = header.epoch == INITIAL_EPOCH;
             return Ok((
                 if full {
@@ -132,23 +143,33 @@ impl FetchSessions {
         }
         session.next_epoch = if header.epoch == i32::MAX { 1 } else { header.epoch + 1 };
         session.last_used = now;
+        self.partitions -= session.order.len();
         for target in targets {
             session.put(target);
         }
         for key in forgotten {
             session.forget(key);
         }
-        if session.order.is_empty() {
-            self.sessions.remove(&header.id);
-            return Ok((Mode::Sessionless, Vec::new()));
+        self.partitions += session.order.len();
+        let targets: Vec<_> = session.order.values().map(|cached| cached.target.clone()).collect();
+        if targets.is_empty() {
+            self.remove(header.id);
+            return Ok((Mode::Sessionless, targets));
         }
-        let targets = session.order.values().map(|cached| cached.target.clone()).collect();
+        if self.partitions > MAX_PARTITIONS {
+            // The client begins anew, and is answered without a session then.
+            self.remove(header.id);
+            return Err(ErrorCode::FetchSessionIdNotFound);
+        }
         Ok((Mode::Incremental { id: header.id }, targets))
     }
 
     /// Begins the session that a full response offers; 0 where there is no room.
     pub(super) fn create(&mut self, by_id: bool, targets: &[Target], now: Monotonic) -> i32 {
-        if targets.is_empty() || self.slots == 0 || (self.sessions.len() >= self.slots && !self.evict(now)) {
+        if targets.is_empty() || self.slots == 0 || self.partitions + targets.len() > MAX_PARTITIONS {
+            return 0;
+        }
+        if self.sessions.len() >= self.slots && !self.evict(now) {
             return 0;
         }
         let id = loop {
@@ -167,6 +188,7 @@ impl FetchSessions {
             next_place: 0,
         };
         targets.iter().cloned().for_each(|target| session.put(target));
+        self.partitions += session.order.len();
         self.sessions.insert(id, session);
         id
     }
@@ -197,7 +219,7 @@ impl FetchSessions {
         else {
             return false;
         };
-        self.sessions.remove(&id);
+        self.remove(id);
         true
     }
 }
@@ -340,5 +362,22 @@ mod tests {
         let second = sessions.create(false, &[target(0)], Monotonic(0).plus_millis(120_001));
         assert!(second != 0 && second != first);
         assert_eq!(sessions.len(), 1);
+    }
+
+    #[test]
+    fn partitions_are_bounded_over_all_sessions() {
+        let mut sessions = FetchSessions::new(10, Seed::new(1));
+        let id = sessions.create(false, &[target(0)], Monotonic(0));
+        let many: Vec<_> = (0..MAX_PARTITIONS as i32).map(target).collect();
+        assert_eq!(sessions.create(false, &many, Monotonic(0)), 0);
+        assert!(begin(&mut sessions, id, 1, many[1..].to_vec()).is_ok());
+        let other = sessions.create(false, &[target(0)], Monotonic(0));
+        assert_eq!(other, 0, "there is no room for one more");
+        let more = vec![target(-1)];
+        assert_eq!(
+            begin(&mut sessions, id, 2, more),
+            Err(ErrorCode::FetchSessionIdNotFound)
+        );
+        assert_eq!(sessions.partitions, 0);
     }
 }
