@@ -3,8 +3,10 @@
 //! Invariants: nobody is accepted before all shards serve, nor once the broker stops. Whoever is one too many is closed
 //! at once.
 
+use crate::clock::Clock;
 use crate::connection::{Census, Newcomer, Permit};
 use crate::counters::{Counters, count};
+use crate::grumble::Grumble;
 use crate::inbox::Inbox;
 use crate::lifecycle::{Doors, Lifecycle};
 use crate::options::NetLimits;
@@ -30,6 +32,8 @@ pub(crate) struct Acceptor {
     pub(crate) counters: Arc<Counters>,
     pub(crate) census: Arc<Census>,
     pub(crate) sequence: u64,
+    pub(crate) grumble: Grumble,
+    pub(crate) clock: Clock,
 }
 
 /// What became of the waiting clients of one listener.
@@ -103,7 +107,8 @@ impl Acceptor {
         );
         let Some(permit) = permit else {
             count(&self.counters.connections_refused, 1);
-            tracing::warn!(peer = %address, "refusing a connection: there are as many as max.connections allows");
+            let why = "there are as many as max.connections or max.connections.per.ip allows";
+            self.grumble.refusing(self.clock.monotonic(), address, why);
             return;
         };
         let raw = match stream.set_nodelay(true).and_then(|()| stream.into_std()) {

@@ -6,6 +6,7 @@ use crate::connection::Newcomer;
 use crate::counters::{Counters, Snapshot};
 use crate::disk::Threads;
 use crate::event::Event;
+use crate::grumble::Grumble;
 use crate::inbox::{Inbox, lock};
 use crate::lifecycle::{Doors, Guard, Lifecycle};
 use crate::options::{BrokerOptions, Exit, NetLimits, StartError};
@@ -123,6 +124,8 @@ impl Broker {
             counters: accept_counters,
             census: Arc::default(),
             sequence: 0,
+            grumble: Grumble::default(),
+            clock,
         };
         broker
             .start_acceptor(acceptor, options.listeners)

@@ -13,6 +13,7 @@
 
 mod clock;
 mod counters;
+mod grumble;
 mod inbox;
 mod options;
 

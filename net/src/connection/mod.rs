@@ -15,6 +15,7 @@ pub(crate) use send::{Response, Sending};
 pub(crate) use table::{Census, Connections, Permit};
 
 use crate::counters::{CloseKind, Counters};
+use crate::grumble::Grumble;
 use crate::memory::{Memory, Slabs};
 use crate::options::NetLimits;
 use bytes::BufMut;
@@ -73,6 +74,7 @@ impl Outlet for TcpStream {
 pub(crate) struct Shared {
     pub(crate) limits: NetLimits,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) grumble: Grumble,
     pub(crate) memory: Arc<Memory>,
     /// What reads of uncached ranges go into.
     pub(crate) fills: Arc<Memory>,

@@ -164,13 +164,9 @@ impl<O: Outlet> Connection<O> {
         match usize::try_from(claim) {
             Ok(size) if size <= shared.limits.max_request_bytes => Ok(Some(size + PREFIX)),
             _ => {
-                tracing::warn!(
-                    connection = self.id.0,
-                    peer = &*self.peer,
-                    claim,
-                    limit = shared.limits.max_request_bytes,
-                    "closing a connection: its request's size is not within socket.request.max.bytes"
-                );
+                let limit = shared.limits.max_request_bytes;
+                let why = format_args!("a request of {claim} bytes; socket.request.max.bytes is {limit}");
+                shared.grumble.closing(shared.now, self.id, &self.peer, why);
                 Err(Received::Ended(CloseKind::Oversize))
             }
         }

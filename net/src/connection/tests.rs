@@ -3,6 +3,7 @@
 use super::{Census, Connections, Outlet, Permit, Received, Response, Sending, Shared};
 use crate::counters::Counters;
 use crate::disk::{Cached, Disk, Work};
+use crate::grumble::Grumble;
 use crate::inbox::{Inbox, lock};
 use crate::memory::{Memory, Slabs};
 use crate::options::NetLimits;
@@ -99,6 +100,7 @@ fn shared(memory: usize) -> Shared {
     Shared {
         limits: NetLimits::default(),
         counters: Arc::new(Counters::default()),
+        grumble: Grumble::default(),
         memory: Memory::new(memory),
         fills: Memory::new(1 << 20),
         slabs: Slabs::new(1 << 20),

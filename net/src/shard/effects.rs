@@ -51,13 +51,14 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         let Some(connection) = self.connections.get(id) else {
             return;
         };
+        if let CloseReason::UnsupportedRequest { api, version } = reason {
+            self.shared.counters.unsupported_request(*api, *version);
+        }
         match reason {
-            CloseReason::UnsupportedRequest { api, version } => {
-                self.shared.counters.unsupported_request(*api, *version);
-                tracing::warn!(connection = id.0, peer = &*connection.peer, %reason, "closing a connection");
-            }
-            CloseReason::MalformedRequest(_) | CloseReason::Unsendable(_) => {
-                tracing::warn!(connection = id.0, peer = &*connection.peer, %reason, "closing a connection");
+            CloseReason::UnsupportedRequest { .. } | CloseReason::MalformedRequest(_) | CloseReason::Unsendable(_) => {
+                self.shared
+                    .grumble
+                    .closing(self.shared.now, id, &connection.peer, reason);
             }
             CloseReason::FailedWithoutAcks(_) | CloseReason::Idle | CloseReason::Shutdown => {
                 tracing::debug!(connection = id.0, peer = &*connection.peer, %reason, "closing a connection");

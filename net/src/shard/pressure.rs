@@ -192,12 +192,9 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         self.pressure.memory_line.retain(|waiting| *waiting != id);
         self.pressure.evicted_at = now;
         if let Some(connection) = self.connections.get(id) {
-            tracing::warn!(
-                connection = id.0,
-                peer = &*connection.peer,
-                bytes = connection.partial_bytes().unwrap_or(0),
-                "closing a connection: memory for requests is used up and its request is not whole"
-            );
+            let bytes = connection.partial_bytes().unwrap_or(0);
+            let why = format_args!("memory for requests is used up, and of its request only {bytes} bytes came");
+            self.shared.grumble.closing(now, id, &connection.peer, why);
         }
         self.disconnect(id, CloseKind::Memory);
         true
@@ -273,12 +270,8 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
                 continue;
             }
             if let Some(connection) = self.connections.get(id) {
-                let peer = &*connection.peer;
-                tracing::warn!(
-                    connection = id.0,
-                    peer,
-                    "closing a connection: it takes nothing of its response"
-                );
+                let why = "it takes nothing of its response";
+                self.shared.grumble.closing(now, id, &connection.peer, why);
             }
             self.disconnect(id, CloseKind::Stalled);
         }

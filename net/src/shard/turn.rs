@@ -7,6 +7,7 @@ use crate::connection::{Connections, Newcomer, Outlet, Received, Sending, Shared
 use crate::counters::{CloseKind, Counters, count};
 use crate::disk::{Disk, Filled, Strands};
 use crate::event::Event;
+use crate::grumble::Grumble;
 use crate::inbox::Inbox;
 use crate::lifecycle::Lifecycle;
 use crate::memory::{Memory, Slabs};
@@ -70,6 +71,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         let slab_bytes = limits.request_memory() / 4;
         let shared = Shared {
             counters: Arc::clone(&links.counters),
+            grumble: Grumble::default(),
             memory: Memory::new(limits.request_memory() - slab_bytes),
             fills: Memory::new(limits.fills.max(1).saturating_mul(NetLimits::FILL_BYTES / 16 * 17)),
             slabs: Slabs::new(slab_bytes),
@@ -332,11 +334,8 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
             }
             Sending::Ended(kind) => {
                 if kind == CloseKind::Unsendable {
-                    tracing::warn!(
-                        connection = id.0,
-                        peer = &*connection.peer,
-                        "a response can no longer be sent in full"
-                    );
+                    let why = "a response can no longer be sent in full";
+                    self.shared.grumble.closing(self.shared.now, id, &connection.peer, why);
                 }
                 self.disconnect(id, kind);
             }
@@ -353,7 +352,8 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
                 self.send_soon(id);
             }
             Err(error) => {
-                tracing::warn!(connection = id.0, peer = &*connection.peer, %error, "a response cannot be sent in full");
+                let why = format_args!("a response cannot be sent in full: {error}");
+                self.shared.grumble.closing(self.shared.now, id, &connection.peer, why);
                 self.disconnect(id, CloseKind::Unsendable);
             }
         }
