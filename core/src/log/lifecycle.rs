@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - only whole segments below the given limit are removed, the oldest first, never the one that grows;
-//! - a segment is removed only while a later one is durably there: the log never forgets where it ends;
+//! - a segment is removed only while a later one is durably there and has a checkpoint: the log never forgets where it
+//!   ends, and recovery can tell a start that moved from a first segment that was lost;
 //! - a removal that a crash undoes brings segments back that retention removes again; it never leaves a hole.
 
 use super::machine::{Log, Phase};
@@ -45,6 +46,10 @@ impl Log {
                 break;
             }
             if self.segments.len() == 2 && !self.is_there_for_good() {
+                break;
+            }
+            if !self.segments.iter().skip(1).any(|segment| segment.proven) {
+                self.prove(now);
                 break;
             }
             size -= self.segments[0].size;

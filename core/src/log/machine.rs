@@ -141,6 +141,7 @@ impl Log {
                 }),
                 standing: Standing::Durable,
                 checkpointed: found.checkpointed,
+                proven: found.proven,
                 ..Segment::planned(found.base, file)
             });
         }
@@ -332,10 +333,22 @@ impl Log {
     /// Plans a checkpoint of the active segment as it is now, unless it has one.
     pub(super) fn draft(&mut self, now: Now) {
         let drafted = self.drafts.back().map_or(Offset(-1), |draft| draft.checkpoint.end);
-        let Some(active) = self.segments.back() else { return };
-        if active.size == active.checkpointed || drafted == active.end {
-            return;
+        let due = |active: &Segment| active.size > active.checkpointed && drafted != active.end;
+        if self.segments.back().is_some_and(due) {
+            self.push_draft(now);
         }
+    }
+
+    /// Plans a checkpoint of the active segment whatever there is of it, unless one is on its way.
+    pub(super) fn prove(&mut self, now: Now) {
+        let there = |active: &Segment| active.standing != Standing::Planned;
+        if self.drafts.is_empty() && !self.writing && self.segments.back().is_some_and(there) {
+            self.push_draft(now);
+        }
+    }
+
+    fn push_draft(&mut self, now: Now) {
+        let Some(active) = self.segments.back() else { return };
         let checkpoint = Checkpoint {
             base: active.base,
             size: active.size,
@@ -411,7 +424,8 @@ impl Log {
         loop {
             let draft = self.drafts.front()?;
             let segment = self.segments.iter().find(|segment| segment.file == draft.file);
-            let durable = draft.when_durable && self.durable.offset >= draft.checkpoint.end;
+            let grown = draft.checkpoint.size > 0;
+            let durable = draft.when_durable && grown && self.durable.offset >= draft.checkpoint.end;
             match segment {
                 Some(segment) if !durable && !self.is_durable_through(segment) => return None,
                 Some(_) => break,
@@ -441,6 +455,7 @@ impl Log {
                 let written = self.segments.iter_mut().find(|segment| segment.base == outcome.base);
                 if let Some(segment) = written {
                     segment.checkpointed = outcome.size;
+                    segment.proven = true;
                 }
                 Ok(())
             }

@@ -70,6 +70,8 @@ pub(super) struct Segment {
     pub(super) standing: Standing,
     /// The bytes that its checkpoint covers.
     pub(super) checkpointed: u64,
+    /// It has a checkpoint, of whatever it covers: a proof that the segments before it were durable once.
+    pub(super) proven: bool,
 }
 
 impl Segment {
@@ -86,6 +88,7 @@ impl Segment {
             age: None,
             standing: Standing::Planned,
             checkpointed: 0,
+            proven: false,
         }
     }
 

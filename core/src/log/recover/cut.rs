@@ -45,34 +45,24 @@ impl Recover {
         self.io(Step::Truncated, truncate)
     }
 
-    /// Removes what has to go, then makes the names durable.
+    /// Removes what has to go, if anything has.
     pub(super) fn tidy(&mut self) -> Turn {
-        if self.is_clean() || !self.there {
+        if self.remove.is_empty() {
             return self.finish();
         }
+        self.removed()
+    }
+
+    /// Removes the next file; after the last, makes it all durable.
+    pub(super) fn removed(&mut self) -> Turn {
         if let Some(path) = self.remove.pop() {
             return self.io(Step::Removed, FileOp::Remove { path });
         }
         if bug!(RecoverWithoutSync) {
-            return self.tidied();
-        }
-        let path = self.place.path.clone();
-        self.io(Step::DirectorySynced, FileOp::SyncDirectory { path })
-    }
-
-    /// Names are durable: a torn segment, which nothing follows now, may have its checkpoint.
-    pub(super) fn tidied(&mut self) -> Turn {
-        let inside = self.torn && self.at < self.listed.len();
-        if !inside {
             return self.finish();
         }
-        if self.state.segment.size > self.state.segment.checkpointed
-            && !bug!(GapAfterShortWrite)
-            && !bug!(RecoverWithoutSync)
-        {
-            return self.write_checkpoint();
-        }
-        self.push_done()
+        let path = self.place.path.clone();
+        self.io(Step::RemovalsSynced, FileOp::SyncDirectory { path })
     }
 
     pub(super) fn finish(&mut self) -> Turn {

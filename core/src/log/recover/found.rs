@@ -52,6 +52,8 @@ pub(in crate::log) struct FoundSegment {
     pub(in crate::log) began: Timestamp,
     /// Bytes that its checkpoint covers.
     pub(in crate::log) checkpointed: u64,
+    /// It has a checkpoint, of whatever it covers.
+    pub(in crate::log) proven: bool,
 }
 
 /// A log that can be [opened](crate::log::Log::open).

@@ -6,6 +6,7 @@
 //!   left as it is;
 //! - run again after a crash in it at any point, it comes to the same end.
 
+mod begin;
 mod cut;
 mod found;
 mod scan;
@@ -14,13 +15,12 @@ pub use found::{RecoverSettings, Recovered, RecoveryReport, Source};
 
 use super::checkpoint::{self, Checkpoint};
 use super::epochs::EpochHistory;
-use super::place::{FileKind, LogPlace};
+use super::place::LogPlace;
 use super::producers::Producers;
 use super::segment::{Age, Peak, Segment};
 use crate::bugs::bug;
 use crate::storage::{
-    DirectoryEntry, EntryKind, FileIds, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue, Job, Next, OpenMode,
-    Replace,
+    FileIds, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue, Job, Next, OpenMode, Replace,
 };
 use crate::types::{Fault, FileId, Monotonic, Offset, Timestamp};
 use alloc::collections::BTreeSet;
@@ -58,8 +58,9 @@ enum Step {
     Distrusted,
     Writing(Replace),
     Removed,
-    DirectorySynced,
+    NamesSynced,
     ParentSynced,
+    RemovalsSynced,
     /// The segment is closed on the way out of a failure.
     Failed(Fault),
 }
@@ -100,7 +101,7 @@ pub struct Recover {
     scan: Scan,
     position: u64,
     torn: bool,
-    /// A valid checkpoint was seen: the directory's own name is durable.
+    /// There are checkpoints: so the directory's own name is durable, and the first segment is the log's first.
     proven: bool,
     there: bool,
     /// Descriptors to be closed when it fails.
@@ -165,91 +166,6 @@ impl Recover {
         matches!(self.source, Source::Clean(_))
     }
 
-    fn begin(&mut self) -> Turn {
-        let Source::Clean(entry) = &self.source else {
-            let path = self.place.path.clone();
-            return self.io(Step::Listed, FileOp::List { path });
-        };
-        self.listed = entry
-            .segments
-            .iter()
-            .map(|segment| Listed {
-                base: segment.base,
-                size: segment.size,
-                peak: segment.peak,
-                began: segment.began,
-            })
-            .collect();
-        self.there = !self.listed.is_empty();
-        let sized = self.listed.iter().filter(|segment| segment.size > 0);
-        self.checkpoints = sized.map(|segment| segment.base).collect();
-        self.trust_all_but_last()
-    }
-
-    /// After a clean stop, only the last segment with anything in it is looked at.
-    fn trust_all_but_last(&mut self) -> Turn {
-        let Source::Clean(entry) = &self.source else {
-            unreachable!("only a clean start trusts")
-        };
-        let end = entry.end;
-        let last = self.listed.iter().rposition(|segment| segment.size > 0);
-        for (place, segment) in self.listed.iter().enumerate() {
-            if Some(place) == last {
-                break;
-            }
-            self.done.push(FoundSegment {
-                base: segment.base,
-                end: self.listed.get(place + 1).map_or(end, |next| next.base),
-                size: segment.size,
-                peak: segment.peak,
-                began: segment.began,
-                checkpointed: segment.size,
-            });
-        }
-        self.at = self.done.len();
-        self.state.segment.end = self.listed.get(self.at).map_or(end, |segment| segment.base);
-        self.next_segment()
-    }
-
-    /// The manifest does not agree with what is there: the start was not so clean.
-    fn distrust(&mut self) -> Turn {
-        let files = core::mem::replace(&mut self.files, FileIds::none());
-        let place = self.place.clone();
-        *self = Self::new(place, Source::Directory, self.settings.clone(), files);
-        self.begin()
-    }
-
-    fn list(&mut self, entries: &[DirectoryEntry]) -> Turn {
-        for entry in entries {
-            let EntryKind::File(size) = entry.kind else { continue };
-            match FileKind::of(&entry.name) {
-                FileKind::Segment(base) => self.listed.push(Listed {
-                    base,
-                    size,
-                    peak: None,
-                    began: self.settings.wall,
-                }),
-                FileKind::Checkpoint(base) => {
-                    self.checkpoints.insert(base);
-                }
-                FileKind::Temporary => self.remove.push(self.place.path.join(&entry.name)),
-                FileKind::Foreign => {}
-            }
-        }
-        self.listed.sort_unstable_by_key(|segment| segment.base);
-        let first = self.listed.first().map_or(Offset::ZERO, |first| first.base);
-        self.state.segment.end = first;
-        let orphan = self
-            .checkpoints
-            .iter()
-            .find(|&&base| !self.listed.iter().any(|segment| segment.base == base));
-        if let Some(&base) = orphan {
-            let text = format!("{} is there, its segment is not", self.place.checkpoint(base));
-            return Next::Done(Err(Fault::Corruption(text)));
-        }
-        self.next_segment()
-    }
-
     /// Begins the segment at `self.at`, or ends.
     fn next_segment(&mut self) -> Turn {
         let Some(&listed) = self.listed.get(self.at) else {
@@ -297,7 +213,6 @@ impl Recover {
 
     /// The checkpoint was read, or there is none.
     fn checkpoint_known(&mut self) -> Turn {
-        self.proven |= self.decoded.is_some();
         match self.purpose {
             Purpose::Adopt => self.adopt(),
             Purpose::Object => {
@@ -317,6 +232,7 @@ impl Recover {
     /// Starts the segment from its checkpoint.
     fn adopt(&mut self) -> Turn {
         let listed = self.listed[self.at];
+        self.state.segment.proven = self.checkpoints.contains(&listed.base);
         if let Some(checkpoint) = self.decoded.take() {
             if checkpoint.size > listed.size {
                 let text = format!(
@@ -431,11 +347,11 @@ impl Recover {
     /// The segment is as it stays, and synced.
     fn segment_done(&mut self) -> Turn {
         self.report.batches_read += core::mem::take(&mut self.scan.batches);
-        if self.torn {
-            return self.tidy();
-        }
         let segment = &self.state.segment;
-        if segment.size > segment.checkpointed && !bug!(RecoverWithoutSync) {
+        let grown = segment.size > segment.checkpointed;
+        // What follows a torn segment goes, and with it perhaps the only proof of where the log begins.
+        let needed = self.torn && !segment.proven && self.listed[0].base > Offset::ZERO;
+        if (grown || needed) && !bug!(RecoverWithoutSync) && !(self.torn && bug!(GapAfterShortWrite)) {
             return self.write_checkpoint();
         }
         self.push_done()
@@ -450,13 +366,10 @@ impl Recover {
             peak: segment.peak,
             began: segment.age.map_or(self.settings.wall, |age| age.began),
             checkpointed: segment.checkpointed,
+            proven: segment.proven,
         });
         self.at += 1;
-        if self.torn {
-            self.at = self.listed.len();
-            return self.finish();
-        }
-        self.next_segment()
+        if self.torn { self.tidy() } else { self.next_segment() }
     }
 
     fn write_checkpoint(&mut self) -> Turn {
@@ -528,6 +441,7 @@ impl Recover {
             }
             Next::Done(Ok(())) => {
                 self.state.segment.checkpointed = self.state.segment.size;
+                self.state.segment.proven = true;
                 self.push_done()
             }
             Next::Done(Err(Fault::NoSpace)) => self.push_done(),
@@ -582,12 +496,13 @@ impl Job for Recover {
             (Step::Truncated, _) => self.sync_segment(),
             (Step::Synced, _) => self.close_segment(),
             (Step::Closed, _) => self.segment_done(),
-            (Step::Removed, _) => self.tidy(),
-            (Step::DirectorySynced, _) if !self.proven => {
+            (Step::Removed, _) => self.removed(),
+            (Step::NamesSynced, _) if !self.proven => {
                 let path = self.place.path.parent();
                 self.io(Step::ParentSynced, FileOp::SyncDirectory { path })
             }
-            (Step::DirectorySynced | Step::ParentSynced, _) => self.tidied(),
+            (Step::NamesSynced | Step::ParentSynced, _) => self.next_segment(),
+            (Step::RemovalsSynced, _) => self.finish(),
             (Step::Failed(fault), _) => {
                 let fault = fault.clone();
                 self.fail(fault)

@@ -153,6 +153,7 @@ impl Chaos {
         }
         self.bench.disk.room = None;
         self.truncations += u32::from(self.bench.restart().bytes_truncated > 0);
+        assert!(self.bench.log.start() <= self.start, "only retention moves the start");
         self.start = self.bench.log.start();
         self.compare();
     }

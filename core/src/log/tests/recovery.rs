@@ -311,3 +311,22 @@ fn a_recovery_waits_for_descriptors_when_the_process_has_none() {
     assert_eq!(recovered.end(), Offset(24));
     assert_eq!(bench.disk.most_open, 1);
 }
+
+#[test]
+fn a_log_whose_first_segment_never_was_durable_begins_at_its_beginning() {
+    let mut bench = filled(config(), 30);
+    for name in bench.disk.files() {
+        if name.ends_with(CHECKPOINT) || name.ends_with(FIRST) {
+            bench.disk.lose(&name);
+        }
+    }
+    let report = bench.restart();
+    assert!(report.segments_removed > 1);
+    assert_eq!((bench.log.start(), bench.log.end()), (Offset(0), Offset(0)));
+    assert!(bench.disk.files().is_empty());
+    assert_eq!(bench.append(batch(1, 5, producer(0), 0)), Offset(0));
+    bench.settle();
+    bench.disk.power_cut();
+    bench.restart();
+    assert_eq!(bench.log.end(), Offset(1));
+}

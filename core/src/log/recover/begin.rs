@@ -1,0 +1,108 @@
+//! The beginning of a recovery: what the manifest says, or the directory shows.
+
+use super::{FoundSegment, Listed, Recover, Source, Step, Turn};
+use crate::bugs::bug;
+use crate::log::place::FileKind;
+use crate::storage::{DirectoryEntry, EntryKind, FileIds, FileOp, Next};
+use crate::types::{Fault, Offset};
+use alloc::format;
+
+impl Recover {
+    pub(super) fn begin(&mut self) -> Turn {
+        let Source::Clean(entry) = &self.source else {
+            let path = self.place.path.clone();
+            return self.io(Step::Listed, FileOp::List { path });
+        };
+        self.listed = entry
+            .segments
+            .iter()
+            .map(|segment| Listed {
+                base: segment.base,
+                size: segment.size,
+                peak: segment.peak,
+                began: segment.began,
+            })
+            .collect();
+        self.there = !self.listed.is_empty();
+        let sized = self.listed.iter().filter(|segment| segment.size > 0);
+        self.checkpoints = sized.map(|segment| segment.base).collect();
+        self.trust_all_but_last()
+    }
+
+    /// After a clean stop, only the last segment with anything in it is looked at.
+    pub(super) fn trust_all_but_last(&mut self) -> Turn {
+        let Source::Clean(entry) = &self.source else {
+            unreachable!("only a clean start trusts")
+        };
+        let end = entry.end;
+        let last = self.listed.iter().rposition(|segment| segment.size > 0);
+        for (place, segment) in self.listed.iter().enumerate() {
+            if Some(place) == last {
+                break;
+            }
+            self.done.push(FoundSegment {
+                base: segment.base,
+                end: self.listed.get(place + 1).map_or(end, |next| next.base),
+                size: segment.size,
+                peak: segment.peak,
+                began: segment.began,
+                checkpointed: segment.size,
+                proven: false,
+            });
+        }
+        self.at = self.done.len();
+        self.state.segment.end = self.listed.get(self.at).map_or(end, |segment| segment.base);
+        self.next_segment()
+    }
+
+    /// The manifest does not agree with what is there: the start was not so clean.
+    pub(super) fn distrust(&mut self) -> Turn {
+        let files = core::mem::replace(&mut self.files, FileIds::none());
+        let place = self.place.clone();
+        *self = Self::new(place, Source::Directory, self.settings.clone(), files);
+        self.begin()
+    }
+
+    pub(super) fn list(&mut self, entries: &[DirectoryEntry]) -> Turn {
+        for entry in entries {
+            let EntryKind::File(size) = entry.kind else { continue };
+            match FileKind::of(&entry.name) {
+                FileKind::Segment(base) => self.listed.push(Listed {
+                    base,
+                    size,
+                    peak: None,
+                    began: self.settings.wall,
+                }),
+                FileKind::Checkpoint(base) => {
+                    self.checkpoints.insert(base);
+                }
+                FileKind::Temporary => self.remove.push(self.place.path.join(&entry.name)),
+                FileKind::Foreign => {}
+            }
+        }
+        self.listed.sort_unstable_by_key(|segment| segment.base);
+        let orphan = self
+            .checkpoints
+            .iter()
+            .find(|&&base| !self.listed.iter().any(|segment| segment.base == base));
+        if let Some(&base) = orphan {
+            let text = format!("{} is there, its segment is not", self.place.checkpoint(base));
+            return Next::Done(Err(Fault::Corruption(text)));
+        }
+        // Segments are removed only once a later one has a checkpoint: without any, nothing was removed, and a log that
+        // does not begin at 0 lost its first segment before that was durable.
+        self.proven = !self.checkpoints.is_empty();
+        let first = self.listed.first().filter(|_| self.proven);
+        self.state.segment.end = first.map_or(Offset::ZERO, |first| first.base);
+        self.sync_names()
+    }
+
+    /// Makes the names found durable, before anything says that they are.
+    pub(super) fn sync_names(&mut self) -> Turn {
+        if bug!(RecoverWithoutSync) {
+            return self.next_segment();
+        }
+        let path = self.place.path.clone();
+        self.io(Step::NamesSynced, FileOp::SyncDirectory { path })
+    }
+}
