@@ -1,6 +1,7 @@
 //! The protocol, byte by byte: requests that no client would send, and answers read without a client's help.
 //!
-//! Only old, non-flexible versions, whose layout is plain: Produce 3, Fetch 4, CreateTopics 2, ApiVersions 0.
+//! Only old, non-flexible versions, whose layout is plain: Produce 3, Fetch 4, CreateTopics 2, DeleteTopics 1,
+//! ApiVersions 0.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -18,6 +19,8 @@ pub mod api {
     pub const API_VERSIONS: i16 = 18;
     /// `CreateTopics`.
     pub const CREATE_TOPICS: i16 = 19;
+    /// `DeleteTopics`.
+    pub const DELETE_TOPICS: i16 = 20;
 }
 
 /// How long an answer may take before a test gives up; long, because a loaded machine is slow.
@@ -117,6 +120,20 @@ impl Connection {
         let answer = self
             .call(api::CREATE_TOPICS, 2, &body.0)
             .expect("CreateTopics is answered");
+        let mut answer = Answer(&answer);
+        answer.skip(4 + 4);
+        let name = answer.short();
+        answer.skip(name as usize);
+        answer.short()
+    }
+
+    /// Deletes a topic and returns the error code.
+    pub fn delete_topic(&mut self, topic: &str) -> i16 {
+        let mut body = Body::new();
+        body.int(1).string(topic).int(30_000);
+        let answer = self
+            .call(api::DELETE_TOPICS, 1, &body.0)
+            .expect("DeleteTopics is answered");
         let mut answer = Answer(&answer);
         answer.skip(4 + 4);
         let name = answer.short();
