@@ -55,7 +55,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            frames_in_flight: 16,
+            frames_in_flight: 64,
             tail_cache_bytes: 16 << 20,
             index_cache_bytes: 16 << 20,
             checkpoint_bytes: 128 << 20,
