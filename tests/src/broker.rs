@@ -37,6 +37,14 @@ impl Broker {
         Self::start_with(Options::default())
     }
 
+    /// Starts a broker of `shards` shards, whatever the machine would choose, and waits until it serves.
+    pub fn start_with_shards(shards: u16) -> Self {
+        Self::start_with(Options {
+            config: vec![(String::from("shards"), shards.to_string())],
+            ..Options::default()
+        })
+    }
+
     /// Starts a broker and waits until it serves.
     pub fn start_with(options: Options) -> Self {
         let mut broker = Self::prepare(options);

@@ -16,8 +16,9 @@ enum Subject {
 }
 
 impl Subject {
-    fn start() -> Self {
-        std::env::var("KLAMM_TEST_BOOTSTRAP").map_or_else(|_| Self::Ours(Box::new(Broker::start())), Self::Given)
+    fn start(shards: u16) -> Self {
+        let ours = |_| Self::Ours(Box::new(Broker::start_with_shards(shards)));
+        std::env::var("KLAMM_TEST_BOOTSTRAP").map_or_else(ours, Self::Given)
     }
 
     fn address(&self) -> String {
@@ -97,7 +98,7 @@ fn exchange(subject: &Subject, producer: Client, records: &[Record], how: (Compr
 
 #[test]
 fn python_records_of_all_kinds_in_all_compressions() {
-    let subject = Subject::start();
+    let subject = Subject::start(2);
     for (seed, compression) in (1..).zip(Compression::ALL) {
         exchange(
             &subject,
@@ -110,7 +111,7 @@ fn python_records_of_all_kinds_in_all_compressions() {
 
 #[test]
 fn java_records_of_all_kinds_in_all_compressions() {
-    let subject = Subject::start();
+    let subject = Subject::start(3);
     for (seed, compression) in (11..).zip(Compression::ALL) {
         exchange(
             &subject,
@@ -123,7 +124,7 @@ fn java_records_of_all_kinds_in_all_compressions() {
 
 #[test]
 fn java_before_records_of_all_kinds() {
-    let subject = Subject::start();
+    let subject = Subject::start(1);
     exchange(
         &subject,
         Client::JavaBefore,
@@ -134,7 +135,7 @@ fn java_before_records_of_all_kinds() {
 
 #[test]
 fn records_from_one_byte_to_a_megabyte() {
-    let subject = Subject::start();
+    let subject = Subject::start(2);
     for (producer, compression) in [
         (Client::Python, Compression::None),
         (Client::Python, Compression::Snappy),
@@ -147,7 +148,7 @@ fn records_from_one_byte_to_a_megabyte() {
 
 #[test]
 fn batches_of_one_and_of_thousands() {
-    let subject = Subject::start();
+    let subject = Subject::start(3);
     for producer in [Client::Python, Client::Java] {
         let single = (Compression::None, Batching::Single);
         exchange(&subject, producer, &record::text(41, 300, 50), single);
@@ -165,7 +166,7 @@ fn batches_of_one_and_of_thousands() {
 /// kcat sets no timestamps, so its own stand for what was sent; all else is compared, headers too.
 #[test]
 fn kcat_sends_text_with_headers() {
-    let subject = Subject::start();
+    let subject = Subject::start(1);
     let address = subject.address();
     for compression in Compression::ALL {
         let mut records = record::text(51, 2000, 80);
@@ -196,7 +197,7 @@ fn kcat_sends_text_with_headers() {
 /// The frames that other tests write by hand are what real clients take them for.
 #[test]
 fn hand_made_frames_are_sound() {
-    let subject = Subject::start();
+    let subject = Subject::start(2);
     let topic = subject.topic("frames", 1);
     let mut connection = Connection::open(&subject.address()).expect("the broker accepts");
     let values: [&[u8]; 4] = [b"one", b"", &[0xff; 1000], b"four"];

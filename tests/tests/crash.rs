@@ -60,8 +60,8 @@ fn assert_kept(broker: &Broker, topic: &str, records: &[Record], answers: &[Ackn
     }
 }
 
-fn survives_kills(producer: Client) {
-    let mut broker = Broker::start();
+fn survives_kills(producer: Client, shards: u16) {
+    let mut broker = Broker::start_with_shards(shards);
     let records = load(60_000, 3);
     broker.create_topic("killed", 3, &[("segment.bytes", "1048576")]);
     let answers = send_through_kills(&mut broker, producer, "killed", &records, 3);
@@ -73,18 +73,18 @@ fn survives_kills(producer: Client) {
 
 #[test]
 fn python_producer_loses_nothing_to_kills() {
-    survives_kills(Client::Python);
+    survives_kills(Client::Python, 1);
 }
 
 #[test]
 fn java_producer_loses_nothing_to_kills() {
-    survives_kills(Client::Java);
+    survives_kills(Client::Java, 3);
 }
 
 /// A stop under load ends well, and the producer goes on after the next start.
 #[test]
 fn graceful_stop_loses_nothing() {
-    let mut broker = Broker::start();
+    let mut broker = Broker::start_with_shards(2);
     let records = load(40_000, 2);
     broker.create_topic("stopped", 2, &[]);
     let how = (Compression::None, Batching::Default);

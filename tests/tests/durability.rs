@@ -52,6 +52,7 @@ fn early_acknowledgements(bug: Option<&str>) -> Vec<(i32, Early)> {
     let options = Options {
         bug: bug.map(str::to_owned),
         under: strace(file.path()),
+        config: vec![(String::from("shards"), String::from("2"))],
         ..Options::default()
     };
     let mut broker = Broker::start_with(options);
