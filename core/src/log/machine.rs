@@ -391,8 +391,11 @@ impl Log {
                     segment.standing = Standing::Durable;
                 }
             }
-            StorageEvent::WriteFailed { .. } => self.phase = Phase::Failed,
-            StorageEvent::Opened { .. } | StorageEvent::Deleted { .. } | StorageEvent::DirectoryFailed(_) => {}
+            StorageEvent::WriteFailed { .. } if self.phase != Phase::Deleted => self.phase = Phase::Failed,
+            StorageEvent::WriteFailed { .. }
+            | StorageEvent::Opened { .. }
+            | StorageEvent::Deleted { .. }
+            | StorageEvent::DirectoryFailed(_) => {}
         }
     }
 
