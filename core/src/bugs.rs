@@ -3,51 +3,51 @@
 //! `bug!(AckBeforeFsync)` is the constant `false`, unless the build has `--cfg klamm_bugs`; then `select` decides at
 //! run time. A release binary holds neither the selector nor the bugs.
 
-/// A deliberate bug, by the number it has in DESIGN.md.
+/// A deliberate bug; DESIGN.md names the guarantee that each breaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Bug {
-    /// 1: an append counts as durable before its sync ended.
+    /// An append counts as durable before its sync ended.
     AckBeforeFsync = 1,
-    /// 1: a write issued after a sync began is credited to it.
+    /// A write issued after a sync began is credited to it.
     SyncCoversLaterWrites = 2,
-    /// 2: a new segment counts as durable without a sync of its directory.
+    /// A new segment counts as durable without a sync of its directory.
     NoDirectorySync = 3,
-    /// 3: a failed sync is tried again, and believed when it succeeds.
+    /// A failed sync is tried again, and believed when it succeeds.
     RetryFailedSync = 4,
-    /// 3: a descriptor with unsynced bytes is closed, and a failed sync with it forgotten.
+    /// A descriptor with unsynced bytes is closed, and a failed sync with it forgotten.
     CloseDirtyDescriptor = 5,
-    /// 4: recovery believes the tail without checking its CRC.
+    /// Recovery believes the tail without checking its CRC.
     SkipTailCrc = 6,
-    /// 4: recovery keeps index entries beyond the truncated tail.
+    /// Recovery keeps index entries beyond the truncated tail.
     KeepIndexPastTail = 7,
-    /// 13: producer state starts empty after a restart.
+    /// Producer state starts empty after a restart.
     ForgetProducers = 8,
-    /// 13: a producer snapshot newer than the truncated log is used.
+    /// A producer snapshot newer than the truncated log is used.
     StaleProducerSnapshot = 9,
-    /// 14: only the last batch of a producer is remembered.
+    /// Only the last batch of a producer is remembered.
     DuplicateWindowOfOne = 10,
-    /// 14: a retry is answered with a new offset.
+    /// A retry is answered with a new offset.
     RetryGetsNewOffset = 11,
-    /// 14: a retry is answered before its original is durable.
+    /// A retry is answered before its original is durable.
     RetryAnsweredEarly = 12,
-    /// 21: recovery serves what it did not sync.
+    /// Recovery serves what it did not sync.
     RecoverWithoutSync = 13,
-    /// 22: no new leader epoch after an unclean start.
+    /// No new leader epoch after an unclean start.
     KeepLeaderEpoch = 14,
-    /// 23: the clean-shutdown manifest is written before the last sync.
+    /// The clean-shutdown manifest is written before the last sync.
     ManifestBeforeSync = 15,
-    /// 23: the manifest is left standing after start.
+    /// The manifest is left standing after start.
     ManifestLeftStanding = 16,
-    /// 24: a block of producer ids is used before it is reserved durably.
+    /// A block of producer ids is used before it is reserved durably.
     ProducerIdsNotReserved = 17,
-    /// 26: an append after a short write leaves a gap.
+    /// An append after a short write leaves a gap.
     GapAfterShortWrite = 18,
-    /// L2: a waiting fetch is not woken by an append.
+    /// A waiting fetch is not woken by an append.
     LostWakeUp = 19,
-    /// L4: a credit is lost at disconnect.
+    /// A credit is lost at disconnect.
     LostCredit = 20,
-    /// L4: a lease is lost at disconnect.
+    /// A lease is lost at disconnect.
     LostLease = 21,
 }
 

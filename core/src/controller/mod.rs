@@ -10,6 +10,7 @@
 
 mod topics;
 
+pub(crate) use topics::CLUSTER_METADATA;
 pub use topics::{DeletedTopic, NewTopic, Outcome, TopicReference, check_topic_name};
 
 use crate::bugs::bug;

@@ -13,6 +13,8 @@ use alloc::vec::Vec;
 /// More partitions than this in one request are refused.
 const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
 const MAX_NAME_LENGTH: usize = 249;
+/// The topic of the metadata log (`org.apache.kafka.common.internals.Topic.CLUSTER_METADATA_TOPIC_NAME`).
+pub(crate) const CLUSTER_METADATA: &str = "__cluster_metadata";
 
 /// A topic to create.
 #[derive(Clone, Debug)]
@@ -71,9 +73,10 @@ fn refused<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refusal>
 /// Whether clients may use `name` for a topic (`org.apache.kafka.common.internals.Topic.validate`).
 pub fn check_topic_name(name: &str) -> Result<(), Refusal> {
     let legal = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
+    // Its records are the broker's own (`ControllerApis.createTopics`).
     let reason = match name {
         "" => String::from("it is empty"),
-        "." | ".." => format!("'{name}' is reserved"),
+        "." | ".." | CLUSTER_METADATA => format!("'{name}' is reserved"),
         _ if name.len() > MAX_NAME_LENGTH => {
             format!(
                 "it has {} characters, and at most {MAX_NAME_LENGTH} are allowed",

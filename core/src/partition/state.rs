@@ -226,6 +226,15 @@ impl<T: Copy + Debug> Partition<T> {
             }
             other => panic!("a log was recovered that is {other:?}"),
         };
+        // A leader epoch lies outside Kafka's CRC: one that was never given is damage.
+        let later = |recovered: &Recovered| recovered.epochs().latest() > Some(self.setting.epoch);
+        let recovered = match recovered {
+            Ok(recovered) if later(&recovered) => Err(Fault::Corruption(alloc::format!(
+                "{} carries a later leader epoch than any that was given",
+                self.setting.place.name()
+            ))),
+            other => other,
+        };
         match recovered {
             Ok(recovered) => {
                 outcome.recovered = Some(recovered.report);

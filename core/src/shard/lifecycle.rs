@@ -127,15 +127,17 @@ impl Shard {
         let mut logs: BTreeMap<ShardId, Vec<StoredLog>> = BTreeMap::new();
         let mut orphans: Vec<LogPlace> = Vec::new();
         for (id, log) in core::mem::take(&mut self.stored) {
-            let known = self
-                .view
-                .image
-                .topic(id.topic)
-                .is_some_and(|it| (id.partition as usize) < it.partitions.len());
-            if known {
+            let topic = self.view.image.topic(id.topic);
+            if topic.is_some_and(|topic| (id.partition as usize) < topic.partitions.len()) {
                 logs.entry(home(id, self.view.shards)).or_default().push(log);
-            } else {
+            } else if self
+                .metadata
+                .as_ref()
+                .is_some_and(|metadata| metadata.deleted(id.topic))
+            {
                 orphans.push(log.place);
+            } else {
+                return self.refuse_unknown(&log.place, effects);
             }
         }
         if !orphans.is_empty() {
@@ -154,6 +156,17 @@ impl Shard {
                 effects,
             );
         }
+    }
+
+    /// The metadata log does not know whose log this is, and never deleted its topic: it has lost records, and nothing
+    /// that it says may cost data.
+    pub(super) fn refuse_unknown(&mut self, place: &LogPlace, effects: &mut Effects) {
+        let text = format!(
+            "the data directory holds {}, of a topic that its metadata log does not know: the metadata log is damaged, \
+             or another's; nothing was changed",
+            place.name()
+        );
+        self.halt(Halt::Refused(text), effects);
     }
 
     /// Removes the directories of logs that nobody has any more.

@@ -10,7 +10,7 @@ use super::mail::Mail;
 use super::task::{Task, TaskFor};
 use super::{Effect, Effects, Halt, Report, Shard};
 use crate::config::{FlushMode, TopicConfig};
-use crate::controller::{Controller, ControllerRequest, Publication};
+use crate::controller::{CLUSTER_METADATA, Controller, ControllerRequest, Publication};
 use crate::log::{Log, LogConfig, LogPlace, Recover, RecoverSettings, ReplayChunk, Source};
 use crate::metadata::{Delta, Image, MetadataRecord};
 use crate::partition::{Closed, LogJob, LogOutcome};
@@ -21,12 +21,12 @@ use crate::session::Answer;
 use crate::storage::{LogId, Storage, StorageEvent};
 use crate::types::{Fault, LeaderEpoch, Now, Offset, OpId, ShardId, TopicId, TopicPartition, Uuid};
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::sync::Arc;
 use prost::Message;
 
-/// Kafka's name and id of the metadata partition (`org.apache.kafka.common.internals.Topic`, `Uuid.METADATA_TOPIC_ID`).
-const NAME: &str = "__cluster_metadata";
+/// Kafka's id of the metadata partition (`org.apache.kafka.common.Uuid.METADATA_TOPIC_ID`).
 const TOPIC: TopicId = TopicId(Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]));
 const PARTITION: TopicPartition = TopicPartition {
     topic: TOPIC,
@@ -44,6 +44,8 @@ pub(super) struct MetadataLog {
     /// The leader epoch of this start: what the log's batches carry.
     epoch: LeaderEpoch,
     registered: bool,
+    /// Topics that had been deleted when the process started: what is left of them on disk can go.
+    deleted: BTreeSet<TopicId>,
 }
 
 #[derive(Debug)]
@@ -68,6 +70,11 @@ impl MetadataLog {
     pub(super) fn is_idle(&self) -> bool {
         let settled = matches!(self.state, State::Open(_) | State::Lost);
         settled && self.controller.as_ref().is_none_or(Controller::is_idle)
+    }
+
+    /// Whether the metadata log says that the topic was deleted before this start.
+    pub(super) fn deleted(&self, topic: TopicId) -> bool {
+        self.deleted.contains(&topic)
     }
 
     pub(super) fn close(&mut self, now: Now, storage: &mut Storage) {
@@ -100,7 +107,7 @@ impl Shard {
     /// Opens the metadata log, or begins a new one.
     pub(super) fn open_metadata_log(&mut self, now: Now, effects: &mut Effects) {
         let id = self.next_log();
-        let place = LogPlace::new(self.storage.directory(), NAME, TOPIC, PARTITION.partition);
+        let place = LogPlace::new(self.storage.directory(), CLUSTER_METADATA, TOPIC, PARTITION.partition);
         let config = LogConfig::new(&TopicConfig::default(), &self.view.config);
         let config = LogConfig {
             retention_ms: None,
@@ -118,12 +125,16 @@ impl Shard {
             controller: None,
             epoch,
             registered: false,
+            deleted: BTreeSet::new(),
         };
         if let Some(stored) = self.stored.remove(&PARTITION) {
             let source = stored.clean.map_or(Source::Directory, Source::Clean);
             let recover = metadata.recovery(source, now, &mut self.storage);
             self.run_log_job(TaskFor::Metadata, LogJob::Recover(Box::new(recover)), effects);
             self.metadata = Some(metadata);
+        } else if let Some(log) = self.stored.values().next() {
+            let place = log.place.clone();
+            self.refuse_unknown(&place, effects);
         } else {
             let (place, config) = (metadata.place.clone(), metadata.config.clone());
             metadata.state = State::Open(Log::create(id, place, config, &mut self.storage));
@@ -210,6 +221,16 @@ impl Shard {
         }
         let starts = image.broker(config.node_id).map_or(0, |broker| broker.starts);
         metadata.epoch = LeaderEpoch(i32::try_from(starts).unwrap_or(i32::MAX));
+        metadata.deleted = delta.deleted.iter().map(|topic| topic.id).collect();
+        if let State::Open(log) = &metadata.state
+            && log.epochs().latest() > Some(metadata.epoch)
+        {
+            let text = format!(
+                "the metadata log carries leader epoch {:?}, after {starts} starts",
+                log.epochs().latest()
+            );
+            return self.metadata_lost(Fault::Corruption(text), effects);
+        }
         metadata.controller = Some(Controller::new(image, config, self.seed.fork()));
     }
 

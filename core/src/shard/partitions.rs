@@ -196,7 +196,7 @@ impl Shard {
             self.counters.truncated_bytes += report.bytes_truncated;
             if report.bytes_truncated > 0 || report.segments_removed > 0 {
                 let text = format!(
-                    "recovery cut off {} bytes and {} segments that were never synced",
+                    "recovery cut off {} bytes and {} segments: no checkpoint covers them, so they are a torn write or damage",
                     report.bytes_truncated, report.segments_removed
                 );
                 self.warn(id, &text, effects);

@@ -5,7 +5,7 @@ use super::client::{batch, values};
 use crate::config::BrokerConfig;
 use crate::shard::Halt;
 use crate::storage::tests::disk::Disk;
-use crate::types::BrokerId;
+use crate::types::{BrokerId, Fault};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -180,4 +180,59 @@ fn another_number_of_shards_finds_all_data() {
     for partition in 0..12 {
         assert_eq!(broker.consume(client, "orders", partition), ["a", "b"]);
     }
+}
+
+/// The metadata log's only segment.
+fn metadata_segment(disk: &Disk) -> String {
+    let segment = |name: &&String| name.starts_with("__cluster_metadata-0.") && name.ends_with(".log");
+    disk.files().iter().find(segment).unwrap().clone()
+}
+
+#[test]
+fn a_metadata_log_that_lost_records_does_not_cost_a_topic_its_data() {
+    let mut broker = Broker::start(1);
+    let client = broker.connect(0);
+    assert_eq!(broker.create(client, "orders", 1).0, 0);
+    assert_eq!(broker.produce(client, "orders", 0, batch(&["a"])).0, 0);
+    let mut flipped = broker.disk.clone();
+    flipped.kill();
+    let segment = metadata_segment(&flipped);
+    flipped.spoil(&segment, |bytes| {
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+    });
+    let mut lost = broker.disk.clone();
+    lost.kill();
+    lost.lose(&segment);
+    for disk in [flipped, lost] {
+        let data = |disk: &Disk| {
+            disk.files()
+                .into_iter()
+                .filter(|name| name.starts_with("orders-0."))
+                .collect::<Vec<_>>()
+        };
+        let before = data(&disk);
+        let (text, disk) = refusal(BrokerConfig::default(), disk);
+        assert!(text.contains("orders-0.") && text.contains("does not know"), "{text}");
+        assert_eq!(data(&disk), before);
+    }
+}
+
+#[test]
+fn a_leader_epoch_that_was_never_given_ends_the_start_and_not_in_a_panic() {
+    let mut broker = Broker::start(1);
+    broker.stop();
+    let mut disk = broker.disk.clone();
+    disk.kill();
+    disk.lose("manifest");
+    let segment = metadata_segment(&disk);
+    disk.lose(&segment.replace(".log", ".checkpoint"));
+    disk.spoil(&segment, |bytes| bytes[15] = 77);
+    let mut broker = Broker::boot(1, BrokerConfig::default(), disk);
+    broker.run();
+    let halted = broker.halted[0].take();
+    assert!(
+        matches!(&halted, Some(Halt::Fault(Fault::Corruption(text))) if text.contains("77")),
+        "{halted:?}"
+    );
 }
