@@ -7,6 +7,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -304,8 +305,18 @@ fn signal(pid: u32, signal: &str) {
     );
 }
 
-/// A port that is free now. Another process may take it first, which a test would see as a port that is taken.
+/// A port that is free now, from below the range out of which the system gives ports to clients: a client that looks for
+/// a broker between its kill and its restart could otherwise be given the broker's own.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
-    listener.local_addr().expect("a bound listener has an address").port()
+    const FIRST: u32 = 10_000;
+    const PORTS: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let tries = (0..PORTS).map(|_| {
+        let number = std::process::id()
+            .wrapping_mul(97)
+            .wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        u16::try_from(FIRST + number % PORTS).expect("a port")
+    });
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    tries.into_iter().find(free).expect("the loopback has a free port")
 }
