@@ -108,6 +108,9 @@ pub struct Recover {
     open: Vec<FileId>,
     /// How often it may still ask again when the process has too many open files.
     patience: u32,
+    /// The sync of a directory that was asked for last, and whether it has to be asked for again.
+    name_sync: Option<FileOp>,
+    again: bool,
     report: RecoveryReport,
 }
 
@@ -148,6 +151,8 @@ impl Recover {
             there: true,
             open: Vec::new(),
             patience: PATIENCE,
+            name_sync: None,
+            again: false,
             report: RecoveryReport::default(),
         }
     }
@@ -159,6 +164,7 @@ impl Recover {
 
     fn io(&mut self, step: Step, op: FileOp) -> Turn {
         self.step = step;
+        self.name_sync = matches!(op, FileOp::SyncDirectory { .. }).then(|| op.clone());
         Next::Io(op)
     }
 
@@ -410,6 +416,7 @@ impl Recover {
     fn failed(&mut self, error: &IoError) -> Turn {
         if error.kind == IoErrorKind::TooManyOpenFiles && self.patience > 0 {
             self.patience -= 1;
+            self.again = self.name_sync.is_some();
             return Next::Yield;
         }
         let fault = match error.kind {
@@ -464,6 +471,11 @@ impl Job for Recover {
             Ok(value) => value,
             Err(error) => return self.failed(&error),
         };
+        if core::mem::take(&mut self.again)
+            && let Some(sync) = self.name_sync.clone()
+        {
+            return Next::Io(sync);
+        }
         match (&self.step, &value) {
             (Step::CheckpointOpened, IoValue::Opened { .. }) => self.open.push(self.file),
             (Step::SegmentOpened, IoValue::Opened { .. }) => self.open.push(self.segment_file),

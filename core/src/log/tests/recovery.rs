@@ -4,6 +4,7 @@ use super::bench::{Bench, CHECKPOINT, EPOCH, SEGMENT, batch, config, place};
 use crate::config::{FlushMode, Limits};
 use crate::log::{Check, LogConfig, Source};
 use crate::record::{HEADER_LEN, Producer};
+use crate::storage::{FileOp, IoError, IoErrorKind, IoValue, Job, Next};
 use crate::types::{Fault, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -310,6 +311,35 @@ fn a_recovery_waits_for_descriptors_when_the_process_has_none() {
     let recovered = bench.run(&mut job).expect("nothing is corrupt");
     assert_eq!(recovered.end(), Offset(24));
     assert_eq!(bench.disk.most_open, 1);
+}
+
+#[test]
+fn a_sync_of_names_that_found_no_descriptor_is_asked_for_again() {
+    let mut bench = filled(one_segment(), 3);
+    bench.disk.lose(&bench.path("00000000000000000000.checkpoint"));
+    let mut job = bench.recover_job(Source::Directory);
+    let mut done = Ok(IoValue::Done);
+    let mut refused = None;
+    let mut after = None;
+    let recovered = loop {
+        match job.resume(done) {
+            Next::Io(FileOp::SyncDirectory { path }) if refused.is_none() => {
+                refused = Some(path);
+                let (kind, text) = (IoErrorKind::TooManyOpenFiles, String::from("no descriptor"));
+                done = Err(IoError { kind, text });
+            }
+            Next::Io(op) => {
+                if refused.is_some() {
+                    after.get_or_insert_with(|| op.clone());
+                }
+                done = bench.disk.perform(&op);
+            }
+            Next::Yield => done = Ok(IoValue::Done),
+            Next::Done(recovered) => break recovered,
+        }
+    };
+    assert_eq!(recovered.expect("nothing is corrupt").end(), Offset(6));
+    assert!(matches!(after, Some(FileOp::SyncDirectory { path }) if Some(&path) == refused.as_ref()));
 }
 
 #[test]
