@@ -154,8 +154,12 @@ impl Options {
     pub(crate) fn draw(seed: u64) -> Self {
         let mut draw = Draw::new(seed);
         let calm = draw.chance(1, 10);
-        let safety = draw.within(1500, 5000) * MILLIS;
-        let broker = draw_broker(&mut draw);
+        let safety = draw.within(1000, 4000) * MILLIS;
+        let mut broker = draw_broker(&mut draw);
+        if calm {
+            // A client with nothing left to do is no error.
+            broker.connections_max_idle_ms = BrokerConfig::default().connections_max_idle_ms;
+        }
         let topics = draw_topics(&mut draw);
         let clients = draw_clients(&mut draw, calm);
         let mut faults = if calm {
@@ -236,6 +240,9 @@ fn draw_broker(draw: &mut Draw) -> BrokerConfig {
         tail_cache_bytes: draw.pick(&[0, 1000, 20_000, limits.tail_cache_bytes]),
         open_files: draw.pick(&[4, 8, 16, limits.open_files]),
         files_synced_singly: draw.pick(&[0, 1, 2, limits.files_synced_singly]),
+        index_cache_bytes: draw.pick(&[0, 1000, limits.index_cache_bytes]),
+        checkpoint_bytes: draw.pick(&[1, 2000, 20_000, limits.checkpoint_bytes]),
+        asks_in_flight: draw.pick(&[1, 2, limits.asks_in_flight]),
         producers_per_partition: draw.pick(&[16, limits.producers_per_partition]),
         fetch_sessions: draw.pick(&[0, 1, 2, limits.fetch_sessions]),
         producer_id_block: draw.pick(&[1, 2, 10, limits.producer_id_block]),

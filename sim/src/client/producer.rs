@@ -369,7 +369,15 @@ impl Producer {
                 );
                 lane.queue.remove(at);
             } else {
-                Self::refused(&self.plan, &mut self.identity, lane, hands, at, answer.error);
+                Self::refused(
+                    &self.plan,
+                    &mut self.identity,
+                    &mut self.next_at,
+                    lane,
+                    hands,
+                    at,
+                    answer.error,
+                );
             }
         }
         if matches!(self.identity, Identity::Wanted { .. }) {
@@ -381,6 +389,7 @@ impl Producer {
     fn refused(
         plan: &ProducerPlan,
         identity: &mut Identity,
+        next_at: &mut Nanos,
         lane: &mut Lane,
         hands: &mut Hands<'_>,
         at: usize,
@@ -396,6 +405,7 @@ impl Producer {
         if error == 45 && behind_failed || is_retriable(error) {
             if is_retriable(error) {
                 judge_error(hands, Api::Produce, error);
+                *next_at = hands.stage.now() + 5 * MILLIS;
             }
             lane.queue[at].stand = Stand::Failed;
             return;

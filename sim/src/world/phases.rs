@@ -11,7 +11,7 @@ use klamm_core::shard::Audit;
 /// When a run that has not ended has failed.
 pub(super) const END: Nanos = 600_000 * MILLIS;
 /// A workload that has caused this many events has done enough.
-const ENOUGH: u64 = 250_000;
+const ENOUGH: u64 = 120_000;
 /// How long each step to rest may take.
 const PATIENCE: Nanos = 60_000 * MILLIS;
 /// How often somebody looks.
