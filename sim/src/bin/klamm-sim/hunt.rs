@@ -2,6 +2,7 @@
 
 use klamm_core::bugs::Bug;
 use klamm_sim::Checker;
+#[cfg(not(klamm_bugs))]
 use std::process::ExitCode;
 
 /// `hunt`.
