@@ -83,7 +83,7 @@ pub(crate) enum Role {
     /// Creates the topics that the others use.
     Setup,
     /// Reads every log from its start, after it has appended to it or not.
-    Verifier { appends: bool },
+    Verifier { appends: bool, max_bytes: i32 },
 }
 
 /// How a producer appends.
@@ -311,7 +311,7 @@ fn draw_clients(draw: &mut Draw, calm: bool) -> Vec<ClientPlan> {
             rounds: draw.within(2, 5) as u32,
         });
     }
-    if draw.chance(1, 2) {
+    if draw.chance(3, 4) {
         let pause = draw.within(2, 60) * MILLIS;
         roles.push(Role::Prober { pause });
     }
@@ -348,7 +348,7 @@ fn draw_producer(draw: &mut Draw) -> ProducerPlan {
 
 fn draw_consumer(draw: &mut Draw) -> ConsumerPlan {
     ConsumerPlan {
-        max_wait_ms: draw.pick(&[0, 5, 50, 500]),
+        max_wait_ms: draw.pick(&[0, 5, 50, 500, 8000]),
         min_bytes: draw.pick(&[0, 1, 1, 2000]),
         max_bytes: draw.pick(&[1, 5000, 1 << 20]),
         partition_max_bytes: draw.pick(&[1, 3000, 1 << 20]),

@@ -138,6 +138,12 @@ impl Consumer {
                 let Request::Fetch(asked) = &pending.request else {
                     return;
                 };
+                if self.plan.min_bytes <= 1 && error == 0 && (hands.options.calm || !hands.working) {
+                    for reader in &self.readers {
+                        let place = Place::new(reader.topic.id, reader.partition);
+                        hands.oracle.woken(place, reader.position, pending.sent_at);
+                    }
+                }
                 self.fetched(wire, hands, asked, error, session_id, &parts);
             }
             response => {

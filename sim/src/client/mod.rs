@@ -38,7 +38,7 @@ pub(crate) struct Pending {
     correlation: i32,
     pub(crate) request: Request,
     version: i16,
-    sent_at: Nanos,
+    pub(crate) sent_at: Nanos,
     /// What the role wants to remember with it.
     pub(crate) note: u64,
 }
@@ -92,6 +92,14 @@ impl Wire {
     /// Whether a request can be sent now.
     pub(crate) fn connected(&self) -> bool {
         self.link.is_some()
+    }
+
+    /// How long an answer may take; a fetch may wait on top.
+    fn patience(&self, pending: &Pending) -> Nanos {
+        match &pending.request {
+            Request::Fetch(fetch) => self.plan.timeout + fetch.max_wait_ms.max(0) as u64 * MILLIS,
+            _ => self.plan.timeout,
+        }
     }
 
     /// Requests without an answer.
@@ -218,7 +226,9 @@ impl Client {
             Role::Prober { pause } => State::Prober(prober::Prober::new(*pause)),
             Role::Hostile { pause } => State::Hostile(hostile::Hostile::new(*pause)),
             Role::Setup => State::Setup(setup::Setup::new(options.topics.len())),
-            Role::Verifier { appends } => State::Verifier(verifier::Verifier::new(index, *appends)),
+            Role::Verifier { appends, max_bytes } => {
+                State::Verifier(verifier::Verifier::new(index, *appends, *max_bytes))
+            }
         };
         Self {
             wire: Wire {
@@ -282,7 +292,7 @@ impl Client {
             .wire
             .pending
             .front()
-            .is_some_and(|oldest| oldest.sent_at + self.wire.plan.timeout <= now)
+            .is_some_and(|oldest| oldest.sent_at + self.wire.patience(oldest) <= now)
         {
             let name = &self.wire.name;
             complain_if_calm(hands, || format!("{name}: no answer in time"));
@@ -373,7 +383,7 @@ impl Client {
             State::Producer(producer) => producer.answer(&mut self.wire, hands, pending, response),
             State::Consumer(consumer) => consumer.answer(&mut self.wire, hands, pending, response),
             State::Recreator(recreator) => recreator.answer(&mut self.wire, hands, pending, response),
-            State::Prober(prober) => prober.answer(hands, pending, response),
+            State::Prober(prober) => prober.answer(&mut self.wire, hands, pending, response),
             State::Setup(setup) => setup.answer(hands, pending, response),
             State::Verifier(verifier) => verifier.answer(&mut self.wire, hands, pending, response),
             State::Hostile(_) | State::Retired => {}
@@ -416,7 +426,7 @@ impl Client {
             None => self.wire.retry_at,
         };
         if let Some(oldest) = self.wire.pending.front() {
-            at = at.min(oldest.sent_at + self.wire.plan.timeout);
+            at = at.min(oldest.sent_at + self.wire.patience(oldest));
         }
         let at = at.max(now + 1);
         if self.woken_for.is_none_or(|woken_for| at < woken_for) && at < Nanos::MAX {

@@ -1,7 +1,7 @@
 //! A prober: it looks up offsets and metadata and compares them with what was acknowledged before it asked.
 
 use super::{Hands, Pending, Wire, judge_error};
-use crate::frame::{Api, Request, Response, TopicRef};
+use crate::frame::{Api, Fetch, FetchPart, Request, Response, TopicRef};
 use crate::oracle::{Checker, Place};
 use crate::stage::Nanos;
 
@@ -49,6 +49,13 @@ impl Prober {
         }
         let at = hands.stage.draw.index(self.topics.len());
         let topic = self.topics[at].clone();
+        if hands.stage.draw.chance(1, 2)
+            && let Some(fetch) = random_read(&topic, hands)
+        {
+            hands.oracle.assigned(wire.index);
+            wire.send(hands, Request::Fetch(fetch), 0);
+            return;
+        }
         let timestamp = hands.stage.draw.pick(&[-1, -1, -2]);
         let count = hands.options.topics.iter().find(|plan| plan.name == topic.name);
         let partitions: Vec<i32> = (0..count.map_or(0, |plan| plan.partitions)).collect();
@@ -65,7 +72,7 @@ impl Prober {
         wire.send(hands, request, 0);
     }
 
-    pub(super) fn answer(&mut self, hands: &mut Hands<'_>, pending: &Pending, response: Response) {
+    pub(super) fn answer(&mut self, wire: &mut Wire, hands: &mut Hands<'_>, pending: &Pending, response: Response) {
         self.waiting = false;
         match (response, &pending.request) {
             (Response::Metadata { topics }, _) => {
@@ -107,10 +114,52 @@ impl Prober {
                     }
                 }
             }
+            (Response::Fetch { error, parts, .. }, Request::Fetch(asked)) => {
+                if error != 0 {
+                    judge_error(hands, Api::Fetch, error);
+                } else if let (Some(part), Some(from)) = (parts.first(), asked.parts.first()) {
+                    let place = Place::new(from.topic.id, from.partition);
+                    match part.error {
+                        0 => _ = hands.oracle.fetched(place, wire.index, from.offset, part, asked),
+                        // OFFSET_OUT_OF_RANGE
+                        1 if hands.oracle.may_have_lost() => {}
+                        1 => {
+                            let text = format!("{place}: acknowledged offset {} is out of range", from.offset);
+                            hands.oracle.violate(Checker::AcknowledgedDurability, text);
+                        }
+                        error => judge_error(hands, Api::Fetch, error),
+                    }
+                }
+            }
             (response, _) => {
                 let text = format!("a prober cannot make sense of {response:?}");
                 hands.oracle.violate(Checker::Protocol, text);
             }
         }
     }
+}
+
+/// A read from anywhere in a log, of as little as may be: look-ups of offsets meet every entry of an index.
+fn random_read(topic: &TopicRef, hands: &mut Hands<'_>) -> Option<Fetch> {
+    let plan = hands.options.topics.iter().find(|plan| plan.name == topic.name)?;
+    let partition = hands.stage.draw.index(plan.partitions as usize) as i32;
+    let end = hands.oracle.acked_end(Place::new(topic.id, partition));
+    if end <= 0 {
+        return None;
+    }
+    let max_bytes = hands.stage.draw.pick(&[1, 700, 5000]);
+    Some(Fetch {
+        max_wait_ms: 0,
+        min_bytes: 0,
+        max_bytes,
+        session_id: 0,
+        session_epoch: -1,
+        parts: vec![FetchPart {
+            topic: topic.clone(),
+            partition,
+            leader_epoch: -1,
+            offset: hands.stage.draw.below(end as u64) as i64,
+            max_bytes,
+        }],
+    })
 }

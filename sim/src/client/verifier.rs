@@ -26,6 +26,7 @@ enum Step {
 pub(super) struct Verifier {
     number: u32,
     appends: bool,
+    max_bytes: i32,
     /// Partitions still to do, the one at hand last; `None` until metadata told them.
     left: Option<Vec<(TopicRef, i32)>>,
     step: Step,
@@ -34,10 +35,11 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    pub(super) fn new(index: usize, appends: bool) -> Self {
+    pub(super) fn new(index: usize, appends: bool, max_bytes: i32) -> Self {
         let mut verifier = Self {
             number: index as u32,
             appends,
+            max_bytes,
             left: None,
             step: Step::Append,
             waiting: false,
@@ -115,7 +117,7 @@ impl Verifier {
             Step::Read { from } => Request::Fetch(Fetch {
                 max_wait_ms: 0,
                 min_bytes: 0,
-                max_bytes: 1 << 20,
+                max_bytes: self.max_bytes,
                 session_id: 0,
                 session_epoch: -1,
                 parts: vec![FetchPart {
@@ -123,7 +125,7 @@ impl Verifier {
                     partition,
                     leader_epoch: -1,
                     offset: from,
-                    max_bytes: 1 << 20,
+                    max_bytes: self.max_bytes,
                 }],
             }),
             Step::End { .. } => Request::ListOffsets {

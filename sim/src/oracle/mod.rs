@@ -13,6 +13,7 @@ mod disk_log;
 mod durable;
 mod places;
 mod read;
+mod story;
 
 pub use places::Checker;
 pub(crate) use places::{Counts, Place, Violation, Why};
@@ -20,6 +21,7 @@ pub(crate) use places::{Counts, Place, Violation, Why};
 use crate::batch::{Batch, ProducerTag};
 use crate::frame::{Codec, ProducePart, TopicMetadata};
 use crate::link::LinkId;
+use crate::stage::{MILLIS, Nanos};
 use crate::value::Mark;
 use bytes::Bytes;
 use klamm_core::config::{FlushMode, TimestampType};
@@ -33,6 +35,9 @@ struct ExpectedProduce {
     version: i16,
     parts: Vec<ProducePart>,
 }
+
+/// When nothing goes wrong, a fetch is answered within this many milliseconds of an acknowledgement that it waits for.
+const LONGEST_WAKE_UP: u64 = 1000;
 
 /// What is known, and the first thing that went wrong.
 #[derive(Debug)]
@@ -52,11 +57,14 @@ pub(crate) struct Oracle {
     issued: BTreeSet<(i64, i16)>,
     expected: BTreeMap<(LinkId, i32), ExpectedProduce>,
     scans: durable::Scans,
+    story: story::Story,
     fsync: bool,
     /// Whether records keep the timestamps that producers gave them.
     keeps_timestamps: bool,
     /// The machine lost power while an acknowledgement promised the page cache only.
     lost_page_cache: bool,
+    /// The time of the event at hand.
+    now: Nanos,
     /// The frame being read left a broker process that has ended since.
     stale: bool,
     /// How often a batch of an idempotent producer was sent.
@@ -77,9 +85,11 @@ impl Oracle {
             issued: BTreeSet::new(),
             expected: BTreeMap::new(),
             scans: durable::Scans::default(),
+            story: story::Story::default(),
             fsync: flush == FlushMode::Fsync,
             keeps_timestamps: timestamps == TimestampType::CreateTime,
             lost_page_cache: false,
+            now: 0,
             stale: false,
             attempts: BTreeMap::new(),
             watermarks: BTreeMap::new(),
@@ -242,9 +252,8 @@ impl Oracle {
         let keeps_timestamps = self.keeps_timestamps;
         let partition = self.partitions.entry(place).or_default();
         for (mark, record) in marks.iter().zip(batch.records()) {
-            partition
-                .sent
-                .insert((mark.producer, mark.sequence), record.identity(keeps_timestamps));
+            let sent = (record.identity(keeps_timestamps), self.story.next_value());
+            partition.sent.insert((mark.producer, mark.sequence), sent);
         }
     }
 
@@ -266,9 +275,16 @@ impl Oracle {
         for (index, record) in batch.records().enumerate() {
             let offset = base_offset + index as i64;
             self.fix(place, offset, record.identity(keeps_timestamps), Why::Acked);
+            let sender = Mark::decode(record.value).map(|mark| (mark.producer, mark.sequence));
+            let partition = self.partitions.get(&place);
+            if let (Some(partition), Some(sender)) = (partition, sender)
+                && let Some(&(_, value)) = partition.sent.get(&sender)
+            {
+                self.story.acked(place, sender.0, value, offset);
+            }
         }
         if let Some(partition) = self.partitions.get_mut(&place) {
-            partition.acked_end = partition.acked_end.max(base_offset + i64::from(batch.count));
+            partition.note_ack(base_offset + i64::from(batch.count), self.now);
         }
     }
 
@@ -294,6 +310,27 @@ impl Oracle {
                 let text = format!("{place}: offset {offset} held a record that was {known}, now another is {why}");
                 self.violate(checker, text);
             }
+        }
+    }
+
+    /// What time it is.
+    pub(crate) fn set_now(&mut self, now: Nanos) {
+        self.now = now;
+    }
+
+    /// A fetch that had waited since `asked_at` at `position` is answered now. Had something been acknowledged there
+    /// long ago, it should have been woken.
+    pub(crate) fn woken(&mut self, place: Place, position: i64, asked_at: Nanos) {
+        let Some(partition) = self.partitions.get(&place) else {
+            return;
+        };
+        let Some(acked_at) = partition.acked_beyond(position) else {
+            return;
+        };
+        let waited = self.now.saturating_sub(acked_at.max(asked_at)) / MILLIS;
+        if waited > LONGEST_WAKE_UP && !self.lost_page_cache {
+            let text = format!("{place}: a fetch at {position} was answered {waited} ms after more was acknowledged");
+            self.violate(Checker::Liveness, text);
         }
     }
 

@@ -1,6 +1,8 @@
 //! What is known of one partition.
 
-use std::collections::BTreeMap;
+use crate::stage::Nanos;
+use klamm_jepsen::Value;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 /// What a violation is of. Each deliberate bug is to be caught by the one that its row in DESIGN.md names.
@@ -125,9 +127,11 @@ pub(crate) struct Slot {
 pub(crate) struct Partition {
     /// The canonical log, by offset.
     pub(crate) slots: Vec<Option<Slot>>,
-    /// What was sent, by producer and its count.
-    pub(crate) sent: BTreeMap<(u32, u64), u64>,
+    /// What was sent, by producer and its count: its identity, and its name in the history.
+    pub(crate) sent: BTreeMap<(u32, u64), (u64, Value)>,
     pub(crate) acked_end: i64,
+    /// Ends of the last batches that were acknowledged, ascending, and when they were.
+    acks: VecDeque<(i64, Nanos)>,
     /// The least leader epoch that a response may name.
     pub(crate) least_epoch: i32,
     /// Whether a response has named an epoch since the last start.
@@ -145,6 +149,23 @@ impl Partition {
         if let Some(Some(slot)) = self.slots.get_mut(offset as usize) {
             slot.read_back = true;
         }
+    }
+
+    /// A batch that ends there was acknowledged.
+    pub(crate) fn note_ack(&mut self, end: i64, now: Nanos) {
+        if end > self.acked_end {
+            self.acked_end = end;
+            self.acks.push_back((end, now));
+            if self.acks.len() > 32 {
+                self.acks.pop_front();
+            }
+        }
+    }
+
+    /// When something beyond `position` was acknowledged at the latest; `None` while nothing was.
+    pub(crate) fn acked_beyond(&self, position: i64) -> Option<Nanos> {
+        let first = self.acks.partition_point(|&(end, _)| end <= position);
+        self.acks.get(first).map(|&(_, at)| at)
     }
 
     /// Puts a record into the canonical log; an error says why another one stands there.

@@ -4,6 +4,7 @@ use super::{Checker, Oracle, Place, Why};
 use crate::batch::{Batch, Broken, Record};
 use crate::frame::{Fetch, Fetched};
 use crate::value::{Mark, fold_topic};
+use klamm_jepsen::Value;
 
 impl Oracle {
     /// `client`, which stands at `position`, was given `part`. Returns where it stands now.
@@ -26,12 +27,13 @@ impl Oracle {
         let mut rest = &records[..];
         let mut next = position;
         let mut batches = 0;
+        let mut polled = Vec::new();
         while !rest.is_empty() {
             let batch = match Batch::parse(rest) {
                 Ok(batch) => batch,
                 Err(Broken::Cut) => {
                     self.violate(
-                        Checker::Protocol,
+                        Checker::Recovery,
                         format!("{place}: a response ends inside a batch after {next}"),
                     );
                     return next;
@@ -53,7 +55,7 @@ impl Oracle {
                 self.violate(Checker::AcknowledgedDurability, text);
                 return next;
             }
-            self.read_batch(place, &batch, part.high_watermark);
+            self.read_batch(place, &batch, part.high_watermark, position, &mut polled);
             next = batch.end_offset();
             batches += 1;
             rest = &rest[batch.size..];
@@ -66,6 +68,7 @@ impl Oracle {
             );
             self.violate(Checker::Bounds, text);
         }
+        self.story.polled(place, client, polled);
         next
     }
 
@@ -101,7 +104,14 @@ impl Oracle {
         }
     }
 
-    fn read_batch(&mut self, place: Place, batch: &Batch<'_>, high_watermark: i64) {
+    fn read_batch(
+        &mut self,
+        place: Place,
+        batch: &Batch<'_>,
+        high_watermark: i64,
+        position: i64,
+        polled: &mut Vec<(i64, Value)>,
+    ) {
         if batch.end_offset() > high_watermark {
             let end = batch.end_offset();
             let text = format!(
@@ -116,7 +126,10 @@ impl Oracle {
         for record in batch.records() {
             count += 1;
             self.counts.records_read += 1;
-            if let Some(hash) = self.recognize(place, &record) {
+            if let Some((hash, value)) = self.recognize(place, &record) {
+                if record.offset >= position {
+                    polled.push((record.offset, value));
+                }
                 self.fix(place, record.offset, hash, Why::Read);
                 if let Some(partition) = self.partitions.get_mut(&place) {
                     partition.mark_read_back(record.offset);
@@ -143,7 +156,7 @@ impl Oracle {
     }
 
     /// Who sent the record, by its value; its identity if it is what was sent.
-    pub(super) fn recognize(&mut self, place: Place, record: &Record<'_>) -> Option<u64> {
+    pub(super) fn recognize(&mut self, place: Place, record: &Record<'_>) -> Option<(u64, Value)> {
         let Some(mark) = Mark::decode(record.value) else {
             let text = format!("{place}: the record at {} is damaged", record.offset);
             self.violate(Checker::Recovery, text);
@@ -157,7 +170,7 @@ impl Oracle {
         let hash = record.identity(self.keeps_timestamps);
         let partition = self.partitions.get(&place)?;
         match partition.sent.get(&(mark.producer, mark.sequence)) {
-            Some(&sent) if sent == hash && mark.partition == place.partition => Some(hash),
+            Some(&(sent, value)) if sent == hash && mark.partition == place.partition => Some((hash, value)),
             Some(_) => {
                 let text = format!(
                     "{place}: the record at {} is not what was sent: {mark:?}",

@@ -165,6 +165,7 @@ impl World {
                 self.oracle.violate(Checker::Liveness, text);
                 break;
             }
+            self.oracle.set_now(self.stage.now());
             self.note(&event);
             self.happen(event);
         }

@@ -71,6 +71,7 @@ impl World {
             &Phase::Verify { since, client } => {
                 if self.clients[client].finished() {
                     self.oracle.end_read_back();
+                    self.oracle.judge_history();
                     self.close_clients();
                     Phase::Drain { since: now }
                 } else {
@@ -194,7 +195,10 @@ impl World {
 
     fn add_verifier(&mut self) -> usize {
         self.oracle.begin_read_back();
-        self.add_client(Role::Verifier { appends: true })
+        self.add_client(Role::Verifier {
+            appends: true,
+            max_bytes: 1 << 20,
+        })
     }
 
     fn close_clients(&mut self) {
@@ -255,7 +259,11 @@ impl World {
             }
             None => {
                 self.oracle.begin_read_back();
-                let index = self.add_client(Role::Verifier { appends: false });
+                let max_bytes = self.stage.draw.pick(&[1 << 20, 6000, 2000]);
+                let index = self.add_client(Role::Verifier {
+                    appends: false,
+                    max_bytes,
+                });
                 self.second_verifier = Some(index);
                 return Phase::Again { since, image };
             }
