@@ -6,6 +6,9 @@ use crate::options::ConsumerPlan;
 use crate::oracle::{Checker, Place};
 use crate::stage::{MILLIS, Nanos};
 
+/// After a start partitions open one after the other, and a fetch waits for all that it names.
+const OPENING: Nanos = 2000 * MILLIS;
+
 #[derive(Debug)]
 struct Reader {
     topic: TopicRef,
@@ -138,11 +141,8 @@ impl Consumer {
                 let Request::Fetch(asked) = &pending.request else {
                     return;
                 };
-                if self.plan.min_bytes <= 1 && error == 0 && (hands.options.calm || !hands.working) {
-                    for reader in &self.readers {
-                        let place = Place::new(reader.topic.id, reader.partition);
-                        hands.oracle.woken(place, reader.position, pending.sent_at);
-                    }
+                if error == 0 && (hands.options.calm || !hands.working) {
+                    self.judge_wait(hands, pending.sent_at, OPENING);
                 }
                 self.fetched(wire, hands, asked, error, session_id, &parts);
             }
@@ -150,6 +150,17 @@ impl Consumer {
                 let text = format!("a consumer cannot make sense of {response:?}");
                 hands.oracle.violate(Checker::Protocol, text);
             }
+        }
+    }
+
+    /// Nothing that the fetch sent at `sent_at` waits for may have been there for longer than `patience`.
+    pub(super) fn judge_wait(&self, hands: &mut Hands<'_>, sent_at: Nanos, patience: Nanos) {
+        if self.plan.min_bytes > 1 {
+            return;
+        }
+        for reader in &self.readers {
+            let place = Place::new(reader.topic.id, reader.partition);
+            hands.oracle.woken(place, reader.position, sent_at, patience);
         }
     }
 

@@ -81,6 +81,9 @@ pub(crate) struct Client {
     woken_for: Option<Nanos>,
 }
 
+/// When everything is calm and open, a waiting fetch is woken within this time.
+const WAKE_UP: Nanos = 300 * MILLIS;
+
 /// How an attempt to connect or a silent peer counts in a run without faults.
 fn complain_if_calm(hands: &mut Hands<'_>, what: impl FnOnce() -> String) {
     if hands.options.calm {
@@ -348,6 +351,21 @@ impl Client {
             self.wire.forget(hands);
             self.disconnected(hands);
             self.schedule(hands);
+        }
+    }
+
+    /// How long it would wait for records, where it has nothing else to do.
+    pub(crate) fn waits_long(&self) -> bool {
+        match &self.wire.plan.role {
+            Role::Consumer(plan) => plan.max_wait_ms > 1000 && plan.min_bytes <= 1,
+            _ => false,
+        }
+    }
+
+    /// Whatever it waits for must have been missing until just now.
+    pub(crate) fn judge_wait(&mut self, hands: &mut Hands<'_>) {
+        if let (State::Consumer(consumer), Some(oldest)) = (&self.state, self.wire.pending.front()) {
+            consumer.judge_wait(hands, oldest.sent_at, WAKE_UP);
         }
     }
 

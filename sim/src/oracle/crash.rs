@@ -94,15 +94,24 @@ impl Oracle {
         }
     }
 
-    /// The process ended as it was asked to: everything is durable, and the leader epoch may stay.
-    pub(crate) fn after_stop(&mut self, disk: &Disk) {
+    /// The process ended as it was asked to. Every partition that it had open is durable to its end; one that it never
+    /// opened may be as an earlier crash left it, but what was promised is durable.
+    pub(crate) fn after_stop(&mut self, disk: &Disk, everything_open: bool) {
         self.expected.clear();
         self.scans.forget();
         for place in self.places() {
-            let held = LogView::new(disk, View::Cache).walk(place, |_| {});
-            let durable = LogView::new(disk, View::Device).walk(place, |_| {});
-            if held.offset != durable.offset {
-                let text = format!("{place}: after a clean stop the device ends at {durable:?}, the cache at {held:?}");
+            let held = LogView::new(disk, View::Cache).walk(place, |_| {}).offset;
+            let durable = LogView::new(disk, View::Device).walk(place, |_| {}).offset;
+            let promised = self
+                .partitions
+                .get(&place)
+                .map_or(0, |partition| partition.slots.len() as i64);
+            let lacks = self.fsync && self.stays(place) && durable < promised;
+            if lacks || everything_open && durable != held {
+                let text = format!(
+                    "{place}: after a clean stop the device ends at {durable}, the cache at {held}, \
+                     {promised} were promised"
+                );
                 self.violate(Checker::Recovery, text);
             }
         }

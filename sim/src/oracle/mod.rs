@@ -36,9 +36,6 @@ struct ExpectedProduce {
     parts: Vec<ProducePart>,
 }
 
-/// When nothing goes wrong, a fetch is answered within this many milliseconds of an acknowledgement that it waits for.
-const LONGEST_WAKE_UP: u64 = 1000;
-
 /// What is known, and the first thing that went wrong.
 #[derive(Debug)]
 #[allow(
@@ -318,18 +315,21 @@ impl Oracle {
         self.now = now;
     }
 
-    /// A fetch that had waited since `asked_at` at `position` is answered now. Had something been acknowledged there
-    /// long ago, it should have been woken.
-    pub(crate) fn woken(&mut self, place: Place, position: i64, asked_at: Nanos) {
+    /// A fetch has waited since `asked_at` at `position`. Had something been acknowledged there longer ago than
+    /// `patience`, it should have been woken.
+    pub(crate) fn woken(&mut self, place: Place, position: i64, asked_at: Nanos, patience: Nanos) {
         let Some(partition) = self.partitions.get(&place) else {
             return;
         };
         let Some(acked_at) = partition.acked_beyond(position) else {
             return;
         };
-        let waited = self.now.saturating_sub(acked_at.max(asked_at)) / MILLIS;
-        if waited > LONGEST_WAKE_UP && !self.lost_page_cache {
-            let text = format!("{place}: a fetch at {position} was answered {waited} ms after more was acknowledged");
+        let waited = self.now.saturating_sub(acked_at.max(asked_at));
+        if waited > patience && !self.lost_page_cache {
+            let waited = waited / MILLIS;
+            let text = format!(
+                "{place}: a fetch at {position} still waits, or waited, {waited} ms after more was acknowledged"
+            );
             self.violate(Checker::Liveness, text);
         }
     }

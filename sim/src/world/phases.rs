@@ -28,6 +28,8 @@ pub(super) enum Phase {
     Finish { since: Nanos },
     /// A fresh client appends to every partition and reads everything.
     Verify { since: Nanos, client: usize },
+    /// Everything was read; who still waits must have a reason.
+    Settle { since: Nanos },
     /// Clients are gone; the broker has to give everything back.
     Drain { since: Nanos },
     /// The broker was asked to stop.
@@ -45,6 +47,11 @@ impl Phase {
     /// Whether faults go on.
     pub(super) fn is_unsafe(&self) -> bool {
         matches!(self, Self::Setup | Self::Safety { .. })
+    }
+
+    /// Whether the broker stops after every partition was used.
+    pub(super) fn is_last_stop(&self) -> bool {
+        matches!(self, Self::Stop { .. })
     }
 }
 
@@ -72,13 +79,13 @@ impl World {
                 if self.clients[client].finished() {
                     self.oracle.end_read_back();
                     self.oracle.judge_history();
-                    self.close_clients();
-                    Phase::Drain { since: now }
+                    Phase::Settle { since: now }
                 } else {
                     self.complain_after(since, "everything is read back");
                     Phase::Verify { since, client }
                 }
             }
+            &Phase::Settle { since } => self.settled(since),
             &Phase::Drain { since } => self.drained(since),
             &Phase::Stop { since } => {
                 self.complain_after(since, "the broker stops");
@@ -134,7 +141,9 @@ impl World {
         self.calm_down();
         match self.options.last_crash {
             Some(crash) => self.crash_now(crash),
-            None => self.want_boot(),
+            None if self.process.is_none() => self.want_boot(),
+            None if self.options.calm => {}
+            None => self.ask_to_stop(),
         }
     }
 
@@ -199,6 +208,19 @@ impl World {
             appends: true,
             max_bytes: 1 << 20,
         })
+    }
+
+    /// Fetches that wait have had the time to be woken.
+    fn settled(&mut self, since: Nanos) -> Phase {
+        let now = self.stage.now();
+        if self.clients.iter().any(Client::waits_long) && now < since + 350 * MILLIS {
+            return Phase::Settle { since };
+        }
+        for index in 0..self.clients.len() {
+            self.with_client(index, Client::judge_wait);
+        }
+        self.close_clients();
+        Phase::Drain { since: now }
     }
 
     fn close_clients(&mut self) {

@@ -416,7 +416,8 @@ impl World {
         self.crash = None;
         self.links.broker_died(&mut self.stage, &self.options.delays);
         self.disk.kill();
-        self.oracle.after_stop(&self.disk);
+        let everything_open = self.phase.is_last_stop();
+        self.oracle.after_stop(&self.disk, everything_open);
         self.process_ended();
     }
 
