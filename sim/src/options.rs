@@ -248,7 +248,6 @@ fn draw_broker(draw: &mut Draw) -> BrokerConfig {
         producer_id_block: draw.pick(&[1, 2, 10, limits.producer_id_block]),
         timers_per_tick: draw.pick(&[1, 4, limits.timers_per_tick]),
         recoveries: draw.pick(&[1, 2, limits.recoveries]),
-        ..limits
     };
     let defaults = TopicConfig::default();
     let topic_defaults = TopicConfig {
@@ -258,7 +257,7 @@ fn draw_broker(draw: &mut Draw) -> BrokerConfig {
             defaults.segment_bytes
         },
         segment_ms: draw.pick(&[50, 1000, defaults.segment_ms]),
-        index_interval_bytes: draw.pick(&[1, 500, defaults.index_interval_bytes]),
+        index_interval_bytes: draw.pick(&[1, 1, 500, defaults.index_interval_bytes]),
         max_message_bytes: draw.pick(&[LARGEST_BATCH as u32, defaults.max_message_bytes]),
         retention_ms: None,
         retention_bytes: None,
@@ -312,14 +311,14 @@ fn draw_clients(draw: &mut Draw, calm: bool) -> Vec<ClientPlan> {
         });
     }
     if draw.chance(3, 4) {
-        let pause = draw.within(2, 60) * MILLIS;
+        let pause = draw.within(2, 30) * MILLIS;
         roles.push(Role::Prober { pause });
     }
     if draw.chance(1, 3) {
         let pause = draw.within(5, 100) * MILLIS;
         roles.push(Role::Hostile { pause });
     }
-    let patience = if calm { 30_000 } else { draw.within(150, 1500) };
+    let patience = if calm { 30_000 } else { draw.spread(40, 1500) };
     let plan = |role| {
         let codec = if draw.chance(1, 4) { Codec::Crate } else { Codec::Own };
         ClientPlan {
@@ -412,10 +411,10 @@ fn draw_faults(draw: &mut Draw, safety: Nanos) -> Vec<(Nanos, Fault)> {
         lasts: lasts(draw),
     });
     add(draw, 4, 3, &|draw| Fault::SlowDisk { lasts: lasts(draw) });
-    add(draw, 6, 2, &|draw| Fault::StuckDisk { lasts: lasts(draw) });
+    add(draw, 4, 3, &|draw| Fault::StuckDisk { lasts: lasts(draw) });
     add(draw, 8, 1, &|_| Fault::FailWrite);
     add(draw, 3, 4, &|draw| Fault::WallStep(draw_wall_step(draw)));
-    add(draw, 2, 12, &|_| Fault::Reset);
+    add(draw, 2, 25, &|_| Fault::Reset);
     add(draw, 4, 4, &|_| Fault::HalfOpen);
     add(draw, 3, 6, &|draw| Fault::Stall { lasts: lasts(draw) });
     add(draw, 4, 3, &|draw| Fault::SlowLink { lasts: lasts(draw) });

@@ -47,6 +47,10 @@ impl Prober {
             wire.send(hands, Request::Metadata { topics }, 0);
             return;
         }
+        if hands.stage.draw.chance(1, 6) {
+            wire.send(hands, Request::InitProducerId, 0);
+            return;
+        }
         let at = hands.stage.draw.index(self.topics.len());
         let topic = self.topics[at].clone();
         if hands.stage.draw.chance(1, 2)
@@ -114,6 +118,17 @@ impl Prober {
                     }
                 }
             }
+            (
+                Response::InitProducerId {
+                    error,
+                    producer_id,
+                    epoch,
+                },
+                _,
+            ) => match error {
+                0 => hands.oracle.issued(producer_id, epoch),
+                error => judge_error(hands, Api::InitProducerId, error),
+            },
             (Response::Fetch { error, parts, .. }, Request::Fetch(asked)) => {
                 if error != 0 {
                     judge_error(hands, Api::Fetch, error);

@@ -165,7 +165,9 @@ impl Producer {
     /// Sends one request with batches of one partition or several: first what has to go again, then new ones.
     fn send_some(&mut self, wire: &mut Wire, hands: &mut Hands<'_>) {
         let most = hands.stage.draw.within(1, self.plan.batches_a_request);
-        let start = hands.stage.draw.index(self.lanes.len());
+        // The first partition is hot: several batches of it are in flight at once.
+        let anywhere = hands.stage.draw.index(self.lanes.len());
+        let start = hands.stage.draw.pick(&[0, anywhere]);
         let mut parts = Vec::new();
         let mut lanes = Vec::new();
         for offset in 0..self.lanes.len() {

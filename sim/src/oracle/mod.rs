@@ -321,10 +321,10 @@ impl Oracle {
         let Some(partition) = self.partitions.get(&place) else {
             return;
         };
-        let Some(acked_at) = partition.acked_beyond(position) else {
+        let Some(first_ack) = partition.acked_beyond(position) else {
             return;
         };
-        let waited = self.now.saturating_sub(acked_at.max(asked_at));
+        let waited = self.now.saturating_sub(first_ack.max(asked_at));
         if waited > patience && !self.lost_page_cache {
             let waited = waited / MILLIS;
             let text = format!(
