@@ -31,7 +31,13 @@ use world::World;
 
 /// Runs `seed` to its verdict.
 pub fn run_seed(seed: u64, run: &RunOptions) -> Verdict {
-    World::new(Options::draw(seed), *run).run().0
+    let verdict = std::panic::catch_unwind(|| World::new(Options::draw(seed), *run).run().0);
+    verdict.unwrap_or_else(|panic| Verdict {
+        seed,
+        hash: TraceHash(0),
+        violation: Some((Checker::Assertion, panics::message(panic.as_ref()))),
+        report: Report::default(),
+    })
 }
 
 /// Runs `seed` to its verdict, and tells every event in a line.

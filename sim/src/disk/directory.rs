@@ -63,6 +63,15 @@ impl Directory {
         &self.durable
     }
 
+    /// Everything that a name leads to or, after a power cut, may lead to.
+    pub(super) fn reach(&self) -> impl Iterator<Item = InodeId> + '_ {
+        let pending = self.pending.iter().filter_map(|(_, change)| match change {
+            Change::Link(_, inode) | Change::Rename(_, _, inode) => Some(*inode),
+            Change::Unlink(_) => None,
+        });
+        self.names.values().chain(self.durable.values()).copied().chain(pending)
+    }
+
     pub(super) fn is_dirty(&self) -> bool {
         !self.pending.is_empty()
     }

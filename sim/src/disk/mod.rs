@@ -180,7 +180,7 @@ impl Disk {
         let mut open = vec![ROOT];
         while let Some(id) = open.pop() {
             if let Some(Inode::Directory(directory)) = self.inodes.get(&id) {
-                for &child in directory.names().values().chain(directory.durable().values()) {
+                for child in directory.reach() {
                     if reached.insert(child) {
                         open.push(child);
                     }

@@ -399,6 +399,20 @@ fn a_name_is_durable_only_once_its_directory_was_synced() {
 }
 
 #[test]
+fn a_power_cut_may_bring_back_a_name_that_a_killed_process_had_made_and_removed() {
+    let mut came_back = 0;
+    for seed in 0..100 {
+        let mut disk = synced_log();
+        let remove = FileOp::Remove { path: path("new") };
+        perform(&mut disk, &[create(2, "new"), write(2, 0, 9, 5), sync(2), remove]);
+        disk.kill();
+        disk.power_cut(&mut Draw::new(seed));
+        came_back += u32::from(content(&disk, "new") == Some(vec![9; 5]));
+    }
+    assert!((5..80).contains(&came_back), "came back {came_back} times of 100");
+}
+
+#[test]
 fn a_write_that_came_after_a_sync_began_is_not_covered_by_it() {
     let mut disk = synced_log();
     perform(&mut disk, &[write(1, 1000, 2, 100)]);

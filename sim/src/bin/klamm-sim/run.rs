@@ -93,6 +93,13 @@ impl Run {
             }
             failures.extend(differing);
         }
+        for seed in self.seeds.clone().filter(|seed| !hashes.contains_key(seed)) {
+            println!(
+                "{}",
+                show::failure(seed, Checker::Idle, "the run never came to a verdict")
+            );
+            failures.push(seed);
+        }
         println!("{}", totals.summary(&clock, self.twice));
         if failures.is_empty() {
             println!("\n{count} seeds, no failure.");
