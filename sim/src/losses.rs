@@ -2,6 +2,7 @@
 //! nothing, and the unsafe ones are shown to lose, so that the safe ones mean something.
 
 use crate::options::{Crash, Fault, Options};
+use crate::stage::MILLIS;
 use crate::world::World;
 use crate::{RunOptions, Verdict};
 use klamm_core::config::FlushMode;
@@ -80,6 +81,7 @@ fn run_cell(seed: u64, acks: i16, flush: FlushMode, crash: Crash) -> Verdict {
     options.only_plain_producers(acks);
     options.calm = false;
     options.broker.flush = flush;
+    options.safety = 800 * MILLIS;
     options.last_crash = None;
     options.crash_in_recovery = 0;
     options.faults = vec![(

@@ -145,8 +145,6 @@ pub(crate) struct Options {
     pub(crate) restart: Nanos,
     /// One restart in this many crashes again while it recovers; 0 for none.
     pub(crate) crash_in_recovery: u64,
-    /// Reads the wall clock of this machine into the draws: the planted proof that the determinism check works.
-    pub(crate) planted_nondeterminism: bool,
 }
 
 impl Options {
@@ -186,7 +184,6 @@ impl Options {
             wall: draw.within(1_600_000_000_000, 1_800_000_000_000) as i64,
             restart: draw.within(1, 150) * MILLIS,
             crash_in_recovery: if calm { 0 } else { draw.pick(&[0, 2, 4]) },
-            planted_nondeterminism: false,
         }
     }
 }

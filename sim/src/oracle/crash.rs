@@ -177,6 +177,7 @@ impl Oracle {
 
     /// A pass over every log begins: nothing was read back yet.
     pub(crate) fn begin_read_back(&mut self) {
+        self.counts.records_read_back = 0;
         for partition in self.partitions.values_mut() {
             for slot in partition.slots.iter_mut().flatten() {
                 slot.read_back = false;

@@ -107,9 +107,7 @@ impl World {
     pub(crate) fn new(options: Options, run: RunOptions) -> Self {
         let mut draw = Draw::new(options.seed ^ 0x5EED_0F70_1D0F_A150);
         if run.planted_nondeterminism {
-            let address = std::ptr::from_ref(&options) as usize as u64;
-            let time = u64::from(std::process::id());
-            (0..(address ^ time) % 7).for_each(|_| _ = draw.bits());
+            draw = Draw::new(options.seed ^ u64::from(std::process::id()));
         }
         let stage = Stage::new(draw, Trace::new(run.trace));
         let clients = options.clients.iter().enumerate();

@@ -1,7 +1,7 @@
 //! `run`: many seeds, each twice.
 
 use crate::show::{self, Totals};
-use klamm_sim::{Checker, RunOptions, TraceHash, Verdict, run_seed};
+use klamm_sim::{Checker, RunOptions, TraceHash, Verdict, run_seed, trace_seed};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::ops::Range;
@@ -86,10 +86,8 @@ impl Run {
         if let Some(mut second) = second {
             let differing = compare(&mut second, &hashes);
             for &seed in &differing {
-                println!(
-                    "{}",
-                    show::failure(seed, Checker::Determinism, "the second run came to another hash")
-                );
+                let text = format!("the second run came to another hash; {}", self.first_difference(seed));
+                println!("{}", show::failure(seed, Checker::Determinism, &text));
             }
             failures.extend(differing);
         }
@@ -109,6 +107,32 @@ impl Run {
             failures.dedup();
             println!("\n{} of {count} seeds failed.", failures.len());
             ExitCode::FAILURE
+        }
+    }
+
+    /// The first event that differs between a run here and one in another process.
+    fn first_difference(&self, seed: u64) -> String {
+        let options = RunOptions {
+            trace: true,
+            planted_nondeterminism: self.planted,
+        };
+        let program = std::env::current_exe().expect("this program's own path");
+        let mut command = Command::new(program);
+        command.args(["replay", &seed.to_string(), "--trace"]);
+        if self.planted {
+            command.arg("--plant-nondeterminism");
+        }
+        let output = command.output().expect("a second process for the second run");
+        let (_, here) = trace_seed(seed, &options);
+        let there = String::from_utf8_lossy(&output.stdout);
+        let differing = here.iter().zip(there.lines()).position(|(one, other)| one != other);
+        match differing {
+            Some(at) => format!(
+                "event {at} is\n    {}\n    and then\n    {}",
+                here[at],
+                there.lines().nth(at).unwrap_or("")
+            ),
+            None => "a third and a fourth run do not differ".to_owned(),
         }
     }
 
