@@ -242,7 +242,7 @@ fn draw_broker(draw: &mut Draw) -> BrokerConfig {
         asks_in_flight: draw.pick(&[1, 2, limits.asks_in_flight]),
         producers_per_partition: draw.pick(&[16, limits.producers_per_partition]),
         fetch_sessions: draw.pick(&[0, 1, 2, limits.fetch_sessions]),
-        producer_id_block: draw.pick(&[1, 2, 10, limits.producer_id_block]),
+        producer_id_block: draw.pick(&[1, 1, 2, 10, limits.producer_id_block]),
         timers_per_tick: draw.pick(&[1, 4, limits.timers_per_tick]),
         recoveries: draw.pick(&[1, 2, limits.recoveries]),
     };

@@ -15,6 +15,9 @@ mod places;
 mod read;
 mod story;
 
+#[cfg(test)]
+mod tests;
+
 pub use places::Checker;
 pub(crate) use places::{Counts, Place, Violation, Why};
 

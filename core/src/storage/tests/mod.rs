@@ -343,6 +343,31 @@ fn what_is_leased_is_removed_at_its_release_companion_first() {
 }
 
 #[test]
+fn a_reader_gets_on_once_leases_alone_keep_descriptors_open() {
+    let mut bench = Bench::new(FlushMode::Fsync, &limits(2, 16));
+    for log in 0..3 {
+        bench.add(log);
+        bench.append(log);
+        bench.settle();
+    }
+    let [first, second, third] = [bench.files[&0], bench.files[&1], bench.files[&2]];
+    assert!(!bench.storage.want(first));
+    bench.settle();
+    let held = bench.storage.lease(first);
+    // The third has to wait while the second is on its way. Once both readers hold what they have, nobody closes any.
+    assert!(!bench.storage.want(second) && !bench.storage.want(third));
+    bench.until(|op| matches!(op, FileOp::Open { file, .. } if *file == second));
+    bench.step();
+    let also_held = bench.storage.lease(second);
+    bench.settle();
+    assert!(bench.storage.want(third), "nobody else will ever close a descriptor");
+    bench.storage.release(held);
+    bench.storage.release(also_held);
+    bench.settle();
+    assert!(bench.storage.is_quiet());
+}
+
+#[test]
 fn a_deleted_log_goes_when_nothing_holds_it_and_an_unborn_one_at_once() {
     let mut bench = Bench::new(FlushMode::Fsync, &Limits::default());
     bench.add(1);

@@ -1,0 +1,268 @@
+//! Each checker that no deliberate bug of the broker reaches is shown to fail here, with a near miss beside it.
+
+use super::{Checker, Oracle, Place};
+use crate::batch::{NewRecord, ProducerTag, build};
+use crate::frame::{Fetch, FetchPart, Fetched, TopicMetadata, TopicRef};
+use crate::value::{Mark, fold_topic};
+use bytes::Bytes;
+use klamm_core::config::{FlushMode, TimestampType};
+
+const ID: [u8; 16] = [7; 16];
+const OTHER: [u8; 16] = [9; 16];
+
+fn topic(id: [u8; 16]) -> TopicRef {
+    TopicRef {
+        name: "orders".to_owned(),
+        id,
+    }
+}
+
+fn told(id: [u8; 16], epoch: i32) -> TopicMetadata {
+    TopicMetadata {
+        error: 0,
+        topic: topic(id),
+        partitions: vec![(0, 0, epoch)],
+    }
+}
+
+/// An oracle that knows the topic.
+fn oracle() -> Oracle {
+    let mut oracle = Oracle::new(FlushMode::Fsync, TimestampType::CreateTime);
+    oracle.topic_created("orders", Some(ID));
+    oracle.metadata(&told(ID, 0));
+    oracle
+}
+
+fn mark(sequence: u64, id: &[u8; 16]) -> Mark {
+    Mark {
+        producer: 1,
+        session: 1,
+        sequence,
+        partition: 0,
+        topic: fold_topic(id),
+    }
+}
+
+/// A batch of one record, sent to the topic, as the broker stamps it.
+fn batch(oracle: &mut Oracle, sequence: u64, id: &[u8; 16], offset: i64, epoch: i32) -> Bytes {
+    let mark = mark(sequence, id);
+    let record = NewRecord {
+        timestamp: 5,
+        key: None,
+        value: mark.encode(60),
+        headers: Vec::new(),
+    };
+    let mut bytes = build(&[record], ProducerTag::NONE);
+    oracle.sent(Place::new(ID, 0), &[mark], &Bytes::from(bytes.clone()));
+    bytes[..8].copy_from_slice(&offset.to_be_bytes());
+    bytes[12..16].copy_from_slice(&epoch.to_be_bytes());
+    Bytes::from(bytes)
+}
+
+fn answer(high_watermark: i64, records: Bytes) -> Fetched {
+    Fetched {
+        topic: topic(ID),
+        partition: 0,
+        error: 0,
+        high_watermark,
+        last_stable_offset: high_watermark,
+        log_start_offset: 0,
+        records: Some(records),
+    }
+}
+
+fn asked(offset: i64) -> Fetch {
+    Fetch {
+        max_wait_ms: 0,
+        min_bytes: 0,
+        max_bytes: 1 << 20,
+        session_id: 0,
+        session_epoch: -1,
+        parts: vec![FetchPart {
+            topic: topic(ID),
+            partition: 0,
+            leader_epoch: -1,
+            offset,
+            max_bytes: 1 << 20,
+        }],
+    }
+}
+
+fn fetch(oracle: &mut Oracle, client: usize, position: i64, part: &Fetched) -> i64 {
+    oracle.fetched(Place::new(ID, 0), client, position, part, &asked(position))
+}
+
+fn seen(oracle: &Oracle) -> Option<Checker> {
+    oracle.violation().map(|violation| violation.checker)
+}
+
+#[test]
+fn a_plain_read_is_fine_and_moves_on() {
+    let mut oracle = oracle();
+    let bytes = batch(&mut oracle, 0, &ID, 0, 0);
+    oracle.acked(Place::new(ID, 0), 0, &bytes);
+    assert_eq!(fetch(&mut oracle, 1, 0, &answer(1, bytes)), 1);
+    assert_eq!(seen(&oracle), None);
+}
+
+#[test]
+fn a_high_watermark_goes_back_for_nobody() {
+    let mut oracle = oracle();
+    fetch(&mut oracle, 1, 0, &answer(5, Bytes::new()));
+    fetch(&mut oracle, 2, 0, &answer(4, Bytes::new()));
+    assert_eq!(seen(&oracle), None, "another client may lag behind");
+    fetch(&mut oracle, 1, 0, &answer(4, Bytes::new()));
+    assert_eq!(seen(&oracle), Some(Checker::HighWatermark));
+}
+
+#[test]
+fn nothing_beyond_the_high_watermark_is_served() {
+    let mut oracle = oracle();
+    let bytes = batch(&mut oracle, 0, &ID, 0, 0);
+    fetch(&mut oracle, 1, 0, &answer(0, bytes));
+    assert_eq!(seen(&oracle), Some(Checker::HighWatermark));
+}
+
+#[test]
+fn a_record_of_the_topic_that_was_deleted_is_told_from_one_of_the_new() {
+    let mut oracle = oracle();
+    let bytes = batch(&mut oracle, 0, &OTHER, 0, 0);
+    fetch(&mut oracle, 1, 0, &answer(1, bytes));
+    assert_eq!(seen(&oracle), Some(Checker::RecreatedTopic));
+}
+
+#[test]
+fn an_id_that_was_deleted_is_never_shown_again() {
+    let mut oracle = oracle();
+    oracle.metadata(&TopicMetadata {
+        topic: TopicRef {
+            name: "again".to_owned(),
+            id: OTHER,
+        },
+        ..told(OTHER, 0)
+    });
+    oracle.topic_deleted(OTHER);
+    assert_eq!(seen(&oracle), None);
+    oracle.metadata(&TopicMetadata {
+        topic: TopicRef {
+            name: "again".to_owned(),
+            id: OTHER,
+        },
+        ..told(OTHER, 0)
+    });
+    assert_eq!(seen(&oracle), Some(Checker::RecreatedTopic));
+}
+
+#[test]
+fn a_topic_whose_creation_was_answered_stays_itself() {
+    let mut oracle = oracle();
+    oracle.metadata(&told(OTHER, 0));
+    assert_eq!(seen(&oracle), Some(Checker::AcknowledgedDurability));
+}
+
+#[test]
+fn leader_epochs_never_go_back_and_a_crash_takes_a_new_one() {
+    let mut oracle = oracle();
+    oracle.metadata(&told(ID, 3));
+    oracle.metadata(&told(ID, 3));
+    assert_eq!(seen(&oracle), None);
+    oracle.after_crash(&crate::disk::Disk::new(), false);
+    oracle.metadata(&told(ID, 4));
+    assert_eq!(seen(&oracle), None);
+    oracle.after_crash(&crate::disk::Disk::new(), false);
+    oracle.metadata(&told(ID, 4));
+    assert_eq!(seen(&oracle), Some(Checker::LeaderEpoch));
+}
+
+#[test]
+fn a_frame_of_a_process_that_ended_may_name_its_old_epoch() {
+    let mut oracle = oracle();
+    oracle.metadata(&told(ID, 3));
+    oracle.after_crash(&crate::disk::Disk::new(), false);
+    oracle.set_stale(true);
+    oracle.metadata(&told(ID, 3));
+    assert_eq!(seen(&oracle), None);
+}
+
+#[test]
+fn two_batches_never_stand_at_one_epoch_and_offset() {
+    let mut oracle = oracle();
+    let one = batch(&mut oracle, 0, &ID, 0, 0);
+    let two = batch(&mut oracle, 1, &ID, 0, 0);
+    fetch(&mut oracle, 1, 0, &answer(1, one));
+    fetch(&mut oracle, 2, 0, &answer(1, two));
+    assert_eq!(seen(&oracle), Some(Checker::LeaderEpoch));
+}
+
+#[test]
+fn another_record_at_an_acknowledged_offset_is_a_loss() {
+    let mut oracle = oracle();
+    let one = batch(&mut oracle, 0, &ID, 0, 0);
+    let two = batch(&mut oracle, 1, &ID, 0, 1);
+    oracle.acked(Place::new(ID, 0), 0, &one);
+    fetch(&mut oracle, 1, 0, &answer(1, two));
+    assert_eq!(seen(&oracle), Some(Checker::AcknowledgedDurability));
+}
+
+#[test]
+fn what_nobody_reads_back_is_missing() {
+    let mut oracle = oracle();
+    let bytes = batch(&mut oracle, 0, &ID, 0, 0);
+    oracle.acked(Place::new(ID, 0), 0, &bytes);
+    oracle.begin_read_back();
+    oracle.end_read_back();
+    assert_eq!(seen(&oracle), Some(Checker::AcknowledgedDurability));
+}
+
+#[test]
+fn a_batch_with_a_flipped_bit_is_never_taken_for_a_record() {
+    let mut oracle = oracle();
+    let mut bytes = batch(&mut oracle, 0, &ID, 0, 0).to_vec();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fetch(&mut oracle, 1, 0, &answer(1, Bytes::from(bytes)));
+    assert_eq!(seen(&oracle), Some(Checker::Recovery));
+}
+
+#[test]
+fn a_fetch_is_woken_soon_after_an_acknowledgement() {
+    let mut oracle = oracle();
+    let place = Place::new(ID, 0);
+    let bytes = batch(&mut oracle, 0, &ID, 0, 0);
+    oracle.set_now(100);
+    oracle.acked(place, 0, &bytes);
+    oracle.set_now(250);
+    oracle.woken(place, 1, 0, 100);
+    oracle.woken(place, 0, 200, 100);
+    assert_eq!(
+        seen(&oracle),
+        None,
+        "nothing came that it waits for, or it has not waited for long"
+    );
+    oracle.woken(place, 0, 0, 100);
+    assert_eq!(seen(&oracle), Some(Checker::Liveness));
+}
+
+#[test]
+fn sends_that_overtake_show_in_the_history() {
+    let mut oracle = oracle();
+    let place = Place::new(ID, 0);
+    let one = batch(&mut oracle, 0, &ID, 1, 0);
+    let two = batch(&mut oracle, 1, &ID, 0, 0);
+    oracle.acked(place, 1, &one);
+    oracle.acked(place, 0, &two);
+    fetch(&mut oracle, 1, 0, &answer(2, Bytes::from([two, one].concat())));
+    assert_eq!(seen(&oracle), None);
+    oracle.judge_history();
+    assert_eq!(seen(&oracle), Some(Checker::Order));
+}
+
+#[test]
+fn a_producer_id_is_issued_once() {
+    let mut oracle = oracle();
+    oracle.issued(4, 0);
+    oracle.issued(5, 0);
+    assert_eq!(seen(&oracle), None);
+    oracle.issued(4, 0);
+    assert_eq!(seen(&oracle), Some(Checker::ProducerIds));
+}
