@@ -1,7 +1,7 @@
 //! A prober: it looks up offsets and metadata and compares them with what was acknowledged before it asked.
 
 use super::{Hands, Pending, Wire, judge_error};
-use crate::frame::{Api, Fetch, FetchPart, Request, Response, TopicRef};
+use crate::frame::{Api, Fetch, FetchPart, Listed, Request, Response, TopicRef};
 use crate::oracle::{Checker, Place};
 use crate::stage::Nanos;
 
@@ -91,31 +91,8 @@ impl Prober {
             }
             (Response::ListOffsets(listed), Request::ListOffsets { timestamp, .. }) => {
                 for (place, end) in std::mem::take(&mut self.expected) {
-                    let Some(found) = listed.iter().find(|found| found.partition == place.partition) else {
-                        hands
-                            .oracle
-                            .violate(Checker::Protocol, format!("{place}: no offset was answered"));
-                        continue;
-                    };
-                    if found.error != 0 {
-                        judge_error(hands, Api::ListOffsets, found.error);
-                        continue;
-                    }
-                    if *timestamp == -1 {
-                        // For any other offset it is the epoch of the record there.
-                        hands.oracle.leader_epoch(place, found.leader_epoch);
-                    }
-                    match *timestamp {
-                        -1 if found.offset < end && !hands.oracle.may_have_lost() => {
-                            let text = format!("{place}: the end is {}, {end} was acknowledged before", found.offset);
-                            hands.oracle.violate(Checker::AcknowledgedDurability, text);
-                        }
-                        -2 if found.offset != 0 => {
-                            let text = format!("{place}: the log starts at {}, nothing deletes here", found.offset);
-                            hands.oracle.violate(Checker::AcknowledgedDurability, text);
-                        }
-                        _ => {}
-                    }
+                    let found = listed.iter().find(|found| found.partition == place.partition);
+                    compare(hands, place, found, *timestamp, end);
                 }
             }
             (
@@ -152,6 +129,31 @@ impl Prober {
             }
         }
     }
+}
+
+/// What was found for `timestamp` against the end that was acknowledged before it was asked for.
+fn compare(hands: &mut Hands<'_>, place: Place, found: Option<&Listed>, timestamp: i64, end: i64) {
+    let Some(found) = found else {
+        let text = format!("{place}: no offset was answered");
+        hands.oracle.violate(Checker::Protocol, text);
+        return;
+    };
+    if found.error != 0 {
+        judge_error(hands, Api::ListOffsets, found.error);
+        return;
+    }
+    if timestamp == -1 {
+        // For any other offset it is the epoch of the record there.
+        hands.oracle.leader_epoch(place, found.leader_epoch);
+    }
+    let text = match timestamp {
+        -1 if found.offset < end && !hands.oracle.may_have_lost() => {
+            format!("{place}: the end is {}, {end} was acknowledged before", found.offset)
+        }
+        -2 if found.offset != 0 => format!("{place}: the log starts at {}, nothing deletes here", found.offset),
+        _ => return,
+    };
+    hands.oracle.violate(Checker::AcknowledgedDurability, text);
 }
 
 /// A read from anywhere in a log, of as little as may be: look-ups of offsets meet every entry of an index.
