@@ -74,6 +74,17 @@ enum Purpose {
     Object,
 }
 
+/// The sync of a directory that was asked for last.
+#[derive(Debug)]
+enum NameSync {
+    /// Something else was asked for since.
+    None,
+    /// It is under way.
+    Asked(FileOp),
+    /// It found no descriptor left, and is asked for once more.
+    Again(FileOp),
+}
+
 /// Bytes read at once.
 const CHUNK: u64 = 1 << 20;
 
@@ -108,9 +119,7 @@ pub struct Recover {
     open: Vec<FileId>,
     /// How often it may still ask again when the process has too many open files.
     patience: u32,
-    /// The sync of a directory that was asked for last, and whether it has to be asked for again.
-    name_sync: Option<FileOp>,
-    again: bool,
+    name_sync: NameSync,
     report: RecoveryReport,
 }
 
@@ -151,8 +160,7 @@ impl Recover {
             there: true,
             open: Vec::new(),
             patience: PATIENCE,
-            name_sync: None,
-            again: false,
+            name_sync: NameSync::None,
             report: RecoveryReport::default(),
         }
     }
@@ -164,7 +172,10 @@ impl Recover {
 
     fn io(&mut self, step: Step, op: FileOp) -> Turn {
         self.step = step;
-        self.name_sync = matches!(op, FileOp::SyncDirectory { .. }).then(|| op.clone());
+        self.name_sync = match op {
+            FileOp::SyncDirectory { .. } => NameSync::Asked(op.clone()),
+            _ => NameSync::None,
+        };
         Next::Io(op)
     }
 
@@ -416,7 +427,9 @@ impl Recover {
     fn failed(&mut self, error: &IoError) -> Turn {
         if error.kind == IoErrorKind::TooManyOpenFiles && self.patience > 0 {
             self.patience -= 1;
-            self.again = self.name_sync.is_some();
+            if let NameSync::Asked(sync) = &self.name_sync {
+                self.name_sync = NameSync::Again(sync.clone());
+            }
             return Next::Yield;
         }
         let fault = match error.kind {
@@ -471,9 +484,9 @@ impl Job for Recover {
             Ok(value) => value,
             Err(error) => return self.failed(&error),
         };
-        if core::mem::take(&mut self.again)
-            && let Some(sync) = self.name_sync.clone()
-        {
+        if let NameSync::Again(sync) = &self.name_sync {
+            let sync = sync.clone();
+            self.name_sync = NameSync::Asked(sync.clone());
             return Next::Io(sync);
         }
         match (&self.step, &value) {

@@ -184,7 +184,10 @@ fn another_number_of_shards_finds_all_data() {
 
 /// The metadata log's only segment.
 fn metadata_segment(disk: &Disk) -> String {
-    let segment = |name: &&String| name.starts_with("__cluster_metadata-0.") && name.ends_with(".log");
+    let segment = |name: &&String| {
+        name.strip_suffix(".log")
+            .is_some_and(|name| name.starts_with("__cluster_metadata-0."))
+    };
     disk.files().iter().find(segment).unwrap().clone()
 }
 
