@@ -308,7 +308,7 @@ fn draw_clients(draw: &mut Draw, calm: bool) -> Vec<ClientPlan> {
         });
     }
     if draw.chance(3, 4) {
-        let pause = draw.within(2, 30) * MILLIS;
+        let pause = draw.within(1, 12) * MILLIS;
         roles.push(Role::Prober { pause });
     }
     if draw.chance(1, 3) {
@@ -344,9 +344,9 @@ fn draw_producer(draw: &mut Draw) -> ProducerPlan {
 
 fn draw_consumer(draw: &mut Draw) -> ConsumerPlan {
     ConsumerPlan {
-        max_wait_ms: draw.pick(&[0, 5, 50, 500, 8000]),
+        max_wait_ms: draw.pick(&[0, 5, 50, 500, 8000, 8000]),
         min_bytes: draw.pick(&[0, 1, 1, 2000]),
-        max_bytes: draw.pick(&[1, 5000, 1 << 20]),
+        max_bytes: draw.pick(&[1, 5000, 1 << 20, 1 << 20]),
         partition_max_bytes: draw.pick(&[1, 3000, 1 << 20]),
         sessions: draw.chance(1, 2),
         pause: draw.spread(1000, 15_000) * MICROS,

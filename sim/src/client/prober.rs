@@ -47,7 +47,7 @@ impl Prober {
             wire.send(hands, Request::Metadata { topics }, 0);
             return;
         }
-        if hands.stage.draw.chance(1, 4) {
+        if hands.stage.draw.chance(1, 3) {
             wire.send(hands, Request::InitProducerId, 0);
             return;
         }
