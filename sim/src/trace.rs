@@ -79,6 +79,11 @@ impl Trace {
         }
     }
 
+    /// Whether somebody reads the lines.
+    pub(crate) fn is_told(&self) -> bool {
+        self.lines.is_some()
+    }
+
     /// How many events there were.
     pub(crate) fn events(&self) -> u64 {
         self.events

@@ -26,6 +26,8 @@ enum Stand {
 struct OutBatch {
     id: u64,
     bytes: Bytes,
+    /// Its first sequence number.
+    first: i32,
     records: u64,
     stand: Stand,
 }
@@ -276,6 +278,7 @@ impl Producer {
             },
             Identity::Plain | Identity::Wanted { .. } => ProducerTag::NONE,
         };
+        let first = lane.next_sequence;
         lane.next_sequence += records.len() as i32;
         let bytes = Bytes::from(build(&records, tag));
         let place = Place::new(topic.id, lane.partition);
@@ -283,6 +286,7 @@ impl Producer {
         lane.queue.push_back(OutBatch {
             id: self.next_batch,
             bytes,
+            first,
             records: records.len() as u64,
             stand: Stand::Waiting,
         });
@@ -416,9 +420,11 @@ impl Producer {
             *identity = Identity::Wanted { asked: false };
             return;
         }
+        let queue: Vec<_> = lane.queue.iter().map(|batch| (batch.first, batch.records, batch.stand)).collect();
         let text = format!(
-            "partition {}: error {error} for a batch whose predecessors were all acknowledged",
-            lane.partition
+            "topic {} partition {}: error {error} for batch {at} of {queue:?} of {identity:?}, whose predecessors were \
+             all acknowledged",
+            lane.topic, lane.partition
         );
         hands.oracle.violate(Checker::Idempotence, text);
     }

@@ -290,6 +290,12 @@ impl World {
             self.stage.trace.bytes(path.as_bytes());
             self.stage.trace.bytes(bytes);
         }
+        if self.stage.trace.is_told() {
+            let now = self.stage.now();
+            for line in self.oracle.describe_logs(&self.disk) {
+                self.stage.trace.line(now, || line);
+            }
+        }
         let report = self
             .report
             .finish(&self.oracle.counts, &self.weather.victims, &self.stage);
