@@ -13,7 +13,7 @@ use crate::bugs::bug;
 use crate::config::FlushMode;
 use crate::record::{Batch, BatchHeader};
 use crate::storage::{LogId, Piece, Presence, Recent, Storage, StorageEvent};
-use crate::types::{Fault, LeaderEpoch, Now, Offset};
+use crate::types::{Fault, LeaderEpoch, Monotonic, Now, Offset, ProducerEpoch, ProducerId};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -210,6 +210,17 @@ impl Log {
     /// The leader epochs and where each began.
     pub const fn epochs(&self) -> &EpochHistory {
         &self.epochs
+    }
+
+    /// Producers whose first batches are among those remembered: what a [recovery](Self::recovery) after a failed write
+    /// may have lost.
+    pub fn begun_producers(&self) -> Vec<(ProducerId, ProducerEpoch)> {
+        self.producers.begun()
+    }
+
+    /// Producers that had begun before the recovery of this log: one of which nothing was kept has to begin anew.
+    pub fn expect_from_start(&mut self, begun: &[(ProducerId, ProducerEpoch)], now: Monotonic) {
+        self.producers.expect_from_start(begun, now);
     }
 
     /// What the log remembers of idempotent producers.

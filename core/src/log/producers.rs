@@ -183,6 +183,35 @@ impl Producers {
         }
     }
 
+    /// Producers that began with what is remembered of them.
+    pub(super) fn begun(&self) -> Vec<(ProducerId, ProducerEpoch)> {
+        let begun = self.map.iter().filter(|(_, producer)| {
+            let first = producer.batches().first();
+            first.is_none_or(|first| first.first == Sequence(0))
+        });
+        begun.map(|(&id, producer)| (id, producer.epoch)).collect()
+    }
+
+    /// These had begun, and what they had sent may be lost: one that is not known any more must begin anew. Otherwise
+    /// the rest of what it has under way would be taken for a beginning, and its first batches would be missing.
+    pub(super) fn expect_from_start(&mut self, begun: &[(ProducerId, ProducerEpoch)], now: Monotonic) {
+        for &(id, epoch) in begun {
+            self.uses += 1;
+            let used = self.uses;
+            self.map.entry(id).or_insert_with(|| Producer {
+                epoch,
+                window: [PastBatch::NONE; WINDOW],
+                len: 0,
+                seen: now,
+                idle_before: 0,
+                used,
+            });
+        }
+        if self.map.len() > self.limit {
+            self.forget_least_used();
+        }
+    }
+
     /// Forgets the sixteenth part that was used least recently, so that each costs little.
     fn forget_least_used(&mut self) {
         let mut uses: Vec<u64> = self.map.values().map(|producer| producer.used).collect();

@@ -8,7 +8,7 @@ use crate::log::{
     Log, LogConfig, LogPlace, ManifestEntry, Recover, RecoverSettings, Recovered, RecoveryReport, Source,
 };
 use crate::storage::{LogId, Storage, StorageEvent};
-use crate::types::{BrokerId, ErrorCode, Fault, LeaderEpoch, Now, Offset};
+use crate::types::{BrokerId, ErrorCode, Fault, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -98,6 +98,8 @@ pub struct Partition<T> {
 enum State<T> {
     /// Its log is being recovered. Asks wait, in order.
     Opening {
+        /// Producers that had begun before a write failed.
+        begun: Vec<(ProducerId, ProducerEpoch)>,
         waiting: VecDeque<(T, PartitionAsk)>,
     },
     Leading(Leader<T>),
@@ -149,6 +151,7 @@ impl<T: Copy + Debug> Partition<T> {
             setting,
             incarnation: Incarnation::default(),
             state: State::Opening {
+                begun: Vec::new(),
                 waiting: VecDeque::new(),
             },
         }
@@ -157,7 +160,7 @@ impl<T: Copy + Debug> Partition<T> {
     /// Takes an ask. Its answer comes now or later, once.
     pub fn ask(&mut self, part: T, ask: PartitionAsk, now: Now, storage: &mut Storage, outcome: &mut Outcome<T>) {
         match &mut self.state {
-            State::Opening { waiting } | State::Failed { waiting, .. } => waiting.push_back((part, ask)),
+            State::Opening { waiting, .. } | State::Failed { waiting, .. } => waiting.push_back((part, ask)),
             State::Leading(leader) => {
                 leader.ask(part, ask, now, storage, outcome);
                 self.settle(now, storage, outcome);
@@ -217,8 +220,8 @@ impl<T: Copy + Debug> Partition<T> {
         storage: &mut Storage,
         outcome: &mut Outcome<T>,
     ) {
-        let waiting = match core::mem::replace(&mut self.state, State::Offline) {
-            State::Opening { waiting } => waiting,
+        let (waiting, begun) = match core::mem::replace(&mut self.state, State::Offline) {
+            State::Opening { waiting, begun } => (waiting, begun),
             State::Deleting { log } => {
                 self.state = State::Deleting { log };
                 outcome.removable = true;
@@ -239,7 +242,8 @@ impl<T: Copy + Debug> Partition<T> {
             Ok(recovered) => {
                 outcome.recovered = Some(recovered.report);
                 let (id, config) = (self.setting.log, self.setting.log_config.clone());
-                let log = Log::open(id, config, recovered, now, storage);
+                let mut log = Log::open(id, config, recovered, now, storage);
+                log.expect_from_start(&begun, now.monotonic);
                 self.incarnation = Incarnation(self.incarnation.0 + 1);
                 let mut leader = Leader::new(&self.setting, log, self.incarnation);
                 for (part, ask) in waiting {
@@ -273,6 +277,7 @@ impl<T: Copy + Debug> Partition<T> {
         {
             outcome.jobs.push((Purpose::Recover, LogJob::Recover(Box::new(job))));
             self.state = State::Opening {
+                begun: log.begun_producers(),
                 waiting: core::mem::take(waiting),
             };
         }
@@ -285,7 +290,7 @@ impl<T: Copy + Debug> Partition<T> {
         outcome.news = true;
         let log = match core::mem::replace(&mut self.state, State::Offline) {
             State::Leading(leader) => Some(leader.delete(storage, outcome)),
-            State::Opening { waiting } => {
+            State::Opening { waiting, .. } => {
                 outcome
                     .answers
                     .extend(waiting.into_iter().map(|(part, ask)| (part, ask.refused(gone))));

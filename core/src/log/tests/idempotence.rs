@@ -136,3 +136,41 @@ fn a_batch_without_a_producer_is_always_new() {
     assert!(producers.is_empty());
     assert_eq!(producers.check(&plain, Monotonic(0)), Check::New);
 }
+
+#[test]
+fn a_producer_whose_beginning_was_lost_with_a_failed_write_has_to_begin_anew() {
+    let now = Monotonic(0);
+    let mut before = Producers::new(10, 1000);
+    before.update(&header(1, 0, 0, 6, 0), now);
+    before.update(&header(2, 0, 40, 2, 6), now);
+    before.update(&header(3, 0, 0, 1, 8), now);
+    // Of these three, recovery found the last alone.
+    let mut after = Producers::new(10, 1000);
+    after.update(&header(3, 0, 0, 1, 0), now);
+    let refused = Check::Error(ErrorCode::OutOfOrderSequenceNumber);
+    assert_eq!(
+        after.check(&header(1, 0, 6, 7, 1), now),
+        Check::New,
+        "nothing is known of it"
+    );
+    after.expect_from_start(&before.begun(), now);
+    assert_eq!(
+        after.check(&header(1, 0, 6, 7, 1), now),
+        refused,
+        "its first batch would be missing"
+    );
+    assert_eq!(after.check(&header(1, 0, 0, 6, 1), now), Check::New);
+    after.update(&header(1, 0, 0, 6, 1), now);
+    assert_eq!(after.check(&header(1, 0, 6, 7, 7), now), Check::New);
+    assert_eq!(
+        after.check(&header(2, 0, 42, 2, 7), now),
+        Check::New,
+        "where it began is not known"
+    );
+    assert_eq!(
+        after.check(&header(3, 0, 1, 1, 7), now),
+        Check::New,
+        "what is in the log counts"
+    );
+    assert_eq!(after.check(&header(3, 0, 5, 1, 7), now), refused);
+}
