@@ -420,7 +420,11 @@ impl Producer {
             *identity = Identity::Wanted { asked: false };
             return;
         }
-        let queue: Vec<_> = lane.queue.iter().map(|batch| (batch.first, batch.records, batch.stand)).collect();
+        let queue: Vec<_> = lane
+            .queue
+            .iter()
+            .map(|batch| (batch.first, batch.records, batch.stand))
+            .collect();
         let text = format!(
             "topic {} partition {}: error {error} for batch {at} of {queue:?} of {identity:?}, whose predecessors were \
              all acknowledged",

@@ -183,7 +183,10 @@ impl Oracle {
             let name = self.names.get(&place.topic).map_or("?", String::as_str);
             let end = view.walk(*place, |batch| {
                 let (from, to, epoch) = (batch.base_offset, batch.end_offset(), batch.leader_epoch);
-                lines.push(format!("{name}-{} {from}..{to} epoch {epoch} {:?}", place.partition, batch.producer));
+                lines.push(format!(
+                    "{name}-{} {from}..{to} epoch {epoch} {:?}",
+                    place.partition, batch.producer
+                ));
             });
             lines.push(format!("{name}-{} ends: {end:?}", place.partition));
         }
