@@ -233,14 +233,6 @@ impl Log {
         self.producers.check(batch, now.monotonic)
     }
 
-    /// Takes over a changed configuration.
-    pub fn reconfigure(&mut self, config: LogConfig, now: Now) {
-        self.producers
-            .adopt_bounds(config.producers, config.producer_expiration_ms);
-        self.producers.expire(now.monotonic);
-        self.config = config;
-    }
-
     /// Appends batches: stamps each with its offset and `epoch`, and has them written. They were validated, and their
     /// producers checked. At least one batch; the end of the offset space must be further away than their records.
     pub fn append(
