@@ -39,11 +39,13 @@ fn versions(text: &str) -> Versions {
 
 fn compare_message(ours: &Schema, theirs: &Json) {
     let name = ours.name();
-    let key = || i16::try_from(theirs["apiKey"].as_i64().expect("requests and responses have a key")).unwrap();
+    let key = || i16::try_from(theirs["apiKey"].as_i64().expect("what is no header has a key")).unwrap();
     let role = match text(theirs, "type") {
         "request" => Role::Request(key()),
         "response" => Role::Response(key()),
         "header" => Role::Header,
+        "coordinator-key" => Role::CoordinatorKey(key()),
+        "coordinator-value" => Role::CoordinatorValue(key()),
         _ => Role::Data,
     };
     assert_eq!(ours.role, role, "{name}");

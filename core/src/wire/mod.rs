@@ -1,12 +1,13 @@
 //! Kafka's wire protocol: bytes to messages and back, in every version that a client may speak.
 //!
 //! - [`notation`] is how a message is described, and [`message`] holds the descriptions: one file per API.
-//! - [`frame`] is what surrounds a message on a connection.
+//! - [`frame`] is what surrounds a message on a connection, [`coordinator`] what does in a coordinator's record.
 //! - [`versions`] says which APIs there are and which of their versions are served.
 //!
 //! Invariants: decoding copies no strings and no bytes, and allocates no more than its frame justifies ([`Reader`]);
 //! encoding allocates once, at the exact size, and does not touch records ([`Records`]). No input panics.
 
+pub mod coordinator;
 mod error;
 #[doc(hidden)]
 pub mod field;

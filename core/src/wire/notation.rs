@@ -27,9 +27,9 @@
 //! # assert_eq!(request.encoded_size(0), Ok(4));
 //! ```
 //!
-//! - The first line names the message: `request KEY`, `response KEY`, `header` or `data`; its versions; `latest
-//!   unstable` where the last of them is still being worked on; and `flexible`, the versions with compact lengths and
-//!   tagged fields, or `flexible none`.
+//! - The first line names the message: `request KEY`, `response KEY`, `header`, `coordinator_key TYPE`,
+//!   `coordinator_value TYPE` or `data`; its versions; `latest unstable` where the last of them is still being worked
+//!   on; and `flexible`, the versions with compact lengths and tagged fields, or `flexible none`.
 //! - Then come its structures, the message's own among them. A version range is `3+` (to the last), `8-10`, or `0-0` for
 //!   a single one.
 //! - Types: `bool`, `int8`, `int16`, `uint16`, `int32`, `uint32`, `int64`, `float64`, `uuid`, `string`, `bytes`, a
@@ -66,6 +66,8 @@ macro_rules! message {
 macro_rules! notation {
     (@role request $key:literal) => { $crate::wire::Role::Request($key) };
     (@role response $key:literal) => { $crate::wire::Role::Response($key) };
+    (@role coordinator_key $key:literal) => { $crate::wire::Role::CoordinatorKey($key) };
+    (@role coordinator_value $key:literal) => { $crate::wire::Role::CoordinatorValue($key) };
     (@role header) => { $crate::wire::Role::Header };
     (@role data) => { $crate::wire::Role::Data };
 

@@ -34,6 +34,10 @@ pub enum Role {
     Response(i16),
     /// What stands before a request or response.
     Header,
+    /// The key of a coordinator's record of this type.
+    CoordinatorKey(i16),
+    /// The value of a coordinator's record of this type.
+    CoordinatorValue(i16),
     /// What is kept or carried inside something else.
     Data,
 }

@@ -187,7 +187,7 @@ mod tests {
     fn produce_is_advertised_from_0_and_served_from_3() {
         assert_eq!(supported(ApiKey::Produce), Some((3, 13)));
         assert_eq!(advertised().next(), Some((ApiKey::Produce, 0, 13)));
-        assert_eq!(supported(ApiKey::JoinGroup), None);
+        assert_eq!(supported(ApiKey::Vote), None);
         assert!(advertised().map(|(key, _, _)| key).is_sorted());
     }
 }

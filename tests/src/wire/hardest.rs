@@ -1,71 +1,16 @@
-//! Three APIs that ask the most of the notation, written in it to show that it carries them: `JoinGroup` (bytes, nulls
-//! that come and go), `ConsumerGroupHeartbeat` (a structure that may be null, arrays that are null by default) and
-//! `ShareFetch` (records in a version without null, a structure in its place, fields that end).
+//! Two APIs that ask the most of the notation, written in it to show that it carries them: `ConsumerGroupHeartbeat` (a
+//! structure that may be null, arrays that are null by default) and `ShareFetch` (records in a version without null, a
+//! structure in its place, fields that end).
 
 use klamm_core::wire::reflect::Codec;
 
 /// Their codecs.
 pub const MESSAGES: &[Codec] = &[
-    Codec::of::<join_group::JoinGroupRequest>(),
-    Codec::of::<join_group::JoinGroupResponse>(),
     Codec::of::<heartbeat_request::ConsumerGroupHeartbeatRequest>(),
     Codec::of::<heartbeat_response::ConsumerGroupHeartbeatResponse>(),
     Codec::of::<share_fetch::ShareFetchRequest>(),
     Codec::of::<share_fetch::ShareFetchResponse>(),
 ];
-
-/// API 11: joins a group.
-pub mod join_group {
-    use klamm_core::message;
-
-    message! {
-        JoinGroupRequest: request 11, versions 0-9, flexible 6+;
-
-        /// A member and the protocols it speaks.
-        JoinGroupRequest {
-            group_id: string 0+;
-            session_timeout_ms: int32 0+;
-            /// Where it is missing, the session's timeout.
-            rebalance_timeout_ms: int32 1+, default -1, ignorable;
-            member_id: string 0+;
-            group_instance_id: string 5+, nullable 5+, default None;
-            protocol_type: string 0+;
-            protocols: [JoinGroupRequestProtocol] 0+;
-            reason: string 8+, nullable 8+, default None, ignorable;
-        }
-
-        /// A protocol, with the member's subscription in it.
-        JoinGroupRequestProtocol {
-            name: string 0+;
-            metadata: bytes 0+;
-        }
-    }
-
-    message! {
-        JoinGroupResponse: response 11, versions 0-9, flexible 6+;
-
-        /// The generation that the member is part of.
-        JoinGroupResponse {
-            throttle_time_ms: int32 2+, ignorable;
-            error_code: int16 0+;
-            generation_id: int32 0+, default -1;
-            protocol_type: string 7+, nullable 7+, default None, ignorable;
-            protocol_name: string 0+, nullable 7+;
-            leader: string 0+;
-            skip_assignment: bool 9+;
-            member_id: string 0+;
-            /// For the leader only.
-            members: [JoinGroupResponseMember] 0+;
-        }
-
-        /// A member, with its subscription.
-        JoinGroupResponseMember {
-            member_id: string 0+;
-            group_instance_id: string 5+, nullable 5+, default None, ignorable;
-            metadata: bytes 0+;
-        }
-    }
-}
 
 /// API 68, request: a member of a group of the new protocol is alive.
 pub mod heartbeat_request {

@@ -1,4 +1,4 @@
-//! Kafka's own message schemas, as they lie in its client's jar: JSON with comments.
+//! Kafka's own message schemas, as they lie in the jars of its client and its group coordinator: JSON with comments.
 
 use serde_json::Value as Json;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What the tests of the wire protocol share: three APIs that are not served yet, Kafka's schemas, and Kafka's codec.
+//! What the tests of the wire protocol share: two APIs that are not there yet, Kafka's schemas, and Kafka's codec.
 
 pub mod hardest;
 pub mod json;

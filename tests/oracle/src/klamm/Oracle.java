@@ -85,10 +85,17 @@ public final class Oracle {
     }
 
     private static Class<?> type(String name) throws ClassNotFoundException {
-        return Class.forName("org.apache.kafka.common.message." + name + "Data");
+        return Class.forName(generated(name));
     }
 
     private static Class<?> converter(String name) throws ClassNotFoundException {
-        return Class.forName("org.apache.kafka.common.message." + name + "DataJsonConverter");
+        return Class.forName(generated(name) + "JsonConverter");
+    }
+
+    /** Messages of the protocol are the client's; the others are records of the group coordinator. */
+    private static String generated(String name) {
+        String message = "org.apache.kafka.common.message." + name + "Data";
+        boolean known = Oracle.class.getClassLoader().getResource(message.replace('.', '/') + ".class") != null;
+        return known ? message : "org.apache.kafka.coordinator.group.generated." + name;
     }
 }
