@@ -2,6 +2,15 @@
 
 use crate::config::{BrokerConfig, FlushMode, TopicConfig};
 
+/// How the batches of a log follow each other to the device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Writes {
+    /// Many are on their way at once. After a power cut a later one may be there and an earlier one not.
+    Ahead,
+    /// None is written before the one before it was synced. A later one proves that all before it were durable.
+    OneByOne,
+}
+
 /// The settings of one log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogConfig {
@@ -23,6 +32,8 @@ pub struct LogConfig {
     pub checkpoint_bytes: u64,
     /// What makes an append durable.
     pub flush: FlushMode,
+    /// How its batches are written.
+    pub writes: Writes,
     /// The most bytes a batch may have once its records are decompressed.
     pub decompressed_bytes: usize,
 }
@@ -40,6 +51,7 @@ impl LogConfig {
             producer_expiration_ms: broker.producer_id_expiration_ms,
             checkpoint_bytes: broker.limits.checkpoint_bytes,
             flush: broker.flush,
+            writes: Writes::Ahead,
             decompressed_bytes: DECOMPRESSED_BYTES,
         }
     }

@@ -158,6 +158,7 @@ impl Log {
         storage.forget_log(self.id);
         let settings = RecoverSettings {
             latest_epoch,
+            writes: self.config.writes,
             index_interval_bytes: self.config.index_interval_bytes,
             start_at_least: self.start,
             wall: now.wall,

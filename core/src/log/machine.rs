@@ -333,8 +333,9 @@ impl Log {
         self.segments.push_back(Segment::planned(self.end, file));
     }
 
-    /// Plans a checkpoint of the active segment as it is now, unless it has one.
-    pub(super) fn draft(&mut self, now: Now) {
+    /// Plans a checkpoint of the active segment as it is now, unless it has one: once it is written, nothing of this can
+    /// be lost unnoticed.
+    pub fn draft(&mut self, now: Now) {
         let drafted = self.drafts.back().map_or(Offset(-1), |draft| draft.checkpoint.end);
         let due = |active: &Segment| active.size > active.checkpointed && drafted != active.end;
         if self.segments.back().is_some_and(due) {

@@ -32,7 +32,7 @@ mod work;
 mod tests;
 
 pub use checkpoint::Checkpoint;
-pub use config::LogConfig;
+pub use config::{LogConfig, Writes};
 pub use epochs::EpochHistory;
 pub use lookup::{Lookup, LookupOutcome, TimeFound};
 pub use machine::{Appended, Log};

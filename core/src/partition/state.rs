@@ -140,6 +140,7 @@ impl<T: Copy + Debug> Partition<T> {
     ) -> Self {
         let settings = RecoverSettings {
             latest_epoch: setting.epoch,
+            writes: setting.log_config.writes,
             index_interval_bytes: setting.log_config.index_interval_bytes,
             start_at_least: Offset::ZERO,
             wall: now.wall,

@@ -27,8 +27,8 @@ pub const LENGTH_OVERHEAD: usize = 12;
 /// The format's version. Magic 0 and 1 ended with Kafka 4.0 (KIP-724).
 pub const MAGIC: i8 = 2;
 
-/// Where the bytes that the CRC covers begin.
-pub(super) const CRC_COVERS_FROM: usize = 21;
+/// Where the bytes of a batch begin that its CRC covers.
+pub const CRC_COVERS_FROM: usize = 21;
 
 /// Whose clock gave the records their timestamps (`message.timestamp.type`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]

@@ -22,7 +22,7 @@ pub use batch::{Batch, Restamp, Split, split};
 pub use build::{BatchBuilder, Producer};
 pub use codec::{CodecError, Compression, Level};
 pub use error::{BatchError, RecordDefect};
-pub use header::{Attributes, BatchHeader, HEADER_LEN, LENGTH_OVERHEAD, MAGIC, TimestampType};
+pub use header::{Attributes, BatchHeader, CRC_COVERS_FROM, HEADER_LEN, LENGTH_OVERHEAD, MAGIC, TimestampType};
 pub use open::Opened;
 pub use validate::{ProduceRules, Validation, single_batch, validate_compressed, validate_produce};
 pub use walk::{Headers, Record, Walk};

@@ -163,7 +163,7 @@ impl Shard {
     pub(super) fn refuse_unknown(&mut self, place: &LogPlace, effects: &mut Effects) {
         let text = format!(
             "the data directory holds {}, of a topic that its metadata log does not know: the metadata log is damaged, \
-             or another's; nothing was changed",
+             or another's; no topic's data was touched",
             place.name()
         );
         self.halt(Halt::Refused(text), effects);

@@ -2,6 +2,8 @@
 //!
 //! Invariants:
 //! - the image is what the durable part of the log says; the offset of a record is its place in it;
+//! - a batch is appended only once the one before it is durable, so that recovery can tell damage from a torn write: only
+//!   the last batch can be torn, and only since the last start, whose registration has a checkpoint;
 //! - a log that could not be written is recovered and read again before the next commit, because what was refused may
 //!   have reached the disk all the same.
 
@@ -11,7 +13,7 @@ use super::task::{Task, TaskFor};
 use super::{Effect, Effects, Halt, Report, Shard};
 use crate::config::{FlushMode, TopicConfig};
 use crate::controller::{CLUSTER_METADATA, Controller, ControllerRequest, Publication};
-use crate::log::{Log, LogConfig, LogPlace, Recover, RecoverSettings, ReplayChunk, Source};
+use crate::log::{Log, LogConfig, LogPlace, Recover, RecoverSettings, ReplayChunk, Source, Writes};
 use crate::metadata::{Delta, Image, MetadataRecord};
 use crate::partition::{Closed, LogJob, LogOutcome};
 use crate::record::build::{BatchBuilder, Producer};
@@ -95,6 +97,7 @@ impl MetadataLog {
         let settings = RecoverSettings {
             // Only the log itself says which epochs there were.
             latest_epoch: LeaderEpoch(i32::MAX),
+            writes: self.config.writes,
             index_interval_bytes: self.config.index_interval_bytes,
             start_at_least: Offset::ZERO,
             wall: now.wall,
@@ -114,6 +117,7 @@ impl Shard {
             retention_bytes: None,
             // What is issued once must not be issued again after a power cut, whatever records are promised.
             flush: FlushMode::Fsync,
+            writes: Writes::OneByOne,
             ..config
         };
         let (state, epoch) = (State::Recovering, LeaderEpoch::default());
@@ -243,10 +247,11 @@ impl Shard {
             return false;
         };
         let mut busy = false;
-        let records = if core::mem::replace(&mut metadata.registered, true) {
-            controller.next_commit()
-        } else {
+        let begins = !core::mem::replace(&mut metadata.registered, true);
+        let records = if begins {
             Some(controller.register())
+        } else {
+            controller.next_commit()
         };
         // Only now: what changes nothing, a refusal above all, is answered by the decision itself.
         for ((to, op), answer) in controller.answers() {
@@ -263,6 +268,10 @@ impl Shard {
         if let Some(records) = records {
             let batch = encode(&records, now);
             log.append([batch], metadata.epoch, now, &mut self.storage);
+            if begins {
+                // A start that the log lost would give its leader epochs out again.
+                log.draft(now);
+            }
             busy = true;
         }
         if let Some(job) = log.work(&mut self.storage) {

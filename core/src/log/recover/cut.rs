@@ -1,15 +1,28 @@
 //! The end of a recovery: what lies behind the last good batch goes, and the names of what stays become durable.
 
+use super::behind::Behind;
 use super::{Purpose, Recover, Recovered, Source, Step, Turn};
 use crate::bugs::bug;
+use crate::log::config::Writes;
 use crate::log::producers::Producers;
 use crate::storage::{FileOp, Index, Next};
+use crate::types::Fault;
+use alloc::format;
 
 impl Recover {
     /// The segment ends with its last good batch.
     pub(super) fn tear(&mut self) -> Turn {
         self.torn = true;
         self.scan.leave_traces(&mut self.state);
+        if self.settings.writes == Writes::OneByOne {
+            self.behind = Behind::from(self.state.segment.size + 1);
+            return self.look_behind();
+        }
+        self.cut()
+    }
+
+    /// Cuts the log off behind its last good batch, if nothing behind it was known to be synced.
+    pub(super) fn cut(&mut self) -> Turn {
         self.later = self.at + 1;
         self.object()
     }
@@ -19,6 +32,11 @@ impl Recover {
         self.purpose = Purpose::Object;
         if let Some(listed) = self.listed.get(self.later) {
             let base = listed.base;
+            if self.settings.writes == Writes::OneByOne {
+                let (path, end) = (self.place.segment(base), self.state.segment.end);
+                let text = format!("{path} is there, so all before it was synced, but that ends at offset {end}");
+                return self.fail(Fault::Corruption(text));
+            }
             return self.open_checkpoint(base);
         }
         let torn_inside = self.state.segment.base == self.listed[self.at].base;

@@ -1,5 +1,6 @@
 //! What a recovery starts from, and what it brings home.
 
+use crate::log::config::Writes;
 use crate::log::epochs::EpochHistory;
 use crate::log::manifest::ManifestEntry;
 use crate::log::place::LogPlace;
@@ -23,6 +24,8 @@ pub enum Source {
 pub struct RecoverSettings {
     /// No batch of the log can carry a later leader epoch than this.
     pub latest_epoch: LeaderEpoch,
+    /// How the log's batches were written.
+    pub writes: Writes,
     /// `index.interval.bytes`.
     pub index_interval_bytes: u32,
     /// Records below this offset are gone, whether their files still are there or not.

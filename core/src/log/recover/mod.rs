@@ -4,9 +4,19 @@
 //! - what is kept was synced, and its names too, before the job is done;
 //! - nothing that a valid checkpoint covers is ever cut off: less than it, or other bytes, is corruption, reported and
 //!   left as it is;
+//! - no whole batch is cut off for its leader epoch: one that is impossible is corruption;
 //! - run again after a crash in it at any point, it comes to the same end.
+//!
+//! What lies beyond the last checkpoint was written by one process, and how much of it was synced is not on disk. There a
+//! bad batch may be damage, or a write that the power cut off; what tells the two apart is whether a batch behind it
+//! proves it to have been durable. In a log that is written [one by one](Writes::OneByOne) it does: the next batch was
+//! not begun before this one was synced. So a bad batch with a whole one behind it, or with another segment, is
+//! corruption, and only the very last batch can be torn. In a log that is [written ahead](Writes::Ahead) it does not:
+//! batches of one commit round reach the device in any order, so a power cut may take an earlier one and leave a later
+//! one. There the bad batch ends the log; a mark of what was synced would cost each round a second write and sync.
 
 mod begin;
+mod behind;
 mod cut;
 mod found;
 mod scan;
@@ -14,6 +24,7 @@ mod scan;
 pub use found::{RecoverSettings, Recovered, RecoveryReport, Source};
 
 use super::checkpoint::{self, Checkpoint};
+use super::config::Writes;
 use super::epochs::EpochHistory;
 use super::place::LogPlace;
 use super::producers::Producers;
@@ -27,9 +38,10 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use behind::Behind;
 use bytes::Bytes;
 use found::FoundSegment;
-use scan::{Rules, Scan, State};
+use scan::{Bad, Rules, Scan, State};
 
 /// A segment that the directory shows, or the manifest.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +63,8 @@ enum Step {
     CheckpointClosed,
     SegmentOpened,
     ChunkRead,
+    /// What lies behind a bad batch.
+    BehindRead,
     Truncated,
     Synced,
     Closed,
@@ -111,6 +125,7 @@ pub struct Recover {
     state: State,
     scan: Scan,
     position: u64,
+    behind: Behind,
     torn: bool,
     /// There are checkpoints: so the directory's own name is durable, and the first segment is the log's first.
     proven: bool,
@@ -155,6 +170,7 @@ impl Recover {
             },
             scan: Scan::new(),
             position: 0,
+            behind: Behind::default(),
             torn: false,
             proven: false,
             there: true,
@@ -340,7 +356,17 @@ impl Recover {
         };
         match self.scan.feed(bytes, &rules, &mut self.state) {
             Ok(()) => self.read_chunk(),
-            Err(_) => self.tear(),
+            Err(Bad::Torn) => self.tear(),
+            Err(Bad::Epoch(epoch)) => {
+                let path = self.place.segment(self.state.segment.base);
+                let (at, latest) = (self.state.segment.end, self.settings.latest_epoch.0);
+                let text = format!(
+                    "{path}, offset {at}: a whole batch carries leader epoch {}, which does not follow the batches \
+                     before it or is later than the present one, {latest}",
+                    epoch.0
+                );
+                self.fail(Fault::Corruption(text))
+            }
         }
     }
 
@@ -518,6 +544,7 @@ impl Job for Recover {
             (Step::CheckpointClosed, _) => self.checkpoint_known(),
             (Step::SegmentOpened, IoValue::Opened { size }) => self.opened(size),
             (Step::ChunkRead, IoValue::Bytes(bytes)) => self.chunk(&bytes),
+            (Step::BehindRead, IoValue::Bytes(bytes)) => self.behind_read(&bytes),
             (Step::Truncated, _) => self.sync_segment(),
             (Step::Synced, _) => self.close_segment(),
             (Step::Closed, _) => self.segment_done(),

@@ -1,18 +1,17 @@
 //! Reads a segment batch by batch and says where the first bad one begins.
 //!
-//! Invariant: a batch is accepted only when its CRC, its offset and its leader epoch are what they must be at that place;
-//! nothing is held in memory but a header.
+//! Invariants:
+//! - a batch is accepted only when its CRC, its offset and its leader epoch are what they must be at that place;
+//! - a batch that is whole but for its leader epoch is damaged, not torn: no write that was cut short leaves it so;
+//! - nothing is held in memory but a header.
 
 use crate::bugs::bug;
 use crate::log::epochs::EpochHistory;
 use crate::log::producers::Producers;
 use crate::log::segment::Segment;
-use crate::record::{BatchHeader, HEADER_LEN, crc};
+use crate::record::{BatchHeader, CRC_COVERS_FROM, HEADER_LEN, crc};
 use crate::storage::IndexEntry;
 use crate::types::{LeaderEpoch, Monotonic, Timestamp};
-
-/// What Kafka's CRC covers begins here.
-const COVERED_FROM: usize = 21;
 
 /// What the batches of a log amount to, as far as they were read.
 #[derive(Debug)]
@@ -54,7 +53,12 @@ pub(in crate::log) struct Scan {
 
 /// Why the scan ended before the file did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::log) struct Bad;
+pub(in crate::log) enum Bad {
+    /// The bytes are no batch that belongs here: a write that was cut short, or damage.
+    Torn,
+    /// A whole batch carries a leader epoch that it cannot have been appended under.
+    Epoch(LeaderEpoch),
+}
 
 impl Scan {
     pub(in crate::log) fn new() -> Self {
@@ -116,35 +120,36 @@ impl Scan {
     fn begin(&mut self, rules: &Rules, state: &State) -> Result<(), Bad> {
         let bytes = &self.bytes;
         let header = BatchHeader::parse(bytes);
-        header.check_magic().map_err(|_| Bad)?;
-        let length = header.total_len().map_err(|_| Bad)? as u64;
+        header.check_magic().map_err(|_| Bad::Torn)?;
+        let length = header.total_len().map_err(|_| Bad::Torn)? as u64;
         let left = rules.size - state.segment.size;
         let position_fits = u32::try_from(state.segment.size).is_ok();
-        let latest = state.epochs.latest().unwrap_or(LeaderEpoch(0));
-        let epoch = header.partition_leader_epoch;
         let belongs = header.base_offset == state.segment.end
             && header.last_offset_delta >= 0
-            && header.last_offset().since(state.segment.base) <= i64::from(i32::MAX)
-            && epoch >= latest
-            && epoch <= rules.latest;
+            && header.last_offset().since(state.segment.base) <= i64::from(i32::MAX);
         if !belongs || !position_fits {
-            return Err(Bad);
+            return Err(Bad::Torn);
         }
-        let crc = crc::crc32c(&bytes[COVERED_FROM..]);
+        let crc = crc::crc32c(&bytes[CRC_COVERS_FROM..]);
         self.open = Some(Open {
             header,
             length,
             left: length - HEADER_LEN as u64,
             crc,
         });
-        if length > left { Err(Bad) } else { Ok(()) }
+        if length > left { Err(Bad::Torn) } else { Ok(()) }
     }
 
     fn accept(&mut self, rules: &Rules, state: &mut State) -> Result<(), Bad> {
         let sound = |open: &mut Open| open.crc == open.header.crc || bug!(SkipTailCrc);
-        let open = self.open.take_if(sound).ok_or(Bad)?;
+        let open = self.open.take_if(sound).ok_or(Bad::Torn)?;
         self.have = 0;
         let header = &open.header;
+        let epoch = header.partition_leader_epoch;
+        let earliest = state.epochs.latest().unwrap_or(LeaderEpoch(0));
+        if epoch < earliest || epoch > rules.latest {
+            return Err(Bad::Epoch(epoch));
+        }
         state.epochs.assign(header.partition_leader_epoch, header.base_offset);
         state.producers.update(header, Monotonic(0));
         state.segment.add(header, open.length, rules.interval);

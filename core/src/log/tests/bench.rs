@@ -158,6 +158,7 @@ impl Bench {
     pub(super) fn recover_job(&mut self, source: Source) -> Recover {
         let settings = RecoverSettings {
             latest_epoch: self.latest_epoch,
+            writes: self.config.writes,
             index_interval_bytes: self.config.index_interval_bytes,
             start_at_least: Offset::ZERO,
             wall: self.now.wall,

@@ -2,7 +2,7 @@
 
 use super::bench::{Bench, CHECKPOINT, EPOCH, SEGMENT, batch, config, place};
 use crate::config::{FlushMode, Limits};
-use crate::log::{Check, LogConfig, Source};
+use crate::log::{Check, LogConfig, Source, Writes};
 use crate::record::{HEADER_LEN, Producer};
 use crate::storage::{FileOp, IoError, IoErrorKind, IoValue, Job, Next};
 use crate::types::{Fault, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
@@ -106,15 +106,27 @@ fn each_bit_of_a_header_that_rots_in_the_tail_is_found() {
                 bytes[batch * length + bit / 8] ^= 1 << (bit % 8);
             });
             bench.disk.lose(&bench.path("00000000000000000000.checkpoint"));
-            bench.restart();
-            // Nothing but a leader epoch lower than all that are known can hide in the first batch of a log.
-            let epoch = batch == 0 && (12 * 8..16 * 8).contains(&bit);
-            let expected = if epoch && bench.log.end() > Offset(0) {
-                10
-            } else {
-                batch as i64 * 2
-            };
-            assert_eq!(bench.log.end(), Offset(expected), "batch {batch}, bit {bit}");
+            let epoch = (12 * 8..16 * 8).contains(&bit);
+            match bench.recover(Source::Directory) {
+                Err(fault) => {
+                    assert!(
+                        epoch && matches!(fault, Fault::Corruption(_)),
+                        "batch {batch}, bit {bit}: {fault}"
+                    );
+                    assert_eq!(bench.disk.open_files(), 0);
+                    assert_eq!(
+                        bench.disk.file(&path).map(<[u8]>::len),
+                        Some(whole.len()),
+                        "nothing is cut"
+                    );
+                }
+                Ok(recovered) => {
+                    // Nothing but a leader epoch lower than all that are known can hide in the first batch of a log.
+                    let expected = if epoch && batch == 0 { 10 } else { batch as i64 * 2 };
+                    assert_eq!(recovered.end(), Offset(expected), "batch {batch}, bit {bit}");
+                    assert!(!epoch || batch == 0, "batch {batch}, bit {bit}");
+                }
+            }
         }
     }
 }
@@ -273,14 +285,84 @@ fn a_manifest_that_does_not_fit_the_disk_is_not_believed() {
 }
 
 #[test]
-fn an_epoch_later_than_any_leader_had_is_not_believed() {
+fn an_epoch_later_than_any_leader_had_is_corruption_and_costs_nothing() {
     let mut bench = filled(one_segment(), 4);
     bench.disk.lose(&bench.path("00000000000000000000.checkpoint"));
     bench.latest_epoch = LeaderEpoch(EPOCH.0 - 1);
-    let recovered = bench
-        .recover(Source::Directory)
-        .expect("nothing is known to be corrupt");
-    assert_eq!(recovered.end(), Offset(0));
+    let before = bench.disk.clone();
+    let fault = bench.recover(Source::Directory).expect_err("no leader wrote it");
+    assert!(
+        matches!(&fault, Fault::Corruption(text) if text.contains("leader epoch 3")),
+        "{fault}"
+    );
+    assert_eq!(bench.disk.file(&bench.path(FIRST)), before.file(&bench.path(FIRST)));
+    // Whoever brings back what the epochs follow from has the log back.
+    bench.latest_epoch = EPOCH;
+    assert_eq!(bench.recover(Source::Directory).expect("it is whole").end(), Offset(8));
+}
+
+#[test]
+fn in_a_log_written_one_by_one_only_the_last_batch_can_be_torn() {
+    let writes = Writes::OneByOne;
+    let mut bench = filled(
+        LogConfig {
+            writes,
+            ..one_segment()
+        },
+        5,
+    );
+    let path = bench.path(FIRST);
+    bench.disk.lose(&bench.path("00000000000000000000.checkpoint"));
+    let whole = bench.disk.file(&path).expect("it was written").to_vec();
+    let length = whole.len() / 5;
+    for at in 0..whole.len() {
+        bench.disk.spoil(&path, |bytes| {
+            bytes.clone_from(&whole);
+            bytes[at] ^= 0x10;
+        });
+        let recovered = bench.recover(Source::Directory);
+        // An epoch that nothing before or after contradicts is the one thing that cannot be noticed.
+        let epoch = (12..16).contains(&(at % length));
+        if at / length < 4 {
+            let fault = recovered.expect_err("a batch behind it is whole");
+            assert!(
+                matches!(&fault, Fault::Corruption(text) if text.contains(FIRST)),
+                "byte {at}: {fault}"
+            );
+            assert_eq!(
+                bench.disk.file(&path).map(<[u8]>::len),
+                Some(whole.len()),
+                "nothing is cut"
+            );
+            assert_eq!(bench.disk.open_files(), 0);
+        } else if !epoch {
+            assert_eq!(recovered.expect("it may be torn").end(), Offset(8), "byte {at}");
+        }
+    }
+    bench
+        .disk
+        .spoil(&path, |bytes| *bytes = whole[..whole.len() - 1].to_vec());
+    assert_eq!(
+        bench.recover(Source::Directory).expect("it may be torn").end(),
+        Offset(8)
+    );
+}
+
+#[test]
+fn in_a_log_written_one_by_one_a_later_segment_proves_the_earlier() {
+    let writes = Writes::OneByOne;
+    let mut bench = filled(LogConfig { writes, ..config() }, 30);
+    for name in bench.disk.files().iter().filter(|name| name.ends_with(CHECKPOINT)) {
+        bench.disk.lose(name);
+    }
+    let path = bench.path(FIRST);
+    bench
+        .disk
+        .spoil(&path, |bytes| *bytes.last_mut().expect("it has bytes") ^= 1);
+    let before = bench.disk.files();
+    let fault = bench.recover(Source::Directory).expect_err("a segment is behind it");
+    assert!(matches!(fault, Fault::Corruption(_)), "{fault}");
+    assert_eq!(bench.disk.files(), before);
 }
 
 #[test]
