@@ -259,7 +259,8 @@ impl Shard {
             _ => None,
         };
         let op = self.ops.begin(Pending::Ask { asker, watch });
-        self.mailbox.ask(to, Mail::Ask { op, watch, ask }, effects);
+        let seen = self.view.image.end();
+        self.mailbox.ask(to, Mail::Ask { op, watch, seen, ask }, effects);
     }
 
     fn set_deadline(&mut self, connection: ConnectionId, at: Option<Monotonic>) {

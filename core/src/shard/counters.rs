@@ -55,7 +55,7 @@ impl Shard {
     pub fn audit(&self) -> Audit {
         Audit {
             operations: self.ops.len(),
-            asks: self.gathering.len(),
+            asks: self.gathering.len() + self.early.len(),
             watches: self.watches.len(),
             mail: self.mailbox.outstanding(),
             leases: self.storage.leases(),

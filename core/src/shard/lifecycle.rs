@@ -186,6 +186,7 @@ impl Shard {
         let first = self.seed.within(1, interval.max(1));
         self.wheel.arm(now.monotonic.plus_millis(first), Timer::Retention);
         self.mailbox.send(CONTROLLER, Mail::Published, effects);
+        self.take_early(now, effects);
         if self.stopping.early {
             self.shut_down(now, effects);
         }
@@ -240,7 +241,7 @@ impl Shard {
             .ops
             .iter()
             .all(|pending| matches!(pending, Pending::Storage(_) | Pending::Task(_)));
-        mine && self.gathering.len() == 0 && self.is_metadata_idle()
+        mine && self.gathering.len() == 0 && self.early.len() == 0 && self.is_metadata_idle()
     }
 
     fn is_metadata_idle(&self) -> bool {

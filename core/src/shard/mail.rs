@@ -6,7 +6,7 @@ use crate::log::ManifestEntry;
 use crate::metadata::Image;
 use crate::session::{Answer, Ask};
 use crate::storage::Lease;
-use crate::types::OpId;
+use crate::types::{Offset, OpId};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -19,6 +19,8 @@ pub enum Mail {
         op: OpId,
         /// The asker's operation that ends when there is news, if it wants to hear of it.
         watch: Option<OpId>,
+        /// Where the metadata log ended for the asker: whoever knows less waits until it knows as much.
+        seen: Offset,
         /// What to do.
         ask: Ask,
     },

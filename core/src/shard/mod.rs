@@ -11,6 +11,7 @@
 mod boot;
 mod clients;
 mod counters;
+mod early;
 mod effect;
 mod input;
 mod lifecycle;
@@ -43,6 +44,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use clients::{Asker, Client, View};
+use early::{Asked, Early};
 use lifecycle::{Phase, Stopping};
 use mailbox::Mailbox;
 use metadata_log::MetadataLog;
@@ -75,6 +77,7 @@ pub struct Shard {
     stored: BTreeMap<TopicPartition, StoredLog>,
     next_log: u64,
     gathering: Ops<Gathering>,
+    early: Early,
     watches: Watches,
     producer_ids: ProducerIds<(ShardId, OpId)>,
     /// On the controller's shard only.
@@ -151,6 +154,7 @@ impl Shard {
             stored: BTreeMap::new(),
             next_log: 0,
             gathering: Ops::new(),
+            early: Early::default(),
             watches: Watches::default(),
             producer_ids: ProducerIds::new(),
             metadata: None,
@@ -248,7 +252,18 @@ impl Shard {
 
     fn receive(&mut self, now: Now, from: ShardId, mail: Mail, effects: &mut Effects) {
         match mail {
-            Mail::Ask { op, watch, ask } => self.asked(now, from, (op, watch), ask, effects),
+            Mail::Ask { op, watch, seen, ask } => {
+                let asked = Asked {
+                    from,
+                    op,
+                    watch,
+                    seen,
+                    ask,
+                };
+                if let Some(asked) = self.early.admit(asked, self.view.image.end()) {
+                    self.asked(now, asked, effects);
+                }
+            }
             Mail::Answer { op, answer } => self.answered(now, from, (op, answer), effects),
             Mail::WatchEnded { watch } => self.watch_ended(now, watch, effects),
             Mail::Unwatch { watch } => self.unwatch((from, watch), effects),
@@ -258,6 +273,7 @@ impl Shard {
                 self.view.image = publication.image;
                 self.apply_delta(&publication.delta, effects);
                 self.mailbox.send(CONTROLLER, Mail::Published, effects);
+                self.take_early(now, effects);
             }
             Mail::Published => self.published(),
             Mail::Drained => self.stopping.drained += 1,

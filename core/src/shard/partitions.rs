@@ -1,6 +1,7 @@
 //! The partitions of this shard: dormant until they are asked something, then recovered, then leading.
 
 use super::clients::Asker;
+use super::early::Asked;
 use super::mail::Mail;
 use super::producer_ids::Issue;
 use super::task::{Task, TaskFor};
@@ -36,15 +37,18 @@ pub(super) struct Gathering {
 }
 
 impl Shard {
+    /// Takes the asks that this shard knows enough for now.
+    pub(super) fn take_early(&mut self, now: Now, effects: &mut Effects) {
+        while let Some(asked) = self.early.next(self.view.image.end()) {
+            self.asked(now, asked, effects);
+        }
+    }
+
     /// Takes an ask of any shard.
-    pub(super) fn asked(
-        &mut self,
-        now: Now,
-        from: ShardId,
-        (op, watch): (OpId, Option<OpId>),
-        ask: Ask,
-        effects: &mut Effects,
-    ) {
+    pub(super) fn asked(&mut self, now: Now, asked: Asked, effects: &mut Effects) {
+        let Asked {
+            from, op, watch, ask, ..
+        } = asked;
         match ask {
             Ask::Partitions { parts, watch_below } => {
                 let missing = parts.len();

@@ -9,9 +9,9 @@
 //!
 //! What lies beyond the last checkpoint was written by one process, and how much of it was synced is not on disk. There a
 //! bad batch may be damage, or a write that the power cut off; what tells the two apart is whether a batch behind it
-//! proves it to have been durable. In a log that is written [one by one](Writes::OneByOne) it does: the next batch was
+//! proves it to have been durable. In a log that is written [one by one](crate::log::Writes::OneByOne) it does: the next batch was
 //! not begun before this one was synced. So a bad batch with a whole one behind it, or with another segment, is
-//! corruption, and only the very last batch can be torn. In a log that is [written ahead](Writes::Ahead) it does not:
+//! corruption, and only the very last batch can be torn. In a log that is [written ahead](crate::log::Writes::Ahead) it does not:
 //! batches of one commit round reach the device in any order, so a power cut may take an earlier one and leave a later
 //! one. There the bad batch ends the log; a mark of what was synced would cost each round a second write and sync.
 
@@ -24,7 +24,6 @@ mod scan;
 pub use found::{RecoverSettings, Recovered, RecoveryReport, Source};
 
 use super::checkpoint::{self, Checkpoint};
-use super::config::Writes;
 use super::epochs::EpochHistory;
 use super::place::LogPlace;
 use super::producers::Producers;

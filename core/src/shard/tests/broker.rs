@@ -2,7 +2,7 @@
 
 use crate::config::BrokerConfig;
 use crate::partition::LogJob;
-use crate::shard::{Audit, CloseReason, Effect, Effects, Halt, Input, Report, Shard, Task};
+use crate::shard::{Audit, CloseReason, Effect, Effects, Halt, Input, Mail, Report, Shard, Task};
 use crate::storage::tests::disk::Disk;
 use crate::storage::{FileOp, IoValue, run_to_end};
 use crate::types::{ConnectionId, Monotonic, Now, OpId, Part, ShardId, Timestamp};
@@ -23,6 +23,8 @@ pub(super) enum Hold {
     /// Tasks that open compressed batches.
     Opening,
     Responses,
+    /// Publications to other shards.
+    Publications,
 }
 
 /// One client connection, as the driver sees it.
@@ -174,6 +176,7 @@ impl Broker {
             (Hold::Syncs, Effect::Io { io, .. }) => matches!(io, FileOp::Sync { .. } | FileOp::SyncAll { .. }),
             (Hold::Writes, Effect::Io { io, .. }) => matches!(io, FileOp::Write { .. }),
             (Hold::Opening, Effect::Task { task, .. }) => matches!(task, Task::Log(LogJob::Validate(_))),
+            (Hold::Publications, Effect::Mail { mail, .. }) => matches!(mail, Mail::Publish(_)),
             (Hold::Tasks, Effect::Task { .. }) | (Hold::Responses, Effect::Respond { .. }) => true,
             _ => false,
         }

@@ -1,7 +1,7 @@
 //! Topics created, deleted, created again, and by themselves.
 
 use super::broker::{Broker, Hold};
-use super::client::{batch, batch_of, fetch_request, only, produce_request, text};
+use super::client::{batch, batch_of, create_request, fetch_request, only, produce_request, text};
 use crate::config::BrokerConfig;
 use crate::record::{Compression, Producer};
 use crate::types::{ErrorCode, Uuid};
@@ -190,4 +190,43 @@ fn a_topic_that_clients_ask_for_creates_itself_where_that_is_allowed() {
     request.allow_auto_topic_creation = false;
     let response: MetadataResponse = broker.call(client, &request, 12);
     assert_eq!(response.topics[0].error_code, ErrorCode::UnknownTopicOrPartition.code());
+}
+
+#[test]
+fn who_sees_a_new_topic_is_served_by_a_shard_that_has_not_heard_of_it_yet() {
+    let mut broker = Broker::start(3);
+    let clients = [0, 0, 0, 0].map(|shard| broker.connect(shard));
+    broker.hold = Hold::Publications;
+    broker.send(clients[0], &create_request("orders", 8), 7);
+    assert_eq!(
+        broker.describe(clients[1], "orders").error_code,
+        0,
+        "this shard has heard of it"
+    );
+    for partition in 0..8 {
+        broker.send(
+            clients[2],
+            &produce_request("orders", partition, -1, batch(&["first"])),
+            9,
+        );
+    }
+    assert!(
+        broker.answered(clients[2]).len() < 8,
+        "some homes wait for the publication"
+    );
+    broker.send(clients[3], &fetch_request("orders", &[(7, 0)], 0), 12);
+    broker.let_go();
+    for partition in 0..8 {
+        let produced = broker.produced(clients[2]).expect("it is answered");
+        assert_eq!(
+            (produced.error_code, produced.base_offset),
+            (0, 0),
+            "partition {partition}"
+        );
+    }
+    let fetched: FetchResponse = broker.receive(clients[3], 12).expect("it is answered");
+    assert_eq!(only(fetched).error_code, 0);
+    assert_eq!(broker.answered(clients[0]).len(), 1);
+    broker.stop();
+    broker.assert_stopped();
 }
