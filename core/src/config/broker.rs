@@ -102,6 +102,10 @@ pub struct BrokerConfig {
     pub topic_defaults: TopicConfig,
     /// The settings that were given, by key, in canonical form; what DescribeConfigs calls static.
     pub settings: BTreeMap<&'static str, String>,
+    /// What was given since to all running brokers, in the same form.
+    pub dynamic_defaults: BTreeMap<&'static str, String>,
+    /// What was given since to this broker, in the same form.
+    pub dynamic: BTreeMap<&'static str, String>,
     /// Bounds of the machines.
     pub limits: Limits,
 }
@@ -126,6 +130,8 @@ impl Default for BrokerConfig {
             fetch_max_bytes: 57_671_680,
             topic_defaults: TopicConfig::default(),
             settings: BTreeMap::new(),
+            dynamic_defaults: BTreeMap::new(),
+            dynamic: BTreeMap::new(),
             limits: Limits::default(),
         }
     }

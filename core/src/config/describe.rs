@@ -1,10 +1,12 @@
 //! Settings as DescribeConfigs lists them: every key with value, type, source and synonyms.
 
 use super::broker_keys::BrokerKey;
+use super::dynamic::is_dynamic;
 use super::topic_keys::{Role, TOPIC_KEYS, TopicKey, Unit};
 use super::value::ValueType;
 use super::{BrokerConfig, TopicOverrides};
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -13,6 +15,10 @@ use alloc::vec::Vec;
 pub enum ConfigSource {
     /// The topic's own setting.
     DynamicTopic,
+    /// What the running broker was given.
+    DynamicBroker,
+    /// What all running brokers were given.
+    DynamicDefaultBroker,
     /// The broker's start: its file or command line.
     StaticBroker,
     /// Nobody said anything.
@@ -24,6 +30,8 @@ impl ConfigSource {
     pub const fn id(self) -> i8 {
         match self {
             Self::DynamicTopic => 1,
+            Self::DynamicBroker => 2,
+            Self::DynamicDefaultBroker => 3,
             Self::StaticBroker => 4,
             Self::Default => 5,
         }
@@ -89,16 +97,13 @@ fn topic_entry(key: &'static TopicKey, overrides: &TopicOverrides, broker: &Brok
     } else {
         key.broker
     };
-    for &(name, unit) in inherited {
-        let Some(value) = broker.settings.get(name) else {
-            continue;
-        };
-        in_effect.get_or_insert_with(|| (in_topic_unit(value, unit), ConfigSource::StaticBroker));
-        synonyms.push(ConfigSynonym {
-            name,
-            value: Some(value.clone()),
-            source: ConfigSource::StaticBroker,
-        });
+    for (settings, source) in given(broker) {
+        for &(name, unit) in inherited {
+            let Some(value) = settings.get(name) else { continue };
+            in_effect.get_or_insert_with(|| (in_topic_unit(value, unit), source));
+            let value = Some(value.clone());
+            synonyms.push(ConfigSynonym { name, value, source });
+        }
     }
     let default = key.default.unwrap_or_default();
     if let Some(&(name, _)) = key.broker.first()
@@ -134,38 +139,54 @@ fn in_topic_unit(value: &str, unit: Unit) -> String {
     }
 }
 
+/// What a broker was given, the last word first.
+fn given(broker: &BrokerConfig) -> [(&BTreeMap<&'static str, String>, ConfigSource); 3] {
+    [
+        (&broker.dynamic, ConfigSource::DynamicBroker),
+        (&broker.dynamic_defaults, ConfigSource::DynamicDefaultBroker),
+        (&broker.settings, ConfigSource::StaticBroker),
+    ]
+}
+
 /// Every setting of the broker, sorted by key.
 pub fn describe_broker(broker: &BrokerConfig) -> Vec<ConfigEntry> {
     let mut keys: Vec<&BrokerKey> = BrokerKey::all().collect();
     keys.sort_unstable_by_key(|key| key.name);
-    keys.into_iter()
-        .map(|key| {
-            let set = broker.settings.get(key.name).cloned();
-            let default = key.default.map(ToOwned::to_owned);
-            let sources = [(&set, ConfigSource::StaticBroker), (&default, ConfigSource::Default)];
-            let synonyms: Vec<ConfigSynonym> = sources
-                .into_iter()
-                .filter(|(value, _)| value.is_some())
-                .map(|(value, source)| ConfigSynonym {
-                    name: key.name,
-                    value: value.clone(),
-                    source,
-                })
-                .collect();
-            ConfigEntry {
-                name: key.name,
-                kind: key.kind,
-                source: if set.is_some() {
-                    ConfigSource::StaticBroker
-                } else {
-                    ConfigSource::Default
-                },
-                value: set.or(default),
-                sensitive: false,
-                read_only: true,
-                synonyms,
-                documentation: key.doc,
-            }
-        })
-        .collect()
+    let entry = |key: &'static BrokerKey| {
+        let synonym = |value: &str, source| ConfigSynonym {
+            name: key.name,
+            value: Some(value.to_owned()),
+            source,
+        };
+        let given = given(broker)
+            .into_iter()
+            .filter_map(|(settings, source)| settings.get(key.name).map(|value| synonym(value, source)));
+        let default = key.default.map(|value| synonym(value, ConfigSource::Default));
+        let synonyms: Vec<ConfigSynonym> = given.chain(default).collect();
+        let in_effect = synonyms.first();
+        ConfigEntry {
+            name: key.name,
+            kind: key.kind,
+            source: in_effect.map_or(ConfigSource::Default, |synonym| synonym.source),
+            value: in_effect.and_then(|synonym| synonym.value.clone()),
+            sensitive: false,
+            read_only: !is_dynamic(key.name),
+            synonyms,
+            documentation: key.doc,
+        }
+    };
+    keys.into_iter().map(entry).collect()
+}
+
+/// The settings that all running brokers were given, sorted by key (`ConfigHelper.describeConfigs`).
+pub fn describe_broker_defaults(broker: &BrokerConfig) -> Vec<ConfigEntry> {
+    let source = ConfigSource::DynamicDefaultBroker;
+    let mut entries = describe_broker(broker);
+    entries.retain_mut(|entry| {
+        entry.synonyms.retain(|synonym| synonym.source == source);
+        entry.source = source;
+        entry.value = entry.synonyms.first().and_then(|synonym| synonym.value.clone());
+        entry.value.is_some()
+    });
+    entries
 }

@@ -10,6 +10,7 @@ mod broker;
 mod broker_inert;
 mod broker_keys;
 mod describe;
+mod dynamic;
 mod listener;
 mod overrides;
 mod properties;
@@ -20,7 +21,10 @@ mod value;
 
 pub use crate::record::TimestampType;
 pub use broker::{AdvertisedListener, BrokerConfig, FlushMode, Limits};
-pub use describe::{ConfigEntry, ConfigSource, ConfigSynonym, describe_broker, describe_topic};
+pub use describe::{
+    ConfigEntry, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_topic,
+};
+pub use dynamic::{accept_dynamic, default_list_of_broker, default_list_of_topic};
 pub use listener::HostPort;
 pub use overrides::TopicOverrides;
 pub use properties::{MAX_PROPERTIES_BYTES, parse_properties};

@@ -101,7 +101,7 @@ impl ServerConfig {
 }
 
 /// Reads one value; `None` for an empty one where the setting has no default, which means the same as not setting it.
-fn accept_broker(key: &BrokerKey, text: &str) -> Result<Option<Value>, ConfigError> {
+pub(super) fn accept_broker(key: &BrokerKey, text: &str) -> Result<Option<Value>, ConfigError> {
     if text.trim().is_empty() && key.default.is_none() {
         return Ok(None);
     }

@@ -160,6 +160,11 @@ impl ConfigError {
         }
     }
 
+    /// What is wrong with it.
+    pub(super) fn problem(&self) -> &str {
+        &self.problem
+    }
+
     /// The setting.
     pub fn name(&self) -> &str {
         &self.name

@@ -8,15 +8,20 @@
 //! - one commit is under way at a time; requests that arrive meanwhile share the next, as far as it takes them;
 //! - a commit is one batch of at most [`MAX_COMMIT_BYTES`], whatever is asked: what is written can be read again.
 
+mod configs;
+mod partitions;
 mod topics;
 
+pub use configs::{ConfigAlteration, ConfigChange, ConfigOp, ConfigResource};
+pub use partitions::MorePartitions;
 pub(crate) use topics::CLUSTER_METADATA;
 pub use topics::{DeletedTopic, NewTopic, Outcome, TopicReference, check_topic_name};
 
 use crate::bugs::bug;
 use crate::config::BrokerConfig;
 use crate::metadata::{Change, Delta, Image, MetadataRecord, RegisterBrokerRecord, ReserveProducerIdsRecord};
-use crate::types::{Offset, ProducerId, Seed};
+use crate::types::{Offset, ProducerId, Refusal, Seed};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -42,6 +47,20 @@ pub enum ControllerRequest {
     },
     /// Delete topics.
     DeleteTopics(Vec<TopicReference>),
+    /// Give topics more partitions, or only check whether they could get them.
+    CreatePartitions {
+        /// What each topic is to have, in the order of the request.
+        topics: Vec<MorePartitions>,
+        /// Check, and change nothing.
+        validate_only: bool,
+    },
+    /// Change settings of topics and brokers, or only check whether they could be.
+    AlterConfigs {
+        /// What is to change, in the order of the request.
+        alterations: Vec<ConfigAlteration>,
+        /// Check, and change nothing.
+        validate_only: bool,
+    },
     /// Set a block of producer ids aside for one shard.
     ReserveProducerIds,
 }
@@ -53,6 +72,11 @@ pub enum ControllerAnswer {
     Created(Vec<Outcome>),
     /// One result a topic, in the order of the request.
     Deleted(Vec<DeletedTopic>),
+    /// Of [`ControllerRequest::CreatePartitions`]: one result a topic, in the order of the request.
+    PartitionsCreated(Vec<Result<(), Refusal>>),
+    /// Of [`ControllerRequest::AlterConfigs`]: one result an alteration, in the order of the request. By the time it
+    /// comes, every partition of every shard is held to the changed settings.
+    Altered(Vec<Result<(), Refusal>>),
     /// Producer ids that nobody else has or will have.
     ProducerIds(Range<i64>),
     /// The metadata log could not be written; nothing is known to have changed.
@@ -84,7 +108,7 @@ enum Commit<A> {
     /// Nothing is under way.
     Idle,
     /// Records are in the log, not durable yet.
-    Appended(Decided<A>),
+    Appended(Box<Decided<A>>),
     /// The image is on its way to the shards.
     Publishing {
         answers: Vec<(A, ControllerAnswer)>,
@@ -174,7 +198,7 @@ impl<A> Controller<A> {
             rack: self.config.rack.clone(),
         }));
         let records = decided.records.clone();
-        self.commit = Commit::Appended(decided);
+        self.commit = Commit::Appended(Box::new(decided));
         records
     }
 
@@ -188,32 +212,41 @@ impl<A> Controller<A> {
         while decided.bytes < FULL_COMMIT_BYTES
             && let Some((asker, request)) = self.queue.pop_front()
         {
-            let answer = match request {
-                ControllerRequest::CreateTopics { topics, validate_only } => {
-                    let created = self.create_topics(&topics, validate_only, &mut decided);
-                    ControllerAnswer::Created(created)
-                }
-                ControllerRequest::DeleteTopics(topics) => {
-                    ControllerAnswer::Deleted(topics::delete_topics(topics, &mut decided))
-                }
-                ControllerRequest::ReserveProducerIds => {
-                    let ids = self.reserve_producer_ids(&mut decided);
-                    if bug!(ProducerIdsNotReserved) {
-                        self.answers.push((asker, ControllerAnswer::ProducerIds(ids)));
-                        continue;
-                    }
-                    ControllerAnswer::ProducerIds(ids)
-                }
-            };
-            decided.answers.push((asker, answer));
+            let reserves = matches!(request, ControllerRequest::ReserveProducerIds);
+            let answer = self.answer(request, &mut decided);
+            if reserves && bug!(ProducerIdsNotReserved) {
+                self.answers.push((asker, answer));
+            } else {
+                decided.answers.push((asker, answer));
+            }
         }
         if decided.records.is_empty() {
             self.answers.append(&mut decided.answers);
             return None;
         }
         let records = decided.records.clone();
-        self.commit = Commit::Appended(decided);
+        self.commit = Commit::Appended(Box::new(decided));
         Some(records)
+    }
+
+    /// Decides on one request.
+    fn answer(&mut self, request: ControllerRequest, decided: &mut Decided<A>) -> ControllerAnswer {
+        match request {
+            ControllerRequest::CreateTopics { topics, validate_only } => {
+                ControllerAnswer::Created(self.create_topics(&topics, validate_only, decided))
+            }
+            ControllerRequest::DeleteTopics(topics) => {
+                ControllerAnswer::Deleted(topics::delete_topics(topics, decided))
+            }
+            ControllerRequest::CreatePartitions { topics, validate_only } => {
+                ControllerAnswer::PartitionsCreated(self.create_partitions(&topics, validate_only, decided))
+            }
+            ControllerRequest::AlterConfigs {
+                alterations,
+                validate_only,
+            } => ControllerAnswer::Altered(self.alter_configs(&alterations, validate_only, decided)),
+            ControllerRequest::ReserveProducerIds => ControllerAnswer::ProducerIds(self.reserve_producer_ids(decided)),
+        }
     }
 
     /// The records are durable; `end` is the log's end after them. Returns what to tell all `shards` shards.
@@ -268,6 +301,12 @@ impl<A> Controller<A> {
         }
         delta.created.retain(|topic| self.image.topic(topic.id).is_none());
         delta.deleted.retain(|topic| self.image.topic(topic.id).is_some());
+        delta.changed.retain(|&id| {
+            let before = self.image.topic(id);
+            before.is_some() && before != image.topic(id)
+        });
+        let reconfigured = |who: &Option<_>| self.image.broker_settings(*who) != image.broker_settings(*who);
+        delta.reconfigured.retain(reconfigured);
         self.image = Arc::new(image);
         self.commit = Commit::Publishing {
             answers: Vec::new(),

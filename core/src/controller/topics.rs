@@ -11,7 +11,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// More partitions than this in one request are refused.
-const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
+pub(super) const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
 const MAX_NAME_LENGTH: usize = 249;
 /// The topic of the metadata log (`org.apache.kafka.common.internals.Topic.CLUSTER_METADATA_TOPIC_NAME`).
 pub(crate) const CLUSTER_METADATA: &str = "__cluster_metadata";
@@ -63,7 +63,7 @@ pub struct DeletedTopic {
     pub result: Result<(), Refusal>,
 }
 
-fn refused<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refusal> {
+pub(super) fn refused<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal {
         code,
         message: Some(message.into()),
@@ -92,6 +92,21 @@ pub fn check_topic_name(name: &str) -> Result<(), Refusal> {
         ErrorCode::InvalidTopicException,
         format!("Topic name is invalid: {reason}"),
     )
+}
+
+impl<A> Decided<A> {
+    /// A partition that its first replica leads and all have in sync.
+    pub(super) fn new_partition(&self, replicas: Vec<i32>) -> PartitionRecord {
+        let leader = replicas[0];
+        PartitionRecord {
+            leader,
+            leader_epoch: 0,
+            leader_starts: self.image.broker(BrokerId(leader)).map_or(0, |broker| broker.starts),
+            partition_epoch: 0,
+            isr: replicas.clone(),
+            replicas,
+        }
+    }
 }
 
 impl<A> Controller<A> {
@@ -159,15 +174,7 @@ impl<A> Controller<A> {
             return refused(ErrorCode::PolicyViolation, text);
         };
         *partitions_left = left;
-        let starts = |leader: i32| decided.image.broker(BrokerId(leader)).map_or(0, |broker| broker.starts);
-        let place = |replicas: Vec<i32>| PartitionRecord {
-            leader: replicas[0],
-            leader_epoch: 0,
-            leader_starts: starts(replicas[0]),
-            partition_epoch: 0,
-            isr: replicas.clone(),
-            replicas,
-        };
+        let place = |replicas| decided.new_partition(replicas);
         let topic_id = self.new_topic_id(decided);
         Ok(TopicRecord {
             topic_id: topic_id.0.0.to_vec(),

@@ -6,6 +6,7 @@
 //!   ends, and recovery can tell a start that moved from a first segment that was lost;
 //! - a removal that a crash undoes brings segments back that retention removes again; it never leaves a hole.
 
+use super::config::LogConfig;
 use super::machine::{Log, Phase};
 use super::manifest::{ManifestEntry, ManifestSegment};
 use super::recover::{Recover, RecoverSettings, Source};
@@ -14,6 +15,14 @@ use crate::storage::Storage;
 use crate::types::{LeaderEpoch, Now, Offset, Timestamp};
 
 impl Log {
+    /// Takes over a changed configuration: the next append and the next look for old segments follow it.
+    pub fn reconfigure(&mut self, config: LogConfig, now: Now) {
+        self.producers
+            .adopt_bounds(config.producers, config.producer_expiration_ms);
+        self.producers.expire(now.monotonic);
+        self.config = config;
+    }
+
     /// Removes what retention does not keep, as far as it lies below `limit` (the high watermark). Returns whether the
     /// start moved. To be called now and then.
     pub fn retain(&mut self, limit: Offset, now: Now, storage: &mut Storage) -> bool {

@@ -1,8 +1,11 @@
 //! The image: all records applied so far, and how one more changes it.
 
-use super::record::{Change, MetadataRecord, PartitionRecord, RegisterBrokerRecord, RemoveTopicRecord, TopicRecord};
+use super::record::{
+    AddPartitionsRecord, BrokerSettingsRecord, Change, MetadataRecord, PartitionRecord, RegisterBrokerRecord,
+    RemoveTopicRecord, TopicRecord, TopicSettingsRecord,
+};
 use crate::types::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, ProducerId, TopicId, Uuid};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -20,7 +23,14 @@ pub struct Image {
     /// Names that hold a '.' or '_', by the name with all of these made '_'.
     unified: RedBlackTreeMapSync<String, Arc<str>>,
     next_producer_id: i64,
+    /// Settings given to running brokers: to each, and under `None` to all.
+    settings: BTreeMap<Option<BrokerId>, Arc<Settings>>,
 }
+
+/// Keys and their values.
+pub type Settings = BTreeMap<String, String>;
+
+static NO_SETTINGS: Settings = Settings::new();
 
 /// A broker's latest start.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,6 +82,10 @@ pub struct Delta {
     pub created: Vec<Arc<Topic>>,
     /// Topics that are gone.
     pub deleted: Vec<Arc<Topic>>,
+    /// Topics that have other settings, or more partitions.
+    pub changed: BTreeSet<TopicId>,
+    /// Brokers whose settings changed while they run; `None` stands for those that all share.
+    pub reconfigured: BTreeSet<Option<BrokerId>>,
 }
 
 /// A record that does not fit the image before it: the log is corrupt, or a newer version wrote it.
@@ -134,6 +148,11 @@ impl Image {
         ProducerId(self.next_producer_id)
     }
 
+    /// The settings given to a running broker, or, with `None`, to all of them (KIP-226).
+    pub fn broker_settings(&self, broker: Option<BrokerId>) -> &Settings {
+        self.settings.get(&broker).map_or(&NO_SETTINGS, |settings| settings)
+    }
+
     /// The leader epoch of a partition: what its record says, and one more for each start of its leader since.
     pub fn leader_epoch(&self, partition: &Partition) -> LeaderEpoch {
         let starts = self
@@ -155,6 +174,9 @@ impl Image {
             Change::RegisterBroker(record) => self.register(offset, record)?,
             Change::Topic(record) => self.add_topic(record, delta)?,
             Change::RemoveTopic(record) => self.remove_topic(record, delta)?,
+            Change::TopicSettings(record) => self.set_topic_settings(record, delta)?,
+            Change::BrokerSettings(record) => self.set_broker_settings(record, delta),
+            Change::AddPartitions(record) => self.add_partitions(record, delta)?,
             Change::ReserveProducerIds(record) => {
                 if record.next < self.next_producer_id {
                     return contradiction(format_args!("producer ids go back to {}", record.next));
@@ -229,6 +251,56 @@ impl Image {
         }
         delta.deleted.push(topic);
         Ok(())
+    }
+}
+
+impl Image {
+    fn set_topic_settings(&mut self, record: &TopicSettingsRecord, delta: &mut Delta) -> Result<(), ApplyError> {
+        let topic = self.known(&record.topic_id)?;
+        let config = record.config.clone();
+        self.replace(Topic { config, ..topic }, delta);
+        Ok(())
+    }
+
+    fn set_broker_settings(&mut self, record: &BrokerSettingsRecord, delta: &mut Delta) {
+        let broker = record.broker.map(BrokerId);
+        if record.config.is_empty() {
+            self.settings.remove(&broker);
+        } else {
+            self.settings.insert(broker, Arc::new(record.config.clone()));
+        }
+        delta.reconfigured.insert(broker);
+    }
+
+    fn add_partitions(&mut self, record: &AddPartitionsRecord, delta: &mut Delta) -> Result<(), ApplyError> {
+        let mut topic = self.known(&record.topic_id)?;
+        let (name, before) = (&topic.name, topic.partitions.len());
+        if record.first as usize != before {
+            return contradiction(format_args!(
+                "topic {name} gets partitions from {} on, and has {before}",
+                record.first
+            ));
+        }
+        if !record.partitions.iter().all(is_placed) {
+            return contradiction(format_args!("topic {name} gets a partition without a leader in sync"));
+        }
+        topic.partitions.extend(partitions(&record.partitions));
+        self.replace(topic, delta);
+        Ok(())
+    }
+
+    /// A copy of the topic with this id.
+    fn known(&self, id: &[u8]) -> Result<Topic, ApplyError> {
+        let id = topic_id(id)?;
+        match self.topics.get(&id) {
+            Some(topic) => Ok(Topic::clone(topic)),
+            None => contradiction(format_args!("topic {id} is changed but was never created")),
+        }
+    }
+
+    fn replace(&mut self, topic: Topic, delta: &mut Delta) {
+        delta.changed.insert(topic.id);
+        self.topics.insert_mut(topic.id, Arc::new(topic));
     }
 }
 

@@ -10,8 +10,8 @@
 mod image;
 mod record;
 
-pub use image::{ApplyError, Delta, Image, Partition, Registration, Topic};
+pub use image::{ApplyError, Delta, Image, Partition, Registration, Settings, Topic};
 pub use record::{
-    Change, MetadataRecord, PartitionRecord, RegisterBrokerRecord, RemoveTopicRecord, ReserveProducerIdsRecord,
-    TopicRecord,
+    AddPartitionsRecord, BrokerSettingsRecord, Change, MetadataRecord, PartitionRecord, RegisterBrokerRecord,
+    RemoveTopicRecord, ReserveProducerIdsRecord, TopicRecord, TopicSettingsRecord,
 };

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct MetadataRecord {
     /// What changes; absent in a record that a newer version wrote.
-    #[prost(oneof = "Change", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Change", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub change: Option<Change>,
 }
 
@@ -27,6 +27,15 @@ pub enum Change {
     /// Producer ids were set aside.
     #[prost(message, tag = "4")]
     ReserveProducerIds(ReserveProducerIdsRecord),
+    /// A topic's own settings changed.
+    #[prost(message, tag = "5")]
+    TopicSettings(TopicSettingsRecord),
+    /// Settings of brokers changed while they run.
+    #[prost(message, tag = "6")]
+    BrokerSettings(BrokerSettingsRecord),
+    /// A topic got more partitions.
+    #[prost(message, tag = "7")]
+    AddPartitions(AddPartitionsRecord),
 }
 
 /// A broker started, and names where it is reached.
@@ -103,6 +112,42 @@ pub struct ReserveProducerIdsRecord {
     /// The first id that is still free after this.
     #[prost(int64, tag = "1")]
     pub next: i64,
+}
+
+/// A topic's own settings changed.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TopicSettingsRecord {
+    /// 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub topic_id: Vec<u8>,
+    /// All configuration keys that the topic sets itself from now on.
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub config: BTreeMap<String, String>,
+}
+
+/// Settings of brokers changed while they run.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct BrokerSettingsRecord {
+    /// Whose settings; absent for those that all brokers share.
+    #[prost(int32, optional, tag = "1")]
+    pub broker: Option<i32>,
+    /// All settings that were given to a running broker and hold from now on.
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub config: BTreeMap<String, String>,
+}
+
+/// A topic got more partitions.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct AddPartitionsRecord {
+    /// 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub topic_id: Vec<u8>,
+    /// The index of the first new partition.
+    #[prost(uint32, tag = "2")]
+    pub first: u32,
+    /// The new partitions, by index.
+    #[prost(message, repeated, tag = "3")]
+    pub partitions: Vec<PartitionRecord>,
 }
 
 impl From<Change> for MetadataRecord {

@@ -466,6 +466,11 @@ impl<T: Copy + Debug> Leader<T> {
         log
     }
 
+    pub(super) fn reconfigure(&mut self, setting: &Setting, now: Now) {
+        self.config = Arc::clone(&setting.config);
+        self.log.reconfigure(setting.log_config.clone(), now);
+    }
+
     pub(super) fn retain(&mut self, now: Now, storage: &mut Storage) {
         self.log.retain(self.high_watermark, now, storage);
     }

@@ -313,6 +313,15 @@ impl<T: Copy + Debug> Partition<T> {
         self.state = State::Deleting { log };
     }
 
+    /// Takes a changed configuration into use: whatever is asked from now on is held to it.
+    pub fn reconfigure(&mut self, config: &Arc<TopicConfig>, log_config: LogConfig, now: Now) {
+        self.setting.config = Arc::clone(config);
+        self.setting.log_config = log_config;
+        if let State::Leading(leader) = &mut self.state {
+            leader.reconfigure(&self.setting, now);
+        }
+    }
+
     /// Deletes segments that retention does not keep.
     pub fn retain(&mut self, now: Now, storage: &mut Storage, outcome: &mut Outcome<T>) {
         if let State::Leading(leader) = &mut self.state {

@@ -178,6 +178,7 @@ impl Shard {
     pub(super) fn begin(&mut self, now: Now, beginning: Beginning, effects: &mut Effects) {
         self.view.cluster_id = beginning.cluster_id;
         self.view.image = beginning.image;
+        self.adopt_settings();
         self.stored = beginning.logs.into_iter().map(|log| (log.partition(), log)).collect();
         self.phase = Phase::Serving;
         effects.push(Effect::Serve);

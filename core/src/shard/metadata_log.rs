@@ -57,8 +57,7 @@ enum State {
     /// It is being read into an image.
     Replaying {
         log: Log,
-        image: Image,
-        delta: Delta,
+        read: Box<(Image, Delta)>,
     },
     Open(Log),
     /// It could not be written, and something works on it still.
@@ -160,8 +159,8 @@ impl Shard {
                 };
                 let log = Log::open(metadata.id, metadata.config.clone(), recovered, now, &mut self.storage);
                 let replay = log.replay(&mut self.storage);
-                let (image, delta) = (Image::default(), Delta::default());
-                metadata.state = State::Replaying { log, image, delta };
+                let read = Box::default();
+                metadata.state = State::Replaying { log, read };
                 self.run_task(TaskFor::Replay, Task::Replay(Box::new(replay)), effects);
             }
             (LogOutcome::Checkpointed(done), State::Open(log) | State::Failed(log)) => {
@@ -186,20 +185,16 @@ impl Shard {
         let Some(metadata) = &mut self.metadata else {
             panic!("a metadata log was read that is not there")
         };
-        let State::Replaying {
-            log,
-            mut image,
-            mut delta,
-        } = core::mem::replace(&mut metadata.state, State::Lost)
-        else {
+        let State::Replaying { log, mut read } = core::mem::replace(&mut metadata.state, State::Lost) else {
             panic!("a metadata log was read that is not being read");
         };
-        let rest = match chunk.and_then(|chunk| apply(&chunk.batches, &mut image, &mut delta).map(|()| chunk.rest)) {
+        let (image, delta) = &mut *read;
+        let rest = match chunk.and_then(|chunk| apply(&chunk.batches, image, delta).map(|()| chunk.rest)) {
             Ok(rest) => rest,
             Err(fault) => return self.metadata_lost(fault, effects),
         };
         if let Some(rest) = rest {
-            metadata.state = State::Replaying { log, image, delta };
+            metadata.state = State::Replaying { log, read };
             return self.run_task(TaskFor::Replay, Task::Replay(Box::new(rest)), effects);
         }
         if image.end() != log.end() {
@@ -211,6 +206,7 @@ impl Shard {
             return self.metadata_lost(Fault::Corruption(text), effects);
         }
         metadata.state = State::Open(log);
+        let (image, delta) = *read;
         self.metadata_read(image, delta, effects);
     }
 

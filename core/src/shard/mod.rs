@@ -61,6 +61,8 @@ const CONTROLLER: ShardId = ShardId(0);
 /// One shard of a broker.
 #[derive(Debug)]
 pub struct Shard {
+    /// The settings of the start; those of the view hold what was given since.
+    given: Arc<BrokerConfig>,
     view: View,
     seed: Seed,
     phase: Phase,
@@ -140,6 +142,7 @@ impl Shard {
             fetch_sessions,
         };
         Self {
+            given: Arc::clone(config),
             view,
             seed,
             phase: Phase::Starting,
@@ -271,7 +274,7 @@ impl Shard {
             Mail::Begin(beginning) => self.begin(now, beginning, effects),
             Mail::Publish(publication) => {
                 self.view.image = publication.image;
-                self.apply_delta(&publication.delta, effects);
+                self.apply_delta(now, &publication.delta, effects);
                 self.mailbox.send(CONTROLLER, Mail::Published, effects);
                 self.take_early(now, effects);
             }

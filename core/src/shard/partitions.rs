@@ -153,6 +153,31 @@ impl Shard {
         Some(log)
     }
 
+    /// Takes over the settings given to the running broker, as the image has them.
+    pub(super) fn adopt_settings(&mut self) {
+        let image = &self.view.image;
+        let (shared, own) = (None, Some(self.given.node_id));
+        let config = self
+            .given
+            .with_dynamic(image.broker_settings(shared), image.broker_settings(own));
+        self.view.config = Arc::new(config);
+    }
+
+    /// Has the active partitions of a topic follow its configuration; dormant ones do when they wake.
+    fn reconfigure(&mut self, now: Now, topic: &Topic) {
+        let config = self.topic_config(topic);
+        let log_config = LogConfig::new(&config, &self.view.config);
+        let id = |partition| TopicPartition {
+            topic: topic.id,
+            partition,
+        };
+        for log in self.active.range(id(0)..=id(i32::MAX)).map(|(_, log)| log) {
+            if let Some(partition) = self.partitions.get_mut(log) {
+                partition.reconfigure(&config, log_config.clone(), now);
+            }
+        }
+    }
+
     fn topic_config(&self, topic: &Topic) -> Arc<TopicConfig> {
         let settings = topic
             .config
@@ -358,8 +383,18 @@ impl Shard {
         });
     }
 
-    /// Lets go of topics that are gone.
-    pub(super) fn apply_delta(&mut self, delta: &Delta, effects: &mut Effects) {
+    /// Lets go of topics that are gone, and has those that changed follow.
+    pub(super) fn apply_delta(&mut self, now: Now, delta: &Delta, effects: &mut Effects) {
+        let mut changed = delta.changed.clone();
+        if !delta.reconfigured.is_empty() {
+            self.adopt_settings();
+            changed = self.active.keys().map(|id| id.topic).collect();
+        }
+        for id in changed {
+            if let Some(topic) = self.view.image.topic(id).cloned() {
+                self.reconfigure(now, &topic);
+            }
+        }
         let mut stored = Vec::new();
         for topic in &delta.deleted {
             for partition in 0..topic.partitions.len() as i32 {

@@ -1,7 +1,7 @@
 //! DescribeConfigs: every setting with its value, type, source and synonyms.
 
 use super::Progress;
-use crate::config::{ConfigEntry, TopicOverrides, describe_broker, describe_topic};
+use crate::config::{ConfigEntry, TopicOverrides, describe_broker, describe_broker_defaults, describe_topic};
 use crate::controller::check_topic_name;
 use crate::session::Call;
 use crate::types::{ErrorCode, Refusal};
@@ -76,8 +76,7 @@ fn entries(resource: &DescribeConfigsResource, call: &Call<'_, '_>) -> Result<Ve
                 Err(error) => refuse(ErrorCode::InvalidConfig, error.to_string()),
             }
         }
-        // The settings of all brokers together: there are none.
-        BROKER if name.is_empty() => Ok(Vec::new()),
+        BROKER if name.is_empty() => Ok(describe_broker_defaults(call.context.config)),
         BROKER if name.parse() == Ok(node.0) => Ok(describe_broker(call.context.config)),
         BROKER => refuse(
             ErrorCode::InvalidRequest,

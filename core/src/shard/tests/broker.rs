@@ -1,17 +1,25 @@
 //! A driver of a few shards: everything is carried out in order and at once, but for what a test holds back.
 
 use crate::config::BrokerConfig;
+use crate::controller::{ControllerAnswer, ControllerRequest};
 use crate::partition::LogJob;
+use crate::session::{Answer, Ask};
 use crate::shard::{Audit, CloseReason, Effect, Effects, Halt, Input, Mail, Report, Shard, Task};
 use crate::storage::tests::disk::Disk;
 use crate::storage::{FileOp, IoValue, run_to_end};
-use crate::types::{ConnectionId, Monotonic, Now, OpId, Part, ShardId, Timestamp};
+use crate::types::{ConnectionId, Monotonic, Now, Offset, OpId, Part, ShardId, Timestamp};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
+
+/// The operation under which the test itself asks.
+const TEST: OpId = OpId {
+    slot: u32::MAX,
+    generation: u32::MAX,
+};
 
 /// What a test keeps from being carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +58,8 @@ pub(super) struct Broker {
     pub(super) now: Now,
     pub(super) correlation: i32,
     held: VecDeque<(usize, Effect)>,
+    /// What the controller answered the test itself.
+    decided: Option<ControllerAnswer>,
     inbox: VecDeque<(usize, Input)>,
     next_connection: u64,
     starts: u64,
@@ -85,6 +95,7 @@ impl Broker {
             },
             correlation: 0,
             held: VecDeque::new(),
+            decided: None,
             inbox: VecDeque::new(),
             next_connection: 0,
             starts: 0,
@@ -211,6 +222,13 @@ impl Broker {
                 self.inbox.push_back((shard, Input::Task { op, outcome }));
             }
             Effect::Respond { connection, op, parts } => self.respond(shard, connection, op, &parts),
+            Effect::Mail {
+                mail: Mail::Answer { op: TEST, answer },
+                ..
+            } => match answer {
+                Answer::Controller(decided) => self.decided = Some(decided),
+                other => panic!("the controller answers {other:?}"),
+            },
             Effect::Mail { to, mail } => {
                 let from = ShardId(shard as u16);
                 self.inbox.push_back((usize::from(to.0), Input::Mail { from, mail }));
@@ -233,6 +251,17 @@ impl Broker {
                 assert!(before.is_none(), "a shard halts once");
             }
         }
+    }
+
+    /// Puts a request to the controller as if the second shard did.
+    pub(super) fn decide(&mut self, request: ControllerRequest) -> ControllerAnswer {
+        let (op, watch, seen) = (TEST, None, Offset::ZERO);
+        let ask = Ask::Controller(request);
+        let mail = Mail::Ask { op, watch, seen, ask };
+        let from = ShardId(1);
+        self.inbox.push_back((0, Input::Mail { from, mail }));
+        self.run();
+        self.decided.take().expect("it is answered at once")
     }
 
     fn respond(&mut self, shard: usize, connection: ConnectionId, op: OpId, parts: &[Part]) {
@@ -320,5 +349,11 @@ impl Broker {
 
     pub(super) fn reported(&self, text: &str) -> bool {
         self.reports.iter().any(|report| report.contains(text))
+    }
+
+    /// What a topic says itself, as the controller's shard knows it.
+    pub(super) fn topic_setting(&self, topic: &str, key: &str) -> Option<String> {
+        let topic = self.shards[0].view.image.topic_named(topic)?;
+        topic.config.get(key).cloned()
     }
 }
