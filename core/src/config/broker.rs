@@ -98,6 +98,8 @@ pub struct BrokerConfig {
     pub retention_check_interval_ms: u64,
     /// `fetch.max.bytes`: the most a fetch response carries, whatever the client asks for.
     pub fetch_max_bytes: u32,
+    /// `max.request.partition.size.limit`: the most partitions that one response of `DescribeTopicPartitions` has.
+    pub max_request_partitions: u32,
     /// What a topic has where it says nothing itself.
     pub topic_defaults: TopicConfig,
     /// The settings that were given, by key, in canonical form; what DescribeConfigs calls static.
@@ -128,6 +130,7 @@ impl Default for BrokerConfig {
             connections_max_idle_ms: 600_000,
             retention_check_interval_ms: 300_000,
             fetch_max_bytes: 57_671_680,
+            max_request_partitions: 2000,
             topic_defaults: TopicConfig::default(),
             settings: BTreeMap::new(),
             dynamic_defaults: BTreeMap::new(),

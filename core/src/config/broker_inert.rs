@@ -7,7 +7,6 @@ use super::value::{Bounds, ValueType};
 const COMPACTION: &str = "log compaction is not available yet";
 const COMPRESSION: &str = "the broker does not compress batches anew yet";
 const CONNECTIONS: &str = "connections are bounded by max.connections and max.connections.per.ip alone";
-const DESCRIBE: &str = "DescribeTopicPartitions is not served yet";
 const DIRECTORIES: &str = "there is one log directory; when it fails, the broker stops";
 const FLUSH: &str = "with flush=fsync each acknowledged record is on the device; with flush=os the system decides";
 const GROUPS: &str = "consumer and share groups are not served yet";
@@ -201,7 +200,6 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
         row("log.segment.delete.delay.ms", Long, Some("60000"), LAYOUT),
         row("max.connection.creation.rate", Int, Some("2147483647"), CONNECTIONS),
         row("max.connections.per.ip.overrides", String, Some(""), CONNECTIONS),
-        row("max.request.partition.size.limit", Int, Some("2000"), DESCRIBE),
         row("metadata.log.dir", String, None, PEERS),
         row(
             "metadata.log.max.record.bytes.between.snapshots",

@@ -147,6 +147,8 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
             Some("1000"),
         )
         .doc("Fetch sessions that a shard remembers."),
+        key("max.request.partition.size.limit", Int, AtLeast(1), Some("2000"))
+            .doc("The most partitions that one response of DescribeTopicPartitions has."),
         key("message.max.bytes", Int, AtLeast(0), Some("1048588")).doc("Default of a topic's max.message.bytes."),
         key("metrics.listener", String, Any, Some("127.0.0.1:9464"))
             .doc("Klamm: where /metrics, /health and /ready are served; 'off' serves them nowhere."),

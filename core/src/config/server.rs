@@ -158,6 +158,7 @@ fn broker_config(values: &Values, advertised: AdvertisedListener) -> Result<Brok
             "connections.max.idle.ms" => broker.connections_max_idle_ms = value.size(),
             "log.retention.check.interval.ms" => broker.retention_check_interval_ms = value.size(),
             "fetch.max.bytes" => broker.fetch_max_bytes = value.size32(),
+            "max.request.partition.size.limit" => broker.max_request_partitions = value.size32(),
             "max.incremental.fetch.session.cache.slots" => broker.limits.fetch_sessions = value.size32() as usize,
             "flush" if *value == Value::Text("os".into()) => broker.flush = FlushMode::Os,
             _ => {}

@@ -38,7 +38,7 @@ pub use lookup::{Lookup, LookupOutcome, TimeFound};
 pub use machine::{Appended, Log};
 pub use manifest::{ManifestEntry, ManifestSegment};
 pub use place::LogPlace;
-pub use producers::{Check, PastBatch, Producers, WINDOW};
+pub use producers::{ActiveProducer, Check, PastBatch, Producers, WINDOW};
 pub use read::{Read, ReadPlan};
 pub use recover::{Recover, RecoverSettings, Recovered, RecoveryReport, Source};
 pub use replay::{Replay, ReplayChunk};

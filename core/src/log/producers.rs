@@ -42,9 +42,21 @@ impl PastBatch {
         self.base_offset.plus(self.last_delta as i64 + 1)
     }
 
-    const fn last(&self) -> Sequence {
+    /// The sequence number of its last record.
+    pub const fn last(&self) -> Sequence {
         self.first.plus(self.last_delta)
     }
+}
+
+/// A producer as the log remembers it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ActiveProducer {
+    /// Its id.
+    pub id: ProducerId,
+    /// Its epoch.
+    pub epoch: ProducerEpoch,
+    /// Its last batch; `None` where that is not remembered.
+    pub last: Option<PastBatch>,
 }
 
 /// What to do with a batch.
@@ -120,6 +132,19 @@ impl Producers {
     /// Whether none is remembered.
     pub fn is_empty(&self) -> bool {
         self.map.is_empty()
+    }
+
+    /// The producers that are not forgotten, by id.
+    pub fn active(&self, now: Monotonic) -> impl Iterator<Item = ActiveProducer> {
+        let active = self
+            .map
+            .iter()
+            .filter(move |(_, producer)| producer.idle_ms(now) < self.expiration_ms);
+        active.map(|(&id, producer)| ActiveProducer {
+            id,
+            epoch: producer.epoch,
+            last: producer.batches().last().copied(),
+        })
     }
 
     /// What to do with a batch of a client. A producer that is not known may begin with any sequence number.

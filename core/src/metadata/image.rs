@@ -4,7 +4,7 @@ use super::record::{
     AddPartitionsRecord, BrokerSettingsRecord, Change, MetadataRecord, PartitionRecord, RegisterBrokerRecord,
     RemoveTopicRecord, TopicRecord, TopicSettingsRecord,
 };
-use crate::types::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, ProducerId, TopicId, Uuid};
+use crate::types::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, ProducerId, TopicId, TopicPartition, Uuid};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -58,6 +58,17 @@ pub struct Topic {
     pub partitions: Vec<Partition>,
     /// The configuration keys that it sets itself.
     pub config: BTreeMap<String, String>,
+}
+
+impl Topic {
+    /// The identity of its partition `index`, if there is one.
+    pub fn partition(&self, index: i32) -> Option<TopicPartition> {
+        let there = usize::try_from(index).is_ok_and(|index| index < self.partitions.len());
+        there.then_some(TopicPartition {
+            topic: self.id,
+            partition: index,
+        })
+    }
 }
 
 /// Where a partition is.

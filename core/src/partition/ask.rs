@@ -1,7 +1,8 @@
 //! What a partition is asked, and what it answers: requests as they reach it, freed of the wire.
 
-use crate::log::ReadPlan;
+use crate::log::{ActiveProducer, ReadPlan};
 use crate::types::{ErrorCode, LeaderEpoch, Offset, Refusal, ShardId, Timestamp, TopicPartition};
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// The shard that owns a partition, of `shards`. It may change at a restart: nothing on disk names a shard.
@@ -58,6 +59,17 @@ pub enum PartitionAsk {
         /// What to look for.
         target: OffsetTarget,
     },
+    /// Find where a leader epoch ends.
+    EpochEnd {
+        /// The leader epoch that the client takes for the current one.
+        current_leader_epoch: Option<LeaderEpoch>,
+        /// The epoch to find; `None` for one that is not known, which is nowhere.
+        leader_epoch: Option<LeaderEpoch>,
+    },
+    /// Tell the producers that the log remembers.
+    Producers,
+    /// Tell how many bytes the segments have.
+    Size,
 }
 
 impl PartitionAsk {
@@ -67,6 +79,9 @@ impl PartitionAsk {
             Self::Produce { .. } => PartitionAnswer::Produced(Err(code.into())),
             Self::Fetch(_) => PartitionAnswer::Fetched(Fetched::refused(code)),
             Self::ListOffset { .. } => PartitionAnswer::Offset(Err(code)),
+            Self::EpochEnd { .. } => PartitionAnswer::EpochEnd(Err(code)),
+            Self::Producers => PartitionAnswer::Producers(Err(code)),
+            Self::Size => PartitionAnswer::Size(Err(code)),
         }
     }
 }
@@ -122,6 +137,13 @@ pub enum PartitionAnswer {
     Fetched(Fetched),
     /// To [`PartitionAsk::ListOffset`].
     Offset(Result<Located, ErrorCode>),
+    /// To [`PartitionAsk::EpochEnd`]: the largest epoch that is not above the one asked for, and where it ends; `None`
+    /// where that cannot be told.
+    EpochEnd(Result<Option<(LeaderEpoch, Offset)>, ErrorCode>),
+    /// To [`PartitionAsk::Producers`].
+    Producers(Result<Vec<ActiveProducer>, ErrorCode>),
+    /// To [`PartitionAsk::Size`].
+    Size(Result<u64, ErrorCode>),
 }
 
 /// An append that satisfies its acks.

@@ -102,7 +102,32 @@ impl<T: Copy + Debug> Leader<T> {
                 Ok(()) => self.locate(part, target, storage, outcome),
                 Err(code) => outcome.answers.push((part, PartitionAnswer::Offset(Err(code)))),
             },
+            PartitionAsk::EpochEnd {
+                current_leader_epoch,
+                leader_epoch,
+            } => {
+                let checked = self.check_epoch(current_leader_epoch);
+                let end = checked.map(|()| leader_epoch.and_then(|epoch| self.end_of_epoch(epoch)));
+                outcome.answers.push((part, PartitionAnswer::EpochEnd(end)));
+            }
+            PartitionAsk::Producers => {
+                let active = self.log.producers().active(now.monotonic).collect();
+                outcome.answers.push((part, PartitionAnswer::Producers(Ok(active))));
+            }
+            PartitionAsk::Size => outcome.answers.push((part, PartitionAnswer::Size(Ok(self.log.size())))),
         }
+    }
+
+    /// The largest epoch not above `epoch`, and where it ends. The current epoch began where the log ended then, though
+    /// nothing may have been appended under it yet (`LeaderEpochFileCache.endOffsetFor`).
+    fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        let end = self.log.end();
+        if epoch >= self.epoch {
+            return (epoch == self.epoch).then_some((epoch, end));
+        }
+        let epochs = self.log.epochs();
+        let last = epochs.latest().map_or((epoch, end), |latest| (latest, end));
+        epochs.end_offset_for(epoch, end).or(Some(last))
     }
 
     fn check_epoch(&self, known: Option<LeaderEpoch>) -> Result<(), ErrorCode> {

@@ -3,6 +3,7 @@
 use super::Action;
 use crate::controller::{ControllerAnswer, ControllerRequest};
 use crate::partition::{Fetched, PartitionAnswer, PartitionAsk};
+use crate::storage::Volume;
 use crate::types::{ProducerId, TopicPartition};
 use alloc::vec::Vec;
 
@@ -21,6 +22,8 @@ pub enum Ask {
     Controller(ControllerRequest),
     /// A producer id that nobody else has.
     ProducerId,
+    /// The room of the file system that holds the log directory.
+    Volume,
 }
 
 /// The answer to an [`Ask`].
@@ -37,6 +40,8 @@ pub enum Answer {
     Controller(ControllerAnswer),
     /// A new producer id; `None` while none can be reserved.
     ProducerId(Option<ProducerId>),
+    /// The log directory and its room; `None` where that cannot be told.
+    Volume(Option<Volume>),
 }
 
 impl Answer {

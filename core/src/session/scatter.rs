@@ -85,6 +85,14 @@ impl Scatter {
         self.outstanding -= 1;
     }
 
+    /// Takes one shard's answer, to a request that asks partitions only.
+    pub(super) fn hear(&mut self, tag: u32, answer: Answer) {
+        match answer {
+            Answer::Partitions { parts, .. } => self.answer(tag, parts),
+            other => panic!("partitions were asked, and answered {other:?}"),
+        }
+    }
+
     /// Whether every part is answered.
     pub(super) const fn is_complete(&self) -> bool {
         self.outstanding == 0

@@ -13,6 +13,7 @@ use super::{CONTROLLER, Effect, Effects, Halt, Pending, Report, Shard, Timer};
 use crate::bugs::bug;
 use crate::log::{LogPlace, ManifestEntry};
 use crate::partition::{Closed, LogOutcome, home};
+use crate::session::Answer;
 use crate::storage::LogId;
 use crate::types::{Now, ShardId, TopicPartition};
 use alloc::boxed::Box;
@@ -102,6 +103,10 @@ impl Shard {
                     // A log that was being recovered when all others were closed.
                     self.close_log(now, log, effects);
                 }
+            }
+            (TaskFor::Volume(to, op), TaskOutcome::Measured(volume)) => {
+                let answer = Answer::Volume(volume.ok());
+                self.mailbox.send(to, Mail::Answer { op, answer }, effects);
             }
             (whose, outcome) => panic!("{outcome:?} is not what {whose:?} was for"),
         }

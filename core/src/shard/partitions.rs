@@ -82,6 +82,10 @@ impl Shard {
                 Issue::Reserve => self.reserve_producer_ids(effects),
                 Issue::Wait => {}
             },
+            Ask::Volume => {
+                let measure = Task::Measure(self.storage.directory());
+                self.run_task(TaskFor::Volume(from, op), measure, effects);
+            }
         }
     }
 
@@ -112,6 +116,11 @@ impl Shard {
     }
 
     fn ask_partition(&mut self, now: Now, part: Part, id: TopicPartition, ask: PartitionAsk, effects: &mut Effects) {
+        if matches!(ask, PartitionAsk::Size)
+            && let Some(size) = self.dormant_size(id)
+        {
+            return self.part_answered(part, PartitionAnswer::Size(Ok(size)), effects);
+        }
         let log = self
             .active
             .get(&id)
@@ -123,6 +132,18 @@ impl Shard {
         self.with_partition(log, effects, |partition, storage, outcome| {
             partition.ask(part, ask, now, storage, outcome);
         });
+    }
+
+    /// The bytes of a dormant partition, where they are known without waking it: to measure all partitions must not
+    /// open the logs of all.
+    fn dormant_size(&self, id: TopicPartition) -> Option<u64> {
+        if self.active.contains_key(&id) {
+            return None;
+        }
+        match self.stored.get(&id) {
+            Some(stored) => Some(stored.clean.as_ref()?.segments.iter().map(|segment| segment.size).sum()),
+            None => self.view.image.topic(id.topic)?.partition(id.partition).map(|_| 0),
+        }
     }
 
     /// Wakes a dormant partition; `None` when there is no such partition any more.

@@ -4,8 +4,8 @@ use super::boot::{Boot, Booted, Steps};
 use super::partitions::Part;
 use crate::log::{Replay, ReplayChunk};
 use crate::partition::{LogJob, LogOutcome, Purpose};
-use crate::storage::{IoError, IoResult, Job, LogId, Next, Replace};
-use crate::types::{Fault, OpId};
+use crate::storage::{FileOp, IoError, IoResult, IoValue, Job, LogId, Next, Replace, Volume};
+use crate::types::{Fault, LogDirectoryId, OpId, ShardId};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -23,6 +23,8 @@ pub enum Task {
     Log(LogJob),
     /// Reads the metadata log.
     Replay(Box<Replay>),
+    /// Measures the file system that holds the log directory.
+    Measure(LogDirectoryId),
 }
 
 /// What a [`Task`] brings home.
@@ -38,6 +40,8 @@ pub enum TaskOutcome {
     Log(LogOutcome),
     /// Of [`Task::Replay`].
     Replayed(Box<Result<ReplayChunk, Fault>>),
+    /// Of [`Task::Measure`].
+    Measured(Result<Volume, IoError>),
 }
 
 /// What a task is for.
@@ -53,6 +57,8 @@ pub(super) enum TaskFor {
     /// The metadata log is read.
     Replay,
     Partition(LogId, Purpose<Part>),
+    /// An ask of this shard's wants to know the room that there is.
+    Volume(ShardId, OpId),
 }
 
 impl Job for Task {
@@ -65,6 +71,11 @@ impl Job for Task {
             Self::Replace(job) => job.resume(done).map(TaskOutcome::Replaced),
             Self::Log(job) => job.resume(done).map(TaskOutcome::Log),
             Self::Replay(job) => job.resume(done).map(|chunk| TaskOutcome::Replayed(Box::new(chunk))),
+            Self::Measure(directory) => match done {
+                Ok(IoValue::Volume(volume)) => Next::Done(TaskOutcome::Measured(Ok(volume))),
+                Ok(_) => Next::Io(FileOp::Volume { directory: *directory }),
+                Err(error) => Next::Done(TaskOutcome::Measured(Err(error))),
+            },
         }
     }
 }

@@ -175,6 +175,11 @@ pub enum FileOp {
         /// The directory.
         path: FilePath,
     },
+    /// Tells the room of the file system that holds the log directory. Answers [`IoValue::Volume`].
+    Volume {
+        /// The log directory.
+        directory: LogDirectoryId,
+    },
     /// Takes the exclusive lock on `path`, creating the file, and keeps it while the process lives.
     Lock {
         /// The lock file.
@@ -216,6 +221,19 @@ pub enum IoValue {
     Bytes(Bytes),
     /// The entries listed.
     Entries(Vec<DirectoryEntry>),
+    /// The log directory and its room.
+    Volume(Volume),
+}
+
+/// A log directory, and the room of the file system that holds it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Volume {
+    /// The absolute path of the log directory, for people.
+    pub path: String,
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes that the process may still write.
+    pub usable: u64,
 }
 
 /// Why an operation failed, as far as the core acts on the difference.

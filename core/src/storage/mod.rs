@@ -29,7 +29,9 @@ pub(crate) mod tests;
 pub use codec::DecodeError;
 pub use engine::Storage;
 pub use event::{LogId, StorageEvent, Token};
-pub use file::{DirectoryEntry, EntryKind, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue, OpenMode, Piece};
+pub use file::{
+    DirectoryEntry, EntryKind, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue, OpenMode, Piece, Volume,
+};
 pub use files::Presence;
 pub use index::{Index, IndexEntry};
 pub use job::{Job, Next, run_to_end};

@@ -125,6 +125,8 @@ error_codes! {
     FetchSessionTopicIdError = 106 "FETCH_SESSION_TOPIC_ID_ERROR"
     IneligibleReplica = 107 "INELIGIBLE_REPLICA"
     NewLeaderElected = 108 "NEW_LEADER_ELECTED"
+    MismatchedEndpointType = 114 "MISMATCHED_ENDPOINT_TYPE"
+    UnsupportedEndpointType = 115 "UNSUPPORTED_ENDPOINT_TYPE"
     RebootstrapRequired = 129 "REBOOTSTRAP_REQUIRED"
 }
 

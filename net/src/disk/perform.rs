@@ -8,11 +8,11 @@ use crate::inbox::lock;
 use crate::memory::Buffer;
 use bytes::Bytes;
 use klamm_core::storage::{
-    DirectoryEntry, EntryKind, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue, OpenMode,
+    DirectoryEntry, EntryKind, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue, OpenMode, Volume,
 };
-use klamm_core::types::{FileId, FileRange};
+use klamm_core::types::{FileId, FileRange, LogDirectoryId};
 use rustix::buffer::spare_capacity;
-use rustix::fs::{FlockOperation, fdatasync, flock, ftruncate, syncfs};
+use rustix::fs::{FlockOperation, fdatasync, flock, fstatvfs, ftruncate, syncfs};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, pwritev};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
@@ -90,6 +90,7 @@ impl Performer {
                     .map(IoValue::Entries)
                     .map_err(|error| io_error(&error, &format!("list {path}")))
             }
+            FileOp::Volume { .. } => self.volume(),
             FileOp::Lock { path } => self.lock(path),
         }
     }
@@ -204,6 +205,18 @@ impl Performer {
         done(unless_gone(fs::remove_dir_all(self.root.resolve(path)?)), || {
             format!("remove {path} and all below it")
         })
+    }
+
+    fn volume(&self) -> IoResult {
+        let path = fs::canonicalize(self.root.resolve(&FilePath::new(LogDirectoryId(0), ""))?);
+        let path = path.map_err(|error| io_error(&error, "the log directory's path"))?;
+        let room =
+            fstatvfs(&self.root.directory).map_err(|error| io_error(&error.into(), "fstatvfs of the log directory"))?;
+        Ok(IoValue::Volume(Volume {
+            path: path.display().to_string(),
+            total: room.f_blocks.saturating_mul(room.f_frsize),
+            usable: room.f_bavail.saturating_mul(room.f_frsize),
+        }))
     }
 
     fn lock(&self, path: &FilePath) -> IoResult {

@@ -109,6 +109,7 @@ impl<D: Disk> Strands<D> {
             | FileOp::Remove { .. }
             | FileOp::RemoveTree { .. }
             | FileOp::List { .. }
+            | FileOp::Volume { .. }
             | FileOp::Lock { .. } => self.hand_over(WorkKind::Io { op, strand: None, io }),
         }
     }

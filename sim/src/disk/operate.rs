@@ -5,8 +5,11 @@ use super::file::File;
 use super::{Descriptor, Disk, Inode, InodeId, ROOT, error};
 use bytes::Bytes;
 use klamm_core::storage::{DirectoryEntry, EntryKind, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue};
-use klamm_core::storage::{OpenMode, Piece};
+use klamm_core::storage::{OpenMode, Piece, Volume};
 use klamm_core::types::FileId;
+
+/// What a device without a bound says that it has.
+const ENDLESS: u64 = 1 << 50;
 
 impl Disk {
     /// Carries out `op` at once and without a fault; a sync is durable when this returns.
@@ -37,6 +40,7 @@ impl Disk {
             FileOp::Remove { path } => self.remove(path),
             FileOp::RemoveTree { path } => self.remove_tree(path),
             FileOp::List { path } => self.list(path),
+            FileOp::Volume { .. } => Ok(IoValue::Volume(self.volume())),
             FileOp::Lock { path } => self.lock(path),
         }
     }
@@ -60,6 +64,15 @@ impl Disk {
             }
         }
         Ok(IoValue::Done)
+    }
+
+    fn volume(&self) -> Volume {
+        let total = self.capacity.unwrap_or(ENDLESS);
+        Volume {
+            path: String::from("/data"),
+            total,
+            usable: total.saturating_sub(self.used),
+        }
     }
 
     /// How many bytes a write at `position` may take.

@@ -16,8 +16,11 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 /// `org.apache.kafka.common.config.ConfigResource.Type`.
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+pub(super) const TOPIC: i8 = 2;
+pub(super) const BROKER: i8 = 4;
+pub(super) const BROKER_LOGGER: i8 = 8;
+pub(super) const CLIENT_METRICS: i8 = 16;
+pub(super) const GROUP: i8 = 32;
 
 pub(super) fn answer(request: &DescribeConfigsRequest, call: &Call<'_, '_>) -> Progress {
     let describe = |resource: &DescribeConfigsResource| {

@@ -18,8 +18,8 @@ use alloc::vec::Vec;
 
 /// What may be done to a topic or the cluster where nobody is denied anything, as bits by
 /// `org.apache.kafka.common.acl.AclOperation` code (`AclEntry.supportedOperations`).
-const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
-const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+pub(super) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+pub(super) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 
 /// A request that waits for the topics it creates.
 #[derive(Debug)]

@@ -3,12 +3,18 @@
 mod api_versions;
 mod create_topics;
 mod delete_topics;
+mod describe_cluster;
 mod describe_configs;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
 mod metadata;
+mod offset_for_leader_epoch;
 mod produce;
 
 use super::{Action, Call, CloseReason, Event};
@@ -30,6 +36,9 @@ pub(super) enum Work {
     InitProducerId(init_producer_id::InitProducerId),
     CreateTopics(create_topics::CreateTopics),
     DeleteTopics(delete_topics::DeleteTopics),
+    DescribeLogDirs(describe_log_dirs::DescribeLogDirs),
+    DescribeProducers(describe_producers::DescribeProducers),
+    OffsetForLeaderEpoch(offset_for_leader_epoch::OffsetForLeaderEpoch),
 }
 
 /// How far a request is.
@@ -57,6 +66,18 @@ pub(super) fn begin(reader: Reader, call: &mut Call<'_, '_>) -> Progress {
         ApiKey::CreateTopics => decode(reader, call).map(|request| create_topics::begin(&request, call)),
         ApiKey::DeleteTopics => decode(reader, call).map(|request| delete_topics::begin(request, call)),
         ApiKey::DescribeConfigs => decode(reader, call).map(|request| describe_configs::answer(&request, call)),
+        ApiKey::DescribeCluster => decode(reader, call).map(|request| describe_cluster::answer(&request, call)),
+        ApiKey::DescribeLogDirs => decode(reader, call).map(|request| describe_log_dirs::begin(&request, call)),
+        ApiKey::DescribeProducers => decode(reader, call).map(|request| describe_producers::begin(request, call)),
+        ApiKey::OffsetForLeaderEpoch => {
+            decode(reader, call).map(|request| offset_for_leader_epoch::begin(request, call))
+        }
+        ApiKey::DescribeTopicPartitions => {
+            decode(reader, call).map(|request| describe_topic_partitions::answer(&request, call))
+        }
+        ApiKey::ListConfigResources => {
+            decode(reader, call).map(|request| list_config_resources::answer(&request, call))
+        }
         ApiKey::FindCoordinator => decode(reader, call).map(|request| find_coordinator::answer(&request, call)),
         _ => Err(unsupported(call)),
     };
@@ -91,6 +112,9 @@ impl Work {
             (Self::InitProducerId(work), Event::Answer { answer, .. }) => work.resume(answer, call),
             (Self::CreateTopics(work), Event::Answer { answer, .. }) => work.resume(answer, call),
             (Self::DeleteTopics(work), Event::Answer { answer, .. }) => work.resume(answer, call),
+            (Self::DescribeLogDirs(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),
+            (Self::DescribeProducers(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),
+            (Self::OffsetForLeaderEpoch(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),
             // Only a fetch waits for time or news.
             (work, Event::Deadline | Event::WatchEnded(_)) => Progress::Working(work),
         }

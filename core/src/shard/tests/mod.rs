@@ -4,6 +4,7 @@ mod broker;
 mod changes;
 mod client;
 mod clients;
+mod describing;
 mod durability;
 mod hostile;
 mod serving;

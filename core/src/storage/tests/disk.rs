@@ -1,12 +1,15 @@
 //! A disk in memory that tells what was synced from what was not.
 
-use crate::storage::{DirectoryEntry, EntryKind, FileOp, IoError, IoErrorKind, IoResult, IoValue, OpenMode};
+use crate::storage::{DirectoryEntry, EntryKind, FileOp, IoError, IoErrorKind, IoResult, IoValue, OpenMode, Volume};
 use crate::types::{FileId, Seed};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
+
+/// Bytes that the volume has in all.
+pub(crate) const VOLUME: u64 = 1 << 40;
 
 #[derive(Clone, Debug, Default)]
 struct Inode {
@@ -80,6 +83,11 @@ impl Disk {
                 self.inodes[inode].bytes.resize(*size as usize, 0);
                 Ok(IoValue::Done)
             }
+            FileOp::Volume { .. } => Ok(IoValue::Volume(Volume {
+                path: String::from("/data"),
+                total: VOLUME,
+                usable: VOLUME - self.inodes.iter().map(|inode| inode.bytes.len() as u64).sum::<u64>(),
+            })),
             FileOp::Sync { .. } | FileOp::SyncAll { .. } | FileOp::SyncDirectory { .. } => self.sync(op),
             _ => self.rename(op),
         }
@@ -330,5 +338,6 @@ fn name(op: &FileOp) -> &'static str {
         FileOp::RemoveTree { .. } => "remove tree",
         FileOp::List { .. } => "list",
         FileOp::Lock { .. } => "lock",
+        FileOp::Volume { .. } => "volume",
     }
 }

@@ -235,6 +235,20 @@ fn a_lock_is_had_once_and_goes_with_its_holder() {
 }
 
 #[test]
+fn the_volume_has_the_directorys_path_and_room_that_writes_take() {
+    let place = Place::new("volume");
+    let directory = LogDirectoryId(0);
+    let Ok(IoValue::Volume(volume)) = place.perform(&FileOp::Volume { directory }) else {
+        panic!("a directory that is there has a volume");
+    };
+    assert_eq!(
+        PathBuf::from(&volume.path),
+        place.path.canonicalize().expect("it is there")
+    );
+    assert!(0 < volume.usable && volume.usable <= volume.total, "{volume:?}");
+}
+
+#[test]
 fn a_file_that_ends_early_is_gone_not_empty() {
     let place = Place::new("ends");
     place.open(FILE, "a", OpenMode::CreateNew).expect("it is new");
