@@ -78,7 +78,6 @@ fn a_bad_value_is_named_with_what_is_allowed() {
         ("log.segment.bytes=1k", "whole number"),
         ("flush=sometimes", "fsync, os"),
         ("log.cleanup.policy=compact", "not available yet"),
-        ("default.replication.factor=3", "one replica"),
     ] {
         let said = refused_start(&["--listen", "127.0.0.1:0", "--set", setting]);
         let name = setting.split('=').next().expect("a name");

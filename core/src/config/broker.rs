@@ -84,6 +84,8 @@ pub struct BrokerConfig {
     pub advertised: AdvertisedListener,
     /// `num.partitions`: partitions of a topic created without a count.
     pub num_partitions: i32,
+    /// `default.replication.factor`: replicas of a topic created without a number.
+    pub default_replication_factor: i16,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
     /// `delete.topic.enable`.
@@ -123,6 +125,7 @@ impl Default for BrokerConfig {
                 port: 9092,
             },
             num_partitions: 1,
+            default_replication_factor: 1,
             auto_create_topics: true,
             delete_topics: true,
             flush: FlushMode::Fsync,

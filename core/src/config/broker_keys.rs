@@ -50,7 +50,6 @@ impl BrokerKey {
     }
 }
 
-const ALONE: &str = "this node is alone, and a topic can have one replica; use 1";
 const COMPACTION: &str = "log compaction is not available yet; use 'delete'";
 const JAVA: &str = "a Java class cannot run in this broker; remove the setting";
 const OPEN: &str = "there is no authorizer yet, and the broker would serve everybody; remove the setting, and keep the \
@@ -86,7 +85,8 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
         key("controller.listener.names", List, Any, None)
             .doc("The listeners of the controller; a node that is alone does not open them."),
         key("create.topic.policy.class.name", Class, Any, None).only("", JAVA),
-        key("default.replication.factor", Int, Any, Some("1")).only("1", ALONE),
+        key("default.replication.factor", Int, Any, Some("1"))
+            .doc("Replicas of a topic that is created without a number; more than there are brokers are refused then."),
         key("delete.topic.enable", Boolean, Any, Some("true")).doc("Whether clients may delete topics."),
         key("fetch.max.bytes", Int, AtLeast(1024), Some("57671680"))
             .doc("The most a fetch response carries, in bytes."),

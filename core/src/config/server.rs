@@ -152,6 +152,9 @@ fn broker_config(values: &Values, advertised: AdvertisedListener) -> Result<Brok
     for (&name, value) in values {
         match name {
             "num.partitions" => broker.num_partitions = value.whole() as i32,
+            "default.replication.factor" => {
+                broker.default_replication_factor = i16::try_from(value.whole()).unwrap_or(i16::MAX);
+            }
             "auto.create.topics.enable" => broker.auto_create_topics = value.is_true(),
             "delete.topic.enable" => broker.delete_topics = value.is_true(),
             "producer.id.expiration.ms" => broker.producer_id_expiration_ms = value.size(),

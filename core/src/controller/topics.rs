@@ -198,18 +198,17 @@ impl<A> Controller<A> {
             }
         };
         let brokers = i16::try_from(self.image.brokers().count()).unwrap_or(i16::MAX);
-        match topic.replication_factor {
-            -1 => {}
-            factor if factor <= 0 => {
-                let text = format!("Replication factor {factor}; allowed are 1 and more, or -1 for the default.");
-                return refused(ErrorCode::InvalidReplicationFactor, text);
-            }
-            factor if factor > brokers => {
-                let text =
-                    format!("Replication factor {factor} cannot be reached: {brokers} broker(s) are registered.");
-                return refused(ErrorCode::InvalidReplicationFactor, text);
-            }
-            _ => {}
+        let factor = match topic.replication_factor {
+            -1 => self.config.default_replication_factor,
+            factor => factor,
+        };
+        if factor <= 0 {
+            let text = format!("Replication factor {factor}; allowed are 1 and more, or -1 for the default.");
+            return refused(ErrorCode::InvalidReplicationFactor, text);
+        }
+        if factor > brokers {
+            let text = format!("Replication factor {factor} cannot be reached: {brokers} broker(s) are registered.");
+            return refused(ErrorCode::InvalidReplicationFactor, text);
         }
         // The count is checked before the list is made, so that no number in a request costs its own size in memory.
         if partitions as usize > MAX_PARTITIONS_PER_REQUEST {

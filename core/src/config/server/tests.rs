@@ -192,7 +192,6 @@ fn a_wildcard_is_never_advertised() {
 fn what_cannot_be_honoured_is_an_error_that_names_the_setting() {
     for (name, value) in [
         ("log.cleanup.policy", "compact"),
-        ("default.replication.factor", "3"),
         ("compression.type", "zstd"),
         ("unclean.leader.election.enable", "true"),
         ("remote.log.storage.system.enable", "true"),

@@ -10,6 +10,7 @@ use crate::wire::Text;
 use crate::wire::message::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
 };
+use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -53,12 +54,15 @@ fn new_topic(topic: &CreatableTopic) -> NewTopic {
 impl CreateTopics {
     pub(super) fn resume(self, answer: Answer, call: &Call<'_, '_>) -> Progress {
         let topics = match answer {
-            Answer::Controller(ControllerAnswer::Created(outcomes)) => self
-                .names
-                .into_iter()
-                .zip(outcomes)
-                .map(|(name, outcome)| result(name, outcome, call))
-                .collect(),
+            Answer::Controller(ControllerAnswer::Created(outcomes)) => {
+                // One that is named twice is refused, and answered once (`ControllerApis.createTopics`).
+                let mut answered = BTreeSet::new();
+                let outcomes = self.names.into_iter().zip(outcomes);
+                outcomes
+                    .filter(|(name, _)| answered.insert(name.clone()))
+                    .map(|(name, outcome)| result(name, outcome, call))
+                    .collect()
+            }
             Answer::Controller(ControllerAnswer::StorageError) => {
                 let failed = |name| CreatableTopicResult {
                     name,

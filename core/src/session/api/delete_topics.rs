@@ -8,6 +8,7 @@ use crate::wire::Text;
 use crate::wire::message::delete_topics::{
     DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
 };
+use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -67,7 +68,17 @@ impl DeleteTopics {
     pub(super) fn resume(self, answer: Answer, call: &Call<'_, '_>) -> Progress {
         match answer {
             Answer::Controller(ControllerAnswer::Deleted(topics)) => {
-                let responses = topics.into_iter().map(result).collect();
+                // One that is named twice is refused, and answered once (`ControllerApis.deleteTopics`).
+                let mut answered = BTreeSet::new();
+                let once = |topic: &DeletedTopic| {
+                    let refused = topic
+                        .result
+                        .as_ref()
+                        .is_err_and(|it| it.code == ErrorCode::InvalidRequest);
+                    let nameable = topic.name.is_some() == topic.id.0.is_zero();
+                    !(refused && nameable) || answered.insert((topic.name.clone(), topic.id))
+                };
+                let responses = topics.into_iter().filter(once).map(result).collect();
                 call.respond(&DeleteTopicsResponse {
                     throttle_time_ms: 0,
                     responses,

@@ -22,27 +22,26 @@ pub(in crate::session) struct ListOffsets {
 pub(super) fn begin(request: ListOffsetsRequest, call: &mut Call<'_, '_>) -> Progress {
     let mut scatter = Scatter::new();
     let mut topics = Vec::with_capacity(request.topics.len());
+    let repeated = repeated(&request);
+    let mut answered = BTreeSet::new();
     for topic in request.topics {
         let known = call.context.image.topic_named(&topic.name).cloned();
-        let mut asked = BTreeSet::new();
-        let repeated: BTreeSet<i32> = topic
-            .partitions
-            .iter()
-            .map(|part| part.partition_index)
-            .filter(|&index| !asked.insert(index))
-            .collect();
         let mut indexes = Vec::with_capacity(topic.partitions.len());
         for part in topic.partitions {
             let index = part.partition_index;
+            let twice = repeated.contains(&(topic.name.clone(), index));
+            if twice && !answered.insert((topic.name.clone(), index)) {
+                continue;
+            }
             indexes.push(index);
             let known = known
                 .as_ref()
                 .filter(|topic| (0..topic.partitions.len() as i64).contains(&i64::from(index)));
             let target = target(part.timestamp, call.header.version);
             let ask = match (known, target) {
-                _ if repeated.contains(&index) => Err(ErrorCode::InvalidRequest),
+                _ if twice => Err(ErrorCode::InvalidRequest),
+                (_, None) => Err(ErrorCode::UnsupportedVersion),
                 (None, _) => Err(ErrorCode::UnknownTopicOrPartition),
-                (Some(_), None) => Err(ErrorCode::UnsupportedVersion),
                 (Some(topic), Some(target)) => Ok((
                     TopicPartition {
                         topic: topic.id,
@@ -68,6 +67,22 @@ pub(super) fn begin(request: ListOffsetsRequest, call: &mut Call<'_, '_>) -> Pro
     }
     scatter.send(None, call);
     ListOffsets { topics, scatter }.settle(call)
+}
+
+/// The partitions that are named more than once, wherever: each is refused, and answered once
+/// (`ListOffsetsRequest.duplicatePartitions`).
+fn repeated(request: &ListOffsetsRequest) -> BTreeSet<(Text, i32)> {
+    let mut seen = BTreeSet::new();
+    let mut repeated = BTreeSet::new();
+    for topic in &request.topics {
+        for part in &topic.partitions {
+            let partition = (topic.name.clone(), part.partition_index);
+            if !seen.insert(partition.clone()) {
+                repeated.insert(partition);
+            }
+        }
+    }
+    repeated
 }
 
 /// The special timestamps, each from the version on that knows it (`ListOffsetsRequest.Builder`).

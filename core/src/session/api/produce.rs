@@ -11,6 +11,8 @@ use crate::wire::message::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
     TopicProduceResponse,
 };
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -41,12 +43,13 @@ pub(super) fn begin(request: ProduceRequest, call: &mut Call<'_, '_>) -> Progres
         (None, Some(_)) => None,
     };
     let mut scatter = Scatter::new();
-    let mut topics = Vec::with_capacity(request.topic_data.len());
+    let topic_data = last_named(request.topic_data);
+    let mut topics = Vec::with_capacity(topic_data.len());
     for TopicProduceData {
         name,
         topic_id,
         partition_data,
-    } in request.topic_data
+    } in topic_data
     {
         let found = find_topic(call.context.image, call.header.version, &name, topic_id);
         let mut partitions = Vec::with_capacity(partition_data.len());
@@ -80,6 +83,39 @@ pub(super) fn begin(request: ProduceRequest, call: &mut Call<'_, '_>) -> Progres
         scatter,
     }
     .settle(call)
+}
+
+/// Each partition once, with the records that it is named with last: the others are not appended, and not answered
+/// (`KafkaApis.handleProduceRequest` keeps them in a map).
+fn last_named(topic_data: Vec<TopicProduceData>) -> Vec<TopicProduceData> {
+    if let [] | [_] = topic_data.as_slice()
+        && topic_data.iter().all(|topic| topic.partition_data.len() <= 1)
+    {
+        return topic_data;
+    }
+    let mut topics: Vec<TopicProduceData> = Vec::with_capacity(topic_data.len());
+    let mut topic_places = BTreeMap::new();
+    let mut places = BTreeMap::new();
+    for mut topic in topic_data {
+        let parts = core::mem::take(&mut topic.partition_data);
+        let at = *topic_places
+            .entry((topic.name.clone(), topic.topic_id))
+            .or_insert_with(|| {
+                topics.push(topic);
+                topics.len() - 1
+            });
+        let merged = &mut topics[at].partition_data;
+        for part in parts {
+            match places.entry((at, part.index)) {
+                Entry::Vacant(free) => {
+                    free.insert(merged.len());
+                    merged.push(part);
+                }
+                Entry::Occupied(place) => merged[*place.get()] = part,
+            }
+        }
+    }
+    topics
 }
 
 fn find_topic(image: &Image, version: i16, name: &Text, id: Uuid) -> Result<TopicId, ErrorCode> {

@@ -14,8 +14,11 @@ use crate::wire::message::describe_configs::{
 use crate::wire::message::fetch::FetchResponse;
 use crate::wire::message::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
 use crate::wire::message::init_producer_id::InitProducerIdRequest;
-use crate::wire::message::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use crate::wire::message::list_offsets::{
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
+};
 use crate::wire::message::metadata::{MetadataRequest, MetadataResponse};
+use crate::wire::message::produce::ProduceResponse;
 use crate::wire::{Message, Text};
 use alloc::string::String;
 use alloc::vec;
@@ -242,4 +245,64 @@ fn numbers_below_zero_and_empty_lists_are_answered() {
         broker.produce(client, "orders", 0, Bytes::new()).0,
         ErrorCode::InvalidRecord.code()
     );
+}
+
+#[test]
+fn a_partition_named_twice_by_a_producer_is_appended_to_once_with_what_came_last() {
+    let mut broker = Broker::start(2);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 2);
+    broker.create(client, "other", 1);
+    let named = |topic, partition, value| {
+        produce_request(topic, partition, -1, batch(&[value]))
+            .topic_data
+            .remove(0)
+    };
+    let mut request = produce_request("orders", 0, -1, batch(&["first"]));
+    request.topic_data[0]
+        .partition_data
+        .extend(named("orders", 0, "second").partition_data);
+    request.topic_data.push(named("other", 0, "beside"));
+    request.topic_data.push(named("orders", 1, "alone"));
+    request.topic_data.push(named("orders", 0, "last"));
+    let response: ProduceResponse = broker.call(client, &request, 9);
+    let parts = response.responses.iter().flat_map(|topic| {
+        let parts = topic.partition_responses.iter();
+        parts.map(|part| (topic.name.as_str(), part.index, part.error_code, part.base_offset))
+    });
+    let expected = [("orders", 0, 0, 0), ("orders", 1, 0, 0), ("other", 0, 0, 0)];
+    assert_eq!(parts.collect::<Vec<_>>(), expected);
+    assert_eq!(broker.consume(client, "orders", 0), ["last"]);
+    assert_eq!(broker.consume(client, "orders", 1), ["alone"]);
+}
+
+#[test]
+fn a_partition_whose_offset_is_asked_for_twice_is_refused_once_wherever_it_is_named() {
+    let mut broker = Broker::start(2);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 3);
+    let named = |indexes: &[i32]| ListOffsetsTopic {
+        name: text("orders"),
+        partitions: indexes
+            .iter()
+            .map(|&partition_index| ListOffsetsPartition {
+                partition_index,
+                timestamp: -1,
+                ..ListOffsetsPartition::default()
+            })
+            .collect(),
+    };
+    let request = ListOffsetsRequest {
+        replica_id: -1,
+        topics: vec![named(&[0, 1, 1]), named(&[2, 0, 7])],
+        ..ListOffsetsRequest::default()
+    };
+    let response: ListOffsetsResponse = broker.call(client, &request, 9);
+    let parts = response.topics.iter().flat_map(|topic| &topic.partitions);
+    let answered: Vec<_> = parts.map(|part| (part.partition_index, part.error_code)).collect();
+    let (invalid, unknown) = (
+        ErrorCode::InvalidRequest.code(),
+        ErrorCode::UnknownTopicOrPartition.code(),
+    );
+    assert_eq!(answered, [(0, invalid), (1, invalid), (2, 0), (7, unknown)]);
 }

@@ -1,10 +1,12 @@
 //! Topics created, deleted, created again, and by themselves.
 
 use super::broker::{Broker, Hold};
-use super::client::{batch, batch_of, create_request, fetch_request, only, produce_request, text};
+use super::client::{batch, batch_of, create_request, delete_request, fetch_request, only, produce_request, text};
 use crate::config::BrokerConfig;
 use crate::record::{Compression, Producer};
 use crate::types::{ErrorCode, Uuid};
+use crate::wire::message::create_topics::CreateTopicsResponse;
+use crate::wire::message::delete_topics::DeleteTopicsResponse;
 use crate::wire::message::fetch::FetchResponse;
 use crate::wire::message::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use alloc::string::String;
@@ -229,4 +231,54 @@ fn who_sees_a_new_topic_is_served_by_a_shard_that_has_not_heard_of_it_yet() {
     assert_eq!(broker.answered(clients[0]).len(), 1);
     broker.stop();
     broker.assert_stopped();
+}
+
+#[test]
+fn more_replicas_than_brokers_are_refused_whether_asked_for_or_the_default() {
+    let config = BrokerConfig {
+        default_replication_factor: 3,
+        ..BrokerConfig::default()
+    };
+    let mut broker = Broker::start_with(1, config);
+    let client = broker.connect(0);
+    let refused = ErrorCode::InvalidReplicationFactor.code();
+    for (factor, expected) in [(-1, refused), (3, refused), (0, refused), (1, 0)] {
+        let mut request = create_request("orders", 1);
+        request.topics[0].replication_factor = factor;
+        let response: CreateTopicsResponse = broker.call(client, &request, 7);
+        assert_eq!(response.topics[0].error_code, expected, "factor {factor}");
+    }
+    let request = MetadataRequest {
+        topics: Some(vec![MetadataRequestTopic {
+            name: Some(text("new")),
+            ..MetadataRequestTopic::default()
+        }]),
+        allow_auto_topic_creation: true,
+        ..MetadataRequest::default()
+    };
+    let response: MetadataResponse = broker.call(client, &request, 12);
+    assert_eq!(response.topics[0].error_code, refused);
+}
+
+#[test]
+fn a_topic_named_twice_is_refused_and_answered_once() {
+    let mut broker = Broker::start(1);
+    let client = broker.connect(0);
+    let mut request = create_request("orders", 1);
+    request.topics.push(request.topics[0].clone());
+    request.topics.extend(create_request("other", 1).topics);
+    let response: CreateTopicsResponse = broker.call(client, &request, 7);
+    let created: Vec<_> = response
+        .topics
+        .iter()
+        .map(|topic| (topic.name.as_str(), topic.error_code))
+        .collect();
+    let invalid = ErrorCode::InvalidRequest.code();
+    assert_eq!(created, [("orders", invalid), ("other", 0)]);
+    let mut request = delete_request("other");
+    request.topic_names.push(text("other"));
+    request.topic_names.push(text("nobody"));
+    let response: DeleteTopicsResponse = broker.call(client, &request, 5);
+    let deleted: Vec<_> = response.responses.iter().map(|topic| topic.error_code).collect();
+    assert_eq!(deleted, [invalid, ErrorCode::UnknownTopicOrPartition.code()]);
 }
