@@ -9,7 +9,7 @@ use super::lookup::{Goal, Lookup, LookupOutcome, LookupSettings};
 use super::machine::Log;
 use super::segment::Segment;
 use crate::record::HEADER_LEN;
-use crate::storage::{Index, Lease, Recent, Storage};
+use crate::storage::{Index, IndexEntry, Lease, Recent, Storage};
 use crate::types::{Fault, FileRange, Offset, Part};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -21,7 +21,7 @@ use core::cmp::Ordering;
 pub enum Read {
     /// What to send, perhaps nothing.
     Plan(ReadPlan),
-    /// Nobody knows yet where the batch lies: run this job, then hand its outcome to [`Log::looked_up`].
+    /// Nobody knows yet where the batch lies: run this job, then hand its outcome to [`Log::adopt_lookup`] and read again.
     Lookup(Box<Lookup>),
     /// The file is being opened: read again at [`StorageEvent::Opened`](crate::storage::StorageEvent::Opened).
     Opening,
@@ -41,7 +41,12 @@ pub struct ReadPlan {
     pub bytes: usize,
     /// The offset after the last batch; where reading goes on.
     pub next_offset: Offset,
+    /// Some of the places inside at which a batch ends, ascending: after how many bytes, and before which offset.
+    pub shorter: Vec<(usize, Offset)>,
 }
+
+/// How many places a plan knows at which it could end, at most.
+const SHORTER: usize = 32;
 
 impl ReadPlan {
     fn nothing(at: Offset) -> Self {
@@ -49,6 +54,42 @@ impl ReadPlan {
             next_offset: at,
             ..Self::default()
         }
+    }
+
+    /// Another batch, or run of them, was added: the plan could end here. Of too many such places every second goes.
+    fn could_end(&mut self) {
+        if self.shorter.len() == SHORTER {
+            let mut keep = false;
+            self.shorter.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
+        self.shorter.push((self.bytes, self.next_offset));
+    }
+
+    /// Makes it the longest plan of at most `limit` bytes that is known to end between two batches, perhaps an empty one.
+    /// Returns the leases that are not needed any more.
+    pub fn shorten(&mut self, limit: usize) -> Vec<Lease> {
+        if self.bytes <= limit {
+            return Vec::new();
+        }
+        self.shorter.retain(|&(bytes, _)| bytes <= limit);
+        let Some(&(bytes, next_offset)) = self.shorter.last() else {
+            return core::mem::take(self).leases;
+        };
+        let mut left = bytes;
+        for part in &mut self.parts {
+            let kept = part.len().min(left);
+            left -= kept;
+            match part {
+                Part::Inline(bytes) => bytes.truncate(kept),
+                Part::Range(range) => range.length = kept as u32,
+            }
+        }
+        self.parts.retain(|part| !part.is_empty());
+        (self.bytes, self.next_offset) = (bytes, next_offset);
+        Vec::new()
     }
 }
 
@@ -107,20 +148,6 @@ impl Log {
         self.read_file(&wanted, storage)
     }
 
-    /// Takes in what a look-up found, and reads again.
-    pub fn looked_up(
-        &mut self,
-        outcome: LookupOutcome,
-        from: Offset,
-        upto: Offset,
-        max_bytes: usize,
-        at_least_one: bool,
-        storage: &mut Storage,
-    ) -> Result<Read, Fault> {
-        self.adopt_lookup(outcome, storage)?;
-        Ok(self.read(from, upto, max_bytes, at_least_one, storage))
-    }
-
     /// Takes in what a look-up found. Whoever does not want to read any more has to hand the outcome in all the same.
     pub fn adopt_lookup(&mut self, outcome: LookupOutcome, storage: &mut Storage) -> Result<(), Fault> {
         let file = outcome.lease.file();
@@ -152,7 +179,10 @@ impl Log {
         let index = if active { None } else { storage.index(segment.file) };
         let known = if active { Some(&segment.index) } else { index.as_deref() };
         match self.locate(segment, known, wanted) {
-            Located::Range(start, end) => self.plan_range(segment, start, end, storage),
+            Located::Range(start, end) => {
+                let shorter = shorter(segment, known, start, end);
+                self.plan_range(segment, start, end, shorter, storage)
+            }
             Located::Nothing => Read::Plan(ReadPlan::nothing(wanted.from)),
             Located::Unknown => {
                 let near = self.bound(segment, known, wanted.from, u64::MAX);
@@ -227,7 +257,14 @@ impl Log {
         }
     }
 
-    fn plan_range(&self, segment: &Segment, start: Bound, end: Bound, storage: &mut Storage) -> Read {
+    fn plan_range(
+        &self,
+        segment: &Segment,
+        start: Bound,
+        end: Bound,
+        shorter: Vec<(usize, Offset)>,
+        storage: &mut Storage,
+    ) -> Read {
         assert!(
             end.position <= self.readable(segment),
             "only durable bytes are read from a file"
@@ -247,6 +284,7 @@ impl Log {
             leases: alloc::vec![lease],
             bytes: length as usize,
             next_offset: end.offset,
+            shorter,
         })
     }
 
@@ -280,6 +318,20 @@ enum Located {
     Unknown,
 }
 
+/// Some of the places at which a range could end, as far as the index knows.
+fn shorter(segment: &Segment, index: Option<&Index>, start: Bound, end: Bound) -> Vec<(usize, Offset)> {
+    let entries = index.map_or(&[][..], Index::entries);
+    let first = entries.partition_point(|entry| u64::from(entry.position) <= start.position);
+    let behind = entries.partition_point(|entry| u64::from(entry.position) < end.position);
+    let inside = &entries[first..behind.max(first)];
+    let step = inside.len().div_ceil(SHORTER).max(1);
+    let place = |entry: &IndexEntry| {
+        let bytes = (u64::from(entry.position) - start.position) as usize;
+        (bytes, segment.base.plus(i64::from(entry.relative)))
+    };
+    inside.iter().skip(step - 1).step_by(step).map(place).collect()
+}
+
 /// A plan of batches in memory; `None` when the first is not there.
 fn plan_recent<'a>(recent: impl Iterator<Item = &'a Recent>, wanted: &Wanted) -> Option<ReadPlan> {
     let mut plan = ReadPlan::nothing(wanted.from);
@@ -303,6 +355,7 @@ fn plan_recent<'a>(recent: impl Iterator<Item = &'a Recent>, wanted: &Wanted) ->
         }
         plan.bytes += length;
         plan.next_offset = entry.next_offset;
+        plan.could_end();
     }
     if !joined.is_empty() {
         plan.parts.push(Part::Inline(joined.freeze()));

@@ -231,10 +231,8 @@ fn rot_in_a_header_is_found_by_a_look_up_and_not_followed() {
         panic!("only a look-up can tell where the batch lies")
     };
     let outcome = bench.run(&mut *job);
-    let read = bench
-        .log
-        .looked_up(outcome, Offset(5), Offset(8), 1, true, &mut bench.storage);
-    assert!(matches!(read, Err(crate::types::Fault::Corruption(_))));
+    let adopted = bench.log.adopt_lookup(outcome, &mut bench.storage);
+    assert!(matches!(adopted, Err(crate::types::Fault::Corruption(_))));
     bench.settle();
     assert!(bench.storage.is_quiet());
 }

@@ -335,9 +335,11 @@ impl Room {
         let Some(mut plan) = fetched.plan.take() else {
             return Records::from(Bytes::new());
         };
-        if self.used && plan.bytes > self.left.min(partition_max) {
-            actions.push(Action::Release(plan.leases));
-            return Records::from(Bytes::new());
+        if self.used {
+            let unused = plan.shorten(self.left.min(partition_max));
+            if !unused.is_empty() {
+                actions.push(Action::Release(unused));
+            }
         }
         self.used |= plan.bytes > 0;
         self.left = self.left.saturating_sub(plan.bytes);

@@ -300,3 +300,44 @@ fn retention_moves_the_start_and_readers_below_it_are_out_of_range() {
     assert_eq!(broker.list_offset(client, "orders", 0, -2).offset, start);
     assert_eq!(broker.produce(client, "orders", 0, batch(&["next"])), (0, 20));
 }
+
+#[test]
+fn what_does_not_fit_a_response_in_full_comes_as_far_as_it_fits() {
+    let mut config = BrokerConfig::default();
+    config.topic_defaults.index_interval_bytes = 1;
+    let mut broker = Broker::start_with(2, config);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 3);
+    let value = "x".repeat(100);
+    let length = batch(&[&value]).len();
+    for partition in 0..3 {
+        for _ in 0..10 {
+            assert_eq!(broker.produce(client, "orders", partition, batch(&[&value])).0, 0);
+        }
+    }
+    for from_disk in [false, true] {
+        if from_disk {
+            broker.stop_and_start(2);
+        }
+        let client = broker.connect(1);
+        // Fetched once alone, so that look-ups do not come between.
+        for partition in 0..3 {
+            assert_eq!(broker.consume(client, "orders", partition).len(), 10);
+        }
+        for (max_bytes, expected) in [
+            (15 * length, [10, 5, 0]),
+            (15 * length + length / 2, [10, 5, 0]),
+            (20 * length + length - 1, [10, 10, 0]),
+            (1, [1, 0, 0]),
+        ] {
+            let mut request = fetch_request("orders", &[(0, 0), (1, 0), (2, 0)], 0);
+            request.max_bytes = max_bytes as i32;
+            let response: FetchResponse = broker.call(client, &request, 12);
+            let parts = &response.responses[0].partitions;
+            let counts: Vec<usize> = parts.iter().map(|data| values(data).len()).collect();
+            assert_eq!(counts, expected, "{max_bytes} bytes, from disk: {from_disk}");
+        }
+    }
+    broker.stop();
+    broker.assert_stopped();
+}
