@@ -1,6 +1,6 @@
 //! What a run is like: everything here follows from the seed, and nothing else does.
 
-use crate::disk::SyncFailure;
+use crate::disk::{Hearers, SyncFailure};
 use crate::draw::Draw;
 use crate::frame::{ApiVersions, Codec};
 use crate::stage::{MICROS, MILLIS, Nanos};
@@ -26,8 +26,8 @@ pub(crate) enum Fault {
     Restart,
     /// The next sync with something to lose fails.
     FailSync(SyncFailure),
-    /// The system writes pages back and fails.
-    FailWriteBack,
+    /// The system writes pages back and fails, and tells some of those who should know.
+    FailWriteBack(Hearers),
     /// The device is full for a while.
     FullDisk { spare: u64, lasts: Nanos },
     /// Disk operations take a hundred times as long.
@@ -36,6 +36,14 @@ pub(crate) enum Fault {
     StuckDisk { lasts: Nanos },
     /// The next write fails.
     FailWrite,
+    /// A sector cannot be read until it is written again, or all faults end.
+    UnreadableSector,
+    /// A bit that was synced flips where it rests.
+    Rot,
+    /// A sector of the next sync goes to a wrong place, and nobody is told.
+    MisdirectWrite,
+    /// No descriptor is left for a while.
+    NoDescriptors { lasts: Nanos },
     /// The wall clock steps by this many milliseconds.
     WallStep(i64),
     /// A connection breaks at any byte.
@@ -402,7 +410,9 @@ fn draw_faults(draw: &mut Draw, safety: Nanos) -> Vec<(Nanos, Fault)> {
     add(draw, 2, 5, &crash(Crash::PowerCut));
     add(draw, 3, 3, &|_| Fault::Restart);
     add(draw, 4, 2, &|draw| Fault::FailSync(draw_sync_failure(draw)));
-    add(draw, 4, 4, &|_| Fault::FailWriteBack);
+    add(draw, 4, 4, &|draw| {
+        Fault::FailWriteBack(draw.pick(&[Hearers::All, Hearers::First]))
+    });
     add(draw, 4, 3, &|draw| Fault::FullDisk {
         spare: draw.spread(0, 20_000),
         lasts: lasts(draw),
@@ -410,6 +420,10 @@ fn draw_faults(draw: &mut Draw, safety: Nanos) -> Vec<(Nanos, Fault)> {
     add(draw, 4, 3, &|draw| Fault::SlowDisk { lasts: lasts(draw) });
     add(draw, 4, 3, &|draw| Fault::StuckDisk { lasts: lasts(draw) });
     add(draw, 8, 1, &|_| Fault::FailWrite);
+    add(draw, 5, 3, &|_| Fault::UnreadableSector);
+    add(draw, 8, 2, &|_| Fault::Rot);
+    add(draw, 10, 1, &|_| Fault::MisdirectWrite);
+    add(draw, 5, 2, &|draw| Fault::NoDescriptors { lasts: lasts(draw) });
     add(draw, 3, 4, &|draw| Fault::WallStep(draw_wall_step(draw)));
     add(draw, 2, 25, &|_| Fault::Reset);
     add(draw, 4, 4, &|_| Fault::HalfOpen);
@@ -421,7 +435,10 @@ fn draw_faults(draw: &mut Draw, safety: Nanos) -> Vec<(Nanos, Fault)> {
 
 /// Whether a page cache that has this fault still keeps what it took, which is all that `flush=os` relies on.
 fn promised_by_page_cache(fault: &Fault) -> bool {
-    !matches!(fault, Fault::FailSync(_) | Fault::FailWriteBack)
+    !matches!(
+        fault,
+        Fault::FailSync(_) | Fault::FailWriteBack(_) | Fault::Rot | Fault::MisdirectWrite
+    )
 }
 
 fn draw_sync_failure(draw: &mut Draw) -> SyncFailure {
@@ -464,6 +481,6 @@ mod tests {
                     .map(|(_, fault)| format!("{:?}", std::mem::discriminant(fault)))
             })
             .collect();
-        assert_eq!(kinds.len(), 13, "{kinds:?}");
+        assert_eq!(kinds.len(), 17, "{kinds:?}");
     }
 }

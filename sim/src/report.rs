@@ -59,6 +59,14 @@ pub struct Report {
     pub errors: u64,
     /// Acknowledged records that a power cut took, as `flush=os` allows.
     pub acked_and_lost: u64,
+    /// Readers that met bytes that the disk had destroyed.
+    pub damage_met: u64,
+    /// Those of them that met bytes outside of Kafka's CRC, and no client can tell.
+    pub damage_beyond_crc: u64,
+    /// Partitions refused because of such bytes.
+    pub partitions_refused: u64,
+    /// Logs that recovery cut where such bytes were.
+    pub logs_cut_at_damage: u64,
     /// Faults that hit something, by name.
     pub victims: BTreeMap<&'static str, u64>,
 }
@@ -79,6 +87,10 @@ impl Report {
             timeouts: counts.timeouts,
             errors: counts.errors,
             acked_and_lost: counts.acked_and_lost,
+            damage_met: counts.damage_met,
+            damage_beyond_crc: counts.damage_beyond_crc,
+            partitions_refused: counts.partitions_refused,
+            logs_cut_at_damage: counts.logs_cut_at_damage,
             victims: victims.clone(),
             ..self
         }
@@ -88,7 +100,9 @@ impl Report {
     pub(crate) fn idleness(&self, options: &Options) -> Option<String> {
         let partitions: i32 = options.topics.iter().map(|topic| topic.partitions).sum();
         let least = partitions as u64;
-        if self.records_acked < least || self.records_read_back < least {
+        // A disk that destroys what it was given may leave nothing to be read.
+        let readable = self.partitions_refused == 0;
+        if self.records_acked < least || self.records_read_back < least && readable {
             return Some(format!(
                 "only {} records were acknowledged and {} read back",
                 self.records_acked, self.records_read_back

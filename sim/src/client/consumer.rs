@@ -220,7 +220,7 @@ fn take(client: usize, hands: &mut Hands<'_>, reader: &mut Reader, part: &Fetche
             reader.position = hands.oracle.fetched(place, client, reader.position, part, asked);
         }
         // OFFSET_OUT_OF_RANGE
-        1 if hands.oracle.may_have_lost() => {
+        1 if hands.oracle.may_lack(place) => {
             reader.position = 0;
         }
         1 => {

@@ -114,7 +114,7 @@ impl Prober {
                     match part.error {
                         0 => _ = hands.oracle.fetched(place, wire.index, from.offset, part, asked),
                         // OFFSET_OUT_OF_RANGE
-                        1 if hands.oracle.may_have_lost() => {}
+                        1 if hands.oracle.may_lack(place) => {}
                         1 => {
                             let text = format!("{place}: acknowledged offset {} is out of range", from.offset);
                             hands.oracle.violate(Checker::AcknowledgedDurability, text);
@@ -147,7 +147,7 @@ fn compare(hands: &mut Hands<'_>, place: Place, found: Option<&Listed>, timestam
         hands.oracle.leader_epoch(place, found.leader_epoch);
     }
     let text = match timestamp {
-        -1 if found.offset < end && !hands.oracle.may_have_lost() => {
+        -1 if found.offset < end && !hands.oracle.may_lack(place) => {
             format!("{place}: the end is {}, {end} was acknowledged before", found.offset)
         }
         -2 if found.offset != 0 => format!("{place}: the log starts at {}, nothing deletes here", found.offset),

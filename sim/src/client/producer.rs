@@ -356,6 +356,8 @@ impl Producer {
                 hands.oracle.violate(Checker::Protocol, text);
                 continue;
             };
+            let place = Place::new(part.topic.id, part.partition);
+            let damaged = hands.oracle.is_damaged(place);
             let topics = &self.topics;
             let lane = self
                 .lanes
@@ -368,12 +370,11 @@ impl Producer {
             if answer.error == 0 {
                 let batch = &lane.queue[at];
                 lane.acked_end = answer.base_offset + batch.records as i64;
-                hands.oracle.acked(
-                    Place::new(part.topic.id, part.partition),
-                    answer.base_offset,
-                    &part.records,
-                );
+                hands.oracle.acked(place, answer.base_offset, &part.records);
                 lane.queue.remove(at);
+            } else if damaged && self.plan.idempotent && !(is_retriable(answer.error) && hands.working) {
+                // Its predecessors may be gone, or the partition be refused for good.
+                self.identity = Identity::Wanted { asked: false };
             } else {
                 Self::refused(
                     &self.plan,
@@ -455,7 +456,9 @@ impl Producer {
             return;
         }
         let expected = self.lanes[lane].acked_end;
-        if listed.offset < expected && !hands.oracle.may_have_lost() {
+        let topic = &self.topics[self.lanes[lane].topic];
+        let place = Place::new(topic.id, self.lanes[lane].partition);
+        if listed.offset < expected && !hands.oracle.may_lack(place) {
             let text = format!(
                 "a look behind a batch that ended at {expected} saw the end at {}",
                 listed.offset

@@ -9,6 +9,9 @@ use crate::stage::{MILLIS, Nanos};
 use crate::value::{Mark, fold_topic};
 use bytes::Bytes;
 
+/// `KAFKA_STORAGE_ERROR`.
+const STORAGE_ERROR: i16 = 56;
+
 /// What comes next for the partition at hand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
@@ -176,7 +179,14 @@ impl Verifier {
                 0
             }
         };
-        if error != 0 {
+        if error == STORAGE_ERROR
+            && let Some(left) = &mut self.left
+            && let Some((topic, partition)) = left.last()
+            && hands.oracle.refused(Place::new(topic.id, *partition))
+        {
+            left.pop();
+            self.step = self.first_step();
+        } else if error != 0 {
             // A partition may still be opening; the phase has its own bound on how long that may take.
             hands.oracle.counts.errors += 1;
             if !super::is_retriable(error) {
@@ -212,7 +222,9 @@ impl Verifier {
             self.step = Step::Read { from: read };
             return;
         }
-        if end < read {
+        let place = self.left.as_ref().and_then(|left| left.last());
+        let place = place.map(|(topic, partition)| Place::new(topic.id, *partition));
+        if end < read && !place.is_some_and(|place| hands.oracle.may_lack(place)) {
             let text = format!("the log was read up to {read}, its end is said to be {end}");
             hands.oracle.violate(Checker::HighWatermark, text);
         }

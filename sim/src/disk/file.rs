@@ -27,6 +27,11 @@ impl FileSnapshot {
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
+
+    /// How many bytes there were to write.
+    pub(super) fn len(&self) -> u64 {
+        self.pieces.iter().map(|(_, bytes)| bytes.len() as u64).sum()
+    }
 }
 
 /// What becomes of sectors that had not reached the device when the power went.
@@ -216,6 +221,56 @@ impl File {
         self.set_durable_size(snapshot.size);
         self.sizes.retain(|&(taken, _)| taken > snapshot.began);
         self.forsake(snapshot.began);
+    }
+
+    /// What the device holds from `start` on, `length` bytes, with zeros where it holds nothing.
+    pub(super) fn durable_part(&self, start: u64, length: usize) -> Vec<u8> {
+        let rest = self.durable.get(start as usize..).unwrap_or_default();
+        let mut part = rest[..rest.len().min(length)].to_vec();
+        part.resize(length, 0);
+        part
+    }
+
+    /// The device holds `bytes` at `start` from now on, as far as the file goes; the page cache does not know.
+    pub(super) fn overwrite(&mut self, start: u64, bytes: &[u8]) {
+        let end = (start + bytes.len() as u64).min(self.durable.len() as u64);
+        if start < end {
+            self.durable[start as usize..end as usize].copy_from_slice(&bytes[..(end - start) as usize]);
+            self.rewrites += 1;
+            self.forsaken.push((start, end));
+        }
+    }
+
+    /// Whether the byte at `position` is the same in the page cache and on the device.
+    pub(super) fn is_at_rest(&self, position: u64) -> bool {
+        let dirty = self
+            .dirty
+            .iter()
+            .any(|range| (range.start..range.end).contains(&position));
+        let at = position as usize;
+        !dirty && self.durable.get(at).is_some() && self.durable.get(at) == self.cache.get(at)
+    }
+
+    /// A bit of a byte at rest is another one from now on, for everybody who reads it.
+    pub(super) fn flip(&mut self, position: u64, bit: u8) {
+        self.durable[position as usize] ^= 1 << bit;
+        self.cache[position as usize] ^= 1 << bit;
+        self.rewrites += 1;
+    }
+
+    /// The part of what a sync will make durable that lies in the sector of its byte `at`, counted over all its pieces.
+    pub(super) fn sector_of(snapshot: &FileSnapshot, mut at: u64) -> Option<(u64, Vec<u8>)> {
+        for (start, bytes) in &snapshot.pieces {
+            if at >= bytes.len() as u64 {
+                at -= bytes.len() as u64;
+                continue;
+            }
+            let sector = (start + at) / SECTOR * SECTOR;
+            let from = sector.max(*start);
+            let to = (sector + SECTOR).min(start + bytes.len() as u64);
+            return Some((from, bytes[(from - start) as usize..(to - start) as usize].to_vec()));
+        }
+        None
     }
 
     /// Everything up to `began` is clean.

@@ -7,8 +7,10 @@
 //! Invariants:
 //! - without faults, every operation answers as the same operation on a real directory does;
 //! - what a successful sync covered survives any power cut; nothing else is promised;
-//! - a sync covers what was written before it began, never what was written while it ran.
+//! - a sync covers what was written before it began, never what was written while it ran;
+//! - synced bytes are destroyed by rot and by misdirected writes alone, and whoever strikes is told which bytes.
 
+mod damage;
 mod directory;
 mod file;
 mod operate;
@@ -17,16 +19,17 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+pub use damage::{Flip, Misdirection};
 pub use directory::NameLoss;
 pub use file::{Filler, SECTOR, Tear};
-pub use sync::{SyncFailure, SyncTicket};
+pub use sync::{Hearers, SyncFailure, SyncTicket};
 
 use crate::draw::Draw;
 use directory::Directory;
 use file::File;
 use klamm_core::storage::{IoError, IoErrorKind};
 use klamm_core::types::FileId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A file or directory, whatever its names.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -58,6 +61,8 @@ pub struct Disk {
     /// How many bytes of files fit; `None` for as many as one likes.
     capacity: Option<u64>,
     used: u64,
+    /// Sectors that the device cannot read, until they are written again.
+    unreadable: BTreeSet<(InodeId, u64)>,
 }
 
 const ROOT: InodeId = InodeId(0);
@@ -110,6 +115,7 @@ impl Disk {
             clock: 0,
             capacity: None,
             used: 0,
+            unreadable: BTreeSet::new(),
         }
     }
 
@@ -176,7 +182,7 @@ impl Disk {
 
     /// Forgets what no name leads to any more.
     fn collect(&mut self) {
-        let mut reached = std::collections::BTreeSet::from([ROOT]);
+        let mut reached = BTreeSet::from([ROOT]);
         let mut open = vec![ROOT];
         while let Some(id) = open.pop() {
             if let Some(Inode::Directory(directory)) = self.inodes.get(&id) {

@@ -27,6 +27,9 @@ impl Disk {
             FileOp::Write { file, position, pieces } => self.write(*file, *position, pieces, u64::MAX),
             FileOp::Read { file, position, length } => {
                 let inode = self.descriptor(*file)?;
+                if self.is_unreadable(inode, *position, u64::from(*length)) {
+                    return Err(error(IoErrorKind::Device, "read: input/output error"));
+                }
                 let bytes = self.file(inode).read(*position, u64::from(*length));
                 Ok(IoValue::Bytes(Bytes::copy_from_slice(bytes)))
             }
@@ -57,6 +60,7 @@ impl Disk {
             let taken = room.min(bytes.len() as u64);
             let before = self.file(inode).occupied();
             self.file_mut(inode).write(at, &bytes[..taken as usize], now);
+            self.wrote(inode, at, taken);
             self.used += self.file(inode).occupied() - before;
             at += taken;
             if taken < bytes.len() as u64 {

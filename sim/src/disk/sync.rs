@@ -8,7 +8,7 @@ use klamm_core::storage::{FileOp, IoError, IoErrorKind, IoResult, IoValue};
 #[derive(Debug)]
 pub struct SyncTicket {
     began: u64,
-    files: Vec<(InodeId, FileSnapshot)>,
+    pub(super) files: Vec<(InodeId, FileSnapshot)>,
     directories: Vec<InodeId>,
     /// A write-back had failed already, and this sync is the one that says so.
     reports_failure: bool,
@@ -32,6 +32,15 @@ pub enum SyncFailure {
     SizeWithoutData,
     /// Nothing is lost: the pages stay dirty, and a later sync would write them.
     StaysDirty,
+}
+
+/// Who hears of a failed write-back: systems differ.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hearers {
+    /// Every descriptor of the file that is open.
+    All,
+    /// The one that was opened first.
+    First,
 }
 
 impl Disk {
@@ -109,9 +118,9 @@ impl Disk {
         Err(error(IoErrorKind::Device, "sync: input/output error"))
     }
 
-    /// The system writes dirty pages back on its own and fails. Only descriptors that are open now will hear of it, at
-    /// their next sync. Returns whether there was anything to lose.
-    pub fn fail_write_back(&mut self, choose: impl FnOnce(usize) -> usize) -> bool {
+    /// The system writes dirty pages back on its own and fails. Only descriptors that are open now will hear of it, or
+    /// only the first of them, at their next sync. Returns whether there was anything to lose.
+    pub fn fail_write_back(&mut self, hearers: Hearers, choose: impl FnOnce(usize) -> usize) -> bool {
         let dirty = self.descriptors.values().map(|descriptor| descriptor.inode);
         let mut dirty: Vec<InodeId> = dirty.filter(|&inode| self.file(inode).dirty_bytes() > 0).collect();
         dirty.sort_unstable();
@@ -122,8 +131,10 @@ impl Disk {
         let victim = dirty[choose(dirty.len())];
         let now = self.tick();
         self.file_mut(victim).forsake(now);
-        for descriptor in self.descriptors.values_mut() {
-            descriptor.failed |= descriptor.inode == victim;
+        let mut open = self.descriptors.values_mut().filter(|open| open.inode == victim);
+        match hearers {
+            Hearers::All => open.for_each(|descriptor| descriptor.failed = true),
+            Hearers::First => open.next().into_iter().for_each(|descriptor| descriptor.failed = true),
         }
         true
     }

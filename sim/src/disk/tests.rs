@@ -1,6 +1,6 @@
 //! The disk model against a real directory, and what its faults may and may not do.
 
-use super::{Disk, SyncFailure};
+use super::{Disk, Hearers, SyncFailure};
 use crate::draw::Draw;
 use bytes::Bytes;
 use klamm_core::storage::{DirectoryEntry, EntryKind, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue};
@@ -483,10 +483,10 @@ fn a_failed_sync_loses_what_its_kind_says_and_a_later_sync_does_not_bring_it_bac
 fn only_descriptors_open_at_the_time_hear_of_a_failed_write_back() {
     let mut disk = synced_log();
     perform(&mut disk, &[write(1, 1000, 2, 100)]);
-    assert!(disk.fail_write_back(|_| 0));
+    assert!(disk.fail_write_back(Hearers::All, |_| 0));
     assert!(disk.perform(&sync(1)).is_err(), "the next sync says so");
     perform(&mut disk, &[write(1, 1100, 2, 100)]);
-    assert!(disk.fail_write_back(|_| 0));
+    assert!(disk.fail_write_back(Hearers::All, |_| 0));
     let reopen = FileOp::Open {
         file: FileId(2),
         path: path("log"),
@@ -498,7 +498,7 @@ fn only_descriptors_open_at_the_time_hear_of_a_failed_write_back() {
         durable.get(1100).is_none_or(|&byte| byte == 0),
         "silently lost with the descriptor"
     );
-    assert!(!disk.fail_write_back(|_| 0), "nothing is dirty any more");
+    assert!(!disk.fail_write_back(Hearers::All, |_| 0), "nothing is dirty any more");
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Oracle {
                 .get(&place)
                 .map_or(0, |partition| partition.slots.len() as i64);
             let lacks = self.fsync && self.stays(place) && durable < promised;
-            if lacks || everything_open && self.stays(place) && durable != held {
+            if lacks || everything_open && self.stays(place) && durable != held && !self.is_damaged(place) {
                 let text = format!(
                     "{place}: after a clean stop the device ends at {durable}, the cache at {held}, \
                      {promised} were promised"
@@ -137,10 +137,11 @@ impl Oracle {
         let mut last_epoch = -1;
         let mut problems = Vec::new();
         let mut scanned = 0;
-        let excused = self.lost_page_cache;
+        let wounded = self.is_damaged(place);
+        let excused = self.may_lack(place);
         let end = log.walk(place, |batch| {
             scanned += 1;
-            if batch.leader_epoch < last_epoch {
+            if batch.leader_epoch < last_epoch && !wounded {
                 let text = format!("leader epoch {} follows {last_epoch}", batch.leader_epoch);
                 problems.push((Checker::LeaderEpoch, text));
             }
@@ -166,7 +167,9 @@ impl Oracle {
             .collect::<Vec<_>>()
         {
             let end = self.check_log(disk, View::Cache, place);
-            if let Some(beyond) = end.beyond {
+            if self.is_damaged(place) {
+                self.counts.logs_cut_at_damage += u64::from(end.beyond.is_none());
+            } else if let Some(beyond) = end.beyond {
                 self.violate(
                     Checker::Recovery,
                     format!("{place}: after a clean stop there is {beyond}"),
@@ -207,7 +210,8 @@ impl Oracle {
     pub(crate) fn end_read_back(&mut self) {
         let mut missing = Vec::new();
         for (place, partition) in &self.partitions {
-            if !self.stays(*place) {
+            let refused = partition.wounds.as_ref().is_some_and(|wounds| wounds.refused);
+            if !self.stays(*place) || refused {
                 continue;
             }
             for (offset, slot) in partition.slots.iter().enumerate() {

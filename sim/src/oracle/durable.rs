@@ -103,7 +103,7 @@ impl Oracle {
                 continue;
             };
             let place = Place::new(part.topic.id, part.partition);
-            if self.deleted.contains(&place.topic) {
+            if self.deleted.contains(&place.topic) || self.is_damaged(place) {
                 continue;
             }
             let Ok(sent) = Batch::parse(&part.records) else {

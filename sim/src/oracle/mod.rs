@@ -9,6 +9,7 @@
 //! - a producer id is issued once; a topic created again shows nothing of the old one.
 
 mod crash;
+mod damage;
 mod disk_log;
 mod durable;
 mod places;
@@ -18,6 +19,7 @@ mod story;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use damage::{Damage, is_of_a_partition};
 pub use places::Checker;
 pub(crate) use places::{Counts, Place, Violation, Why};
 
@@ -300,6 +302,9 @@ impl Oracle {
             );
             return;
         }
+        if partition.is_released(offset) {
+            return;
+        }
         match partition.fix(offset, hash, why) {
             Ok(()) => {}
             Err(known) => {
@@ -328,7 +333,7 @@ impl Oracle {
             return;
         };
         let waited = self.now.saturating_sub(first_ack.max(asked_at));
-        if waited > patience && !self.lost_page_cache {
+        if waited > patience && !self.may_lack(place) {
             let waited = waited / MILLIS;
             let text = format!(
                 "{place}: a fetch at {position} still waits, or waited, {waited} ms after more was acknowledged"

@@ -1,5 +1,6 @@
 //! What is known of one partition.
 
+use super::damage::Wounds;
 use crate::stage::Nanos;
 use klamm_jepsen::Value;
 use std::collections::{BTreeMap, VecDeque};
@@ -138,6 +139,8 @@ pub(crate) struct Partition {
     pub(crate) epoch_seen: bool,
     /// Every batch that was ever seen on a disk, by epoch and offset: its CRC.
     pub(crate) batches: BTreeMap<(i32, i64), u32>,
+    /// What the disk destroyed of its synced bytes.
+    pub(super) wounds: Option<Wounds>,
 }
 
 /// No run comes near this offset; a response that names a later one is wrong.
@@ -153,7 +156,7 @@ impl Partition {
 
     /// A batch that ends there was acknowledged.
     pub(crate) fn note_ack(&mut self, end: i64, now: Nanos) {
-        if end > self.acked_end {
+        if end > self.acked_end && !self.is_released(end - 1) {
             self.acked_end = end;
             self.acks.push_back((end, now));
             if self.acks.len() > 32 {
@@ -166,6 +169,18 @@ impl Partition {
     pub(crate) fn acked_beyond(&self, position: i64) -> Option<Nanos> {
         let first = self.acks.partition_point(|&(end, _)| end <= position);
         self.acks.get(first).map(|&(_, at)| at)
+    }
+
+    /// Nothing is promised of what lies at `offset` and behind it, from now on.
+    pub(super) fn release_from(&mut self, offset: i64) {
+        self.slots.truncate(usize::try_from(offset).unwrap_or(usize::MAX));
+        self.acked_end = self.acked_end.min(offset);
+        self.acks.clear();
+    }
+
+    /// Whether nothing is promised of what lies at `offset`.
+    pub(super) fn is_released(&self, offset: i64) -> bool {
+        self.wounds.as_ref().is_some_and(|wounds| offset >= wounds.first())
     }
 
     /// Puts a record into the canonical log; an error says why another one stands there.
@@ -209,6 +224,13 @@ pub(crate) struct Counts {
     pub(crate) hostile_frames: u64,
     pub(crate) topics_recreated: u64,
     pub(crate) batches_scanned: u64,
+    /// Readers that met bytes that the disk had destroyed.
+    pub(crate) damage_met: u64,
+    /// Those of them that no CRC of Kafka's shows.
+    pub(crate) damage_beyond_crc: u64,
+    /// Partitions that were refused because of such bytes, and logs that recovery cut there.
+    pub(crate) partitions_refused: u64,
+    pub(crate) logs_cut_at_damage: u64,
     /// Acknowledged records that a power cut took, as their promise allows.
     pub(crate) acked_and_lost: u64,
 }

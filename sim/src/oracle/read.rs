@@ -31,6 +31,9 @@ impl Oracle {
         while !rest.is_empty() {
             let batch = match Batch::parse(rest) {
                 Ok(batch) => batch,
+                Err(_) if let Some(beyond) = self.beyond_damage(place, next) => {
+                    return self.passed(place, client, polled, beyond);
+                }
                 Err(Broken::Cut) => {
                     self.violate(
                         Checker::Recovery,
@@ -50,6 +53,10 @@ impl Oracle {
                 batch.base_offset == next
             };
             if !fits || batch.end_offset() <= next {
+                if let Some(beyond) = self.beyond_damage(place, next) {
+                    self.counts.damage_beyond_crc += 1;
+                    return self.passed(place, client, polled, beyond);
+                }
                 let (from, to) = (batch.base_offset, batch.end_offset());
                 let text = format!("{place}: offset {next} was due, a batch of {from}..{to} came");
                 self.violate(Checker::AcknowledgedDurability, text);
@@ -72,14 +79,21 @@ impl Oracle {
         next
     }
 
+    /// A reader goes on behind what was destroyed.
+    fn passed(&mut self, place: Place, client: usize, polled: Vec<(i64, Value)>, beyond: i64) -> i64 {
+        self.story.polled(place, client, polled);
+        beyond
+    }
+
     /// Whether the frame at hand left a broker whose promise has since been undone, as it may be: it says nothing.
     pub(super) fn is_history(&self) -> bool {
         self.stale && self.lost_page_cache
     }
 
     fn check_watermark(&mut self, place: Place, client: usize, part: &Fetched) {
+        let wounded = self.is_damaged(place);
         let seen = self.watermarks.entry((client, place)).or_insert(0);
-        if part.high_watermark < *seen {
+        if part.high_watermark < *seen && !wounded {
             let text = format!(
                 "{place}: the high watermark went from {seen} back to {}",
                 part.high_watermark
@@ -147,6 +161,10 @@ impl Oracle {
         let Some(partition) = self.partitions.get_mut(&place) else {
             return;
         };
+        if partition.is_released(batch.base_offset) {
+            // The epoch may be what was destroyed: it lies outside the CRC.
+            return;
+        }
         let key = (batch.leader_epoch, batch.base_offset);
         let known = *partition.batches.entry(key).or_insert(batch.crc);
         if known != batch.crc {

@@ -72,7 +72,7 @@ impl Oracle {
         }
         let staying: Vec<Key> = {
             let keys = self.story.keys.iter();
-            keys.filter(|&(&place, _)| self.stays(place))
+            keys.filter(|&(&place, _)| self.stays(place) && !self.is_damaged(place))
                 .map(|(_, &key)| key)
                 .collect()
         };

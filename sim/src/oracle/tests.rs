@@ -1,6 +1,6 @@
 //! Each checker that no deliberate bug of the broker reaches is shown to fail here, with a near miss beside it.
 
-use super::{Checker, Oracle, Place};
+use super::{Checker, Damage, Oracle, Place};
 use crate::batch::{NewRecord, ProducerTag, build};
 use crate::frame::{Fetch, FetchPart, Fetched, TopicMetadata, TopicRef};
 use crate::value::{Mark, fold_topic};
@@ -265,4 +265,48 @@ fn a_producer_id_is_issued_once() {
     assert_eq!(seen(&oracle), None);
     oracle.issued(4, 0);
     assert_eq!(seen(&oracle), Some(Checker::ProducerIds));
+}
+
+#[test]
+fn only_what_the_disk_destroyed_may_be_broken() {
+    let place = Place::new(ID, 0);
+    for (destroyed, expected) in [(true, None), (false, Some(Checker::Recovery))] {
+        let mut oracle = oracle();
+        let good = batch(&mut oracle, 0, &ID, 0, 0);
+        let mut broken = batch(&mut oracle, 1, &ID, 1, 0).to_vec();
+        oracle.acked(place, 0, &good);
+        oracle.acked(place, 1, &Bytes::from(broken.clone()));
+        // One record further than what is served broken below.
+        let at = if destroyed { 1 } else { 2 };
+        oracle.damaged([Damage::new(place, at, at + 1)]);
+        broken[70] ^= 1;
+        let served = Bytes::from([good, Bytes::from(broken)].concat());
+        let next = fetch(&mut oracle, 1, 0, &answer(2, served));
+        assert_eq!(seen(&oracle), expected);
+        assert!(!destroyed || next == 2, "the reader goes on behind it");
+    }
+}
+
+#[test]
+fn what_stands_before_the_damage_is_still_promised() {
+    let place = Place::new(ID, 0);
+    for (damaged_from, expected) in [(0, None), (1, Some(Checker::AcknowledgedDurability))] {
+        let mut oracle = oracle();
+        let bytes = batch(&mut oracle, 0, &ID, 0, 0);
+        oracle.acked(place, 0, &bytes);
+        oracle.damaged([Damage::new(place, damaged_from, damaged_from + 1)]);
+        oracle.begin_read_back();
+        oracle.end_read_back();
+        assert_eq!(seen(&oracle), expected);
+    }
+}
+
+#[test]
+fn only_a_damaged_partition_may_be_refused() {
+    let mut oracle = oracle();
+    let place = Place::new(ID, 0);
+    assert!(!oracle.refused(place));
+    oracle.damaged([Damage::new(place, 3, 4)]);
+    assert!(oracle.refused(place));
+    assert!(!oracle.refused(Place::new(ID, 1)));
 }

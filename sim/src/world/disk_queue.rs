@@ -3,6 +3,7 @@
 use super::Event;
 use crate::disk::{Disk, SyncFailure, SyncTicket};
 use crate::options::Delays;
+use crate::oracle::{Damage, is_of_a_partition};
 use crate::stage::{Fifo, Nanos, Stage};
 use klamm_core::storage::{FileOp, IoError, IoErrorKind, IoResult};
 use klamm_core::types::{FileId, OpId};
@@ -31,6 +32,11 @@ pub(crate) struct Weather {
     pub(crate) stuck_until: Nanos,
     pub(crate) fail_sync: Option<SyncFailure>,
     pub(crate) fail_write: bool,
+    pub(crate) misdirect_write: bool,
+    /// Until then no file can be opened.
+    pub(crate) no_descriptors_until: Nanos,
+    /// Records whose synced bytes were destroyed, and the oracle has not been told.
+    pub(crate) damages: Vec<Damage>,
     /// Faults that had a victim, by name.
     pub(crate) victims: BTreeMap<&'static str, u64>,
 }
@@ -118,7 +124,7 @@ impl DiskQueue {
             return self.finish(turn, id, result);
         }
         let result = if is_sync(&queued.op) {
-            match disk.begin_sync(&queued.op) {
+            match turn.begin_sync(disk, &queued.op) {
                 Ok(ticket) => {
                     queued.ticket = Some(ticket);
                     turn.schedule_sync_end(id);
@@ -214,6 +220,24 @@ impl Turn<'_> {
         self.stage.after(delay, Event::Disk { incarnation, op });
     }
 
+    fn lacks_descriptor(&mut self) -> Result<(), IoError> {
+        if self.stage.now() >= self.weather.no_descriptors_until {
+            return Ok(());
+        }
+        self.weather.hit("no descriptor left");
+        Err(IoError {
+            kind: IoErrorKind::TooManyOpenFiles,
+            text: "open: too many open files".to_owned(),
+        })
+    }
+
+    fn begin_sync(&mut self, disk: &mut Disk, op: &FileOp) -> Result<SyncTicket, IoError> {
+        if matches!(op, FileOp::SyncDirectory { .. }) {
+            self.lacks_descriptor()?;
+        }
+        disk.begin_sync(op)
+    }
+
     fn end_sync(&mut self, disk: &mut Disk, ticket: &SyncTicket) -> IoResult {
         if ticket.covers_bytes()
             && let Some(failure) = self.weather.fail_sync.take()
@@ -221,12 +245,24 @@ impl Turn<'_> {
             self.weather.hit("failed sync");
             return disk.fail_sync(ticket, failure);
         }
+        if self.weather.misdirect_write
+            && let Some(misdirection) = disk.draw_misdirection(ticket, is_of_a_partition, &mut self.stage.draw)
+        {
+            self.weather.misdirect_write = false;
+            self.weather.hit("misdirected write");
+            self.weather
+                .damages
+                .extend(Damage::of_misdirection(disk, &misdirection));
+            let now = self.stage.now();
+            self.stage.trace.line(now, || format!("        {misdirection:?}"));
+            return disk.end_sync_misdirected(ticket, &misdirection);
+        }
         disk.end_sync(ticket)
     }
 
     fn perform(&mut self, disk: &mut Disk, op: &FileOp) -> IoResult {
         let FileOp::Write { file, position, pieces } = op else {
-            return disk.perform(op);
+            return self.perform_other(disk, op);
         };
         if std::mem::take(&mut self.weather.fail_write) {
             self.weather.hit("failed write");
@@ -242,6 +278,18 @@ impl Turn<'_> {
         let result = disk.perform(op);
         if result.is_err() {
             self.weather.hit("write without space");
+        }
+        result
+    }
+
+    /// Anything but a write or a sync of files.
+    fn perform_other(&mut self, disk: &mut Disk, op: &FileOp) -> IoResult {
+        if matches!(op, FileOp::Open { .. } | FileOp::List { .. }) {
+            self.lacks_descriptor()?;
+        }
+        let result = disk.perform(op);
+        if result.is_err() && matches!(op, FileOp::Read { .. }) {
+            self.weather.hit("failed read");
         }
         result
     }

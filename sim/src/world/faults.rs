@@ -3,6 +3,7 @@
 use super::{Event, World};
 use crate::client::Client;
 use crate::options::Fault;
+use crate::oracle::{Damage, is_of_a_partition};
 use klamm_core::shard::Input;
 
 impl World {
@@ -21,9 +22,9 @@ impl World {
             }
             Fault::Restart => self.ask_to_stop(),
             Fault::FailSync(failure) => self.weather.fail_sync = Some(failure),
-            Fault::FailWriteBack => {
+            Fault::FailWriteBack(hearers) => {
                 let draw = &mut self.stage.draw;
-                if self.disk.fail_write_back(|count| draw.index(count)) {
+                if self.disk.fail_write_back(hearers, |count| draw.index(count)) {
                     self.weather.hit("failed write-back");
                     if let Some(process) = &mut self.process {
                         process.excused = true;
@@ -37,6 +38,10 @@ impl World {
             Fault::SlowDisk { lasts } => self.weather.slow_until = now + lasts,
             Fault::StuckDisk { lasts } => self.weather.stuck_until = now + lasts,
             Fault::FailWrite => self.weather.fail_write = true,
+            Fault::UnreadableSector => _ = self.disk.lose_sector(|_| true, &mut self.stage.draw),
+            Fault::Rot => self.rot(),
+            Fault::MisdirectWrite => self.weather.misdirect_write = true,
+            Fault::NoDescriptors { lasts } => self.weather.no_descriptors_until = now + lasts,
             Fault::WallStep(millis) => self.wall += millis,
             Fault::Reset => {
                 let links = self.links.whole();
@@ -67,6 +72,18 @@ impl World {
         }
     }
 
+    /// A bit that was synced flips, in a log or in what speaks of it.
+    fn rot(&mut self) {
+        let Some(flip) = self.disk.draw_flip(is_of_a_partition, &mut self.stage.draw) else {
+            return;
+        };
+        self.note_fault(&|| format!("{flip:?}"));
+        self.weather.hit("bit rot");
+        let damage = Damage::of_flip(&self.disk, &flip);
+        self.disk.flip(&flip);
+        self.oracle.damaged(damage);
+    }
+
     /// Asks the broker to stop; it starts again once it has.
     pub(super) fn ask_to_stop(&mut self) {
         let shards = usize::from(self.options.shards);
@@ -84,6 +101,9 @@ impl World {
         self.crash = None;
         self.weather.fail_sync = None;
         self.weather.fail_write = false;
+        self.weather.misdirect_write = false;
+        self.weather.no_descriptors_until = 0;
+        self.disk.find_sectors();
         self.weather.slow_until = 0;
         self.weather.stuck_until = 0;
         self.disk.set_capacity(None);

@@ -337,6 +337,7 @@ impl World {
         let finished = process.queue.run(&mut turn, &mut self.disk, op);
         let now_victims = self.weather.victims.len() + self.weather.victims.values().sum::<u64>() as usize;
         process.excused |= now_victims != victims;
+        self.oracle.damaged(self.weather.damages.drain(..));
         let Some(finished) = finished else { return };
         if finished.result.is_err() {
             let result = &finished.result;

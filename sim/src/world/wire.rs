@@ -220,7 +220,11 @@ impl World {
                         Ok(IoValue::Bytes(bytes)) if bytes.len() == range.length as usize => {
                             frame.extend_from_slice(&bytes);
                         }
-                        _ => return None,
+                        Ok(_) => return None,
+                        Err(_) => {
+                            self.weather.hit("failed read");
+                            return None;
+                        }
                     }
                 }
             }

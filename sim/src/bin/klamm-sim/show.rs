@@ -3,7 +3,6 @@
 #![allow(clippy::cast_precision_loss, reason = "rates for people, of counts far below 2^52")]
 
 use klamm_sim::{Checker, Report, Verdict};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
@@ -82,6 +81,10 @@ impl Totals {
             (&mut sum.timeouts, report.timeouts),
             (&mut sum.errors, report.errors),
             (&mut sum.acked_and_lost, report.acked_and_lost),
+            (&mut sum.damage_met, report.damage_met),
+            (&mut sum.damage_beyond_crc, report.damage_beyond_crc),
+            (&mut sum.partitions_refused, report.partitions_refused),
+            (&mut sum.logs_cut_at_damage, report.logs_cut_at_damage),
         ] {
             *total += part;
         }
@@ -118,68 +121,67 @@ pub(crate) fn report(verdict: &Verdict) -> String {
 
 fn numbers(report: &Report) -> String {
     let mut text = String::new();
-    let mut row = |name: &str, parts: &[(u64, &str)]| {
+    for (name, parts) in clients(report).iter().chain(&broker(report)) {
         let parts: Vec<String> = parts.iter().map(|(count, what)| format!("{count} {what}")).collect();
         let _ = writeln!(text, "  {name:<10} {}", parts.join(", "));
+    }
+    let victims = report.victims.iter();
+    let victims: Vec<String> = victims.map(|(name, count)| format!("{count} {name}")).collect();
+    let victims = if victims.is_empty() {
+        "none".to_owned()
+    } else {
+        victims.join(", ")
     };
-    row(
-        "time",
-        &[
-            (report.millis, "ms"),
-            (report.events, "events"),
-            (report.steps, "steps of shards"),
-        ],
-    );
-    row(
-        "records",
-        &[
-            (report.records_sent, "sent"),
-            (report.records_acked, "acknowledged"),
-            (report.records_read, "read"),
-            (report.records_read_back, "read back at the end"),
-        ],
-    );
-    row(
-        "clients",
-        &[
-            (report.operations, "operations"),
-            (report.retries, "retries"),
-            (report.timeouts, "timeouts"),
-            (report.errors, "errors"),
-            (report.acks_checked_on_device, "acks checked on the device"),
-        ],
-    );
-    row(
-        "broker",
-        &[
-            (report.starts, "starts"),
-            (report.crashes, "crashes"),
-            (report.crashes_with_unsynced_bytes, "with unsynced bytes"),
-            (report.crashes_in_recovery, "in recovery"),
-            (report.clean_stops, "clean stops"),
-            (report.halts, "halts"),
-        ],
-    );
-    row(
-        "disk",
-        &[
-            (report.torn_files, "files torn"),
-            (report.lost_names, "directories that lost names"),
-            (report.ranges, "ranges served from files"),
-            (report.acked_and_lost, "acknowledged records lost as flush=os allows"),
-        ],
-    );
-    let victims: BTreeMap<_, _> = report.victims.clone();
-    let victims: Vec<String> = victims.iter().map(|(name, count)| format!("{count} {name}")).collect();
-    let _ = write!(
-        text,
-        "  {:<10} {}",
-        "faults",
-        if victims.is_empty() {
-            "none".to_owned()
-        } else {
-            victims.join(", ")
-        }
-    );
+    let _ = write!(text, "  {:<10} {victims}", "faults");
     text
+}
+
+type Row = (&'static str, Vec<(u64, &'static str)>);
+
+/// What clients did.
+fn clients(report: &Report) -> [Row; 3] {
+    let time = vec![
+        (report.millis, "ms"),
+        (report.events, "events"),
+        (report.steps, "steps of shards"),
+    ];
+    let records = vec![
+        (report.records_sent, "sent"),
+        (report.records_acked, "acknowledged"),
+        (report.records_read, "read"),
+        (report.records_read_back, "read back at the end"),
+    ];
+    let clients = vec![
+        (report.operations, "operations"),
+        (report.retries, "retries"),
+        (report.timeouts, "timeouts"),
+        (report.errors, "errors"),
+        (report.acks_checked_on_device, "acks checked on the device"),
+    ];
+    [("time", time), ("records", records), ("clients", clients)]
+}
+
+/// What became of the broker and its disk.
+fn broker(report: &Report) -> [Row; 3] {
+    let broker = vec![
+        (report.starts, "starts"),
+        (report.crashes, "crashes"),
+        (report.crashes_with_unsynced_bytes, "with unsynced bytes"),
+        (report.crashes_in_recovery, "in recovery"),
+        (report.clean_stops, "clean stops"),
+        (report.halts, "halts"),
+    ];
+    let disk = vec![
+        (report.torn_files, "files torn"),
+        (report.lost_names, "directories that lost names"),
+        (report.ranges, "ranges served from files"),
+        (report.acked_and_lost, "acknowledged records lost as flush=os allows"),
+    ];
+    let damage = vec![
+        (report.damage_met, "met by readers"),
+        (report.damage_beyond_crc, "of it outside Kafka's CRC"),
+        (report.partitions_refused, "partitions refused"),
+        (report.logs_cut_at_damage, "logs cut"),
+    ];
+    [("broker", broker), ("disk", disk), ("damage", damage)]
 }

@@ -1,0 +1,151 @@
+//! Records whose synced bytes were destroyed by rot or a misdirected write: the disk says which, and they alone excuse
+//! anything.
+//!
+//! Promised even then: what is served is what was sent, or the client's CRC shows that it is not; nothing before the
+//! first destroyed record is lost, unless the partition is refused as a whole. Whatever comes after it may be: recovery
+//! that finds the damage outside of what a checkpoint covers cannot tell it from a torn tail.
+
+use super::disk_log::{parse_directory, segments};
+use super::{Oracle, Place};
+use crate::batch::Batch;
+use crate::disk::{Disk, Flip, Misdirection, View};
+
+/// Records that were destroyed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Damage {
+    place: Place,
+    /// The first of them, and the one after the last.
+    from: i64,
+    to: i64,
+}
+
+/// What was destroyed of one partition.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Wounds {
+    ranges: Vec<(i64, i64)>,
+    /// The broker refused the partition for good.
+    pub(super) refused: bool,
+}
+
+impl Wounds {
+    /// The first record that was destroyed.
+    pub(super) fn first(&self) -> i64 {
+        self.ranges.iter().map(|&(from, _)| from).min().unwrap_or(i64::MAX)
+    }
+
+    /// The offset after the damage that `offset` lies in.
+    fn beyond(&self, offset: i64) -> Option<i64> {
+        let around = self.ranges.iter().find(|&&(from, to)| (from..to).contains(&offset));
+        around.map(|&(_, to)| to)
+    }
+}
+
+/// Whether a file belongs to a partition, or speaks of partitions. The log of the cluster's metadata does not count: without
+/// it a start is refused, and there is nothing to run.
+pub(crate) fn is_of_a_partition(path: &str) -> bool {
+    let inside = path.strip_suffix(".log").or_else(|| path.strip_suffix(".checkpoint"));
+    path == "manifest" || inside.is_some_and(|rest| rest.contains('/') && !rest.starts_with("__"))
+}
+
+impl Damage {
+    /// What a flip is about to destroy; nothing where it hits no record.
+    pub(crate) fn of_flip(disk: &Disk, flip: &Flip) -> Option<Self> {
+        Self::at(disk, &flip.path, flip.position, flip.position + 1)
+    }
+
+    /// What a misdirected write is about to destroy.
+    pub(crate) fn of_misdirection(disk: &Disk, misdirection: &Misdirection) -> impl Iterator<Item = Self> + use<> {
+        let Misdirection {
+            meant_path,
+            meant_at,
+            hit_path,
+            hit_at,
+            bytes,
+            ..
+        } = misdirection;
+        let length = bytes.len() as u64;
+        let meant = Self::at(disk, meant_path, *meant_at, meant_at + length);
+        let hit = Self::at(disk, hit_path, *hit_at, hit_at + length);
+        meant.into_iter().chain(hit)
+    }
+
+    /// Records `from..to`, for tests.
+    #[cfg(test)]
+    pub(super) fn new(place: Place, from: i64, to: i64) -> Self {
+        Self { place, from, to }
+    }
+
+    /// The records that the bytes `start..end` of the file belong to.
+    fn at(disk: &Disk, path: &str, start: u64, end: u64) -> Option<Self> {
+        let (directory, name) = path.rsplit_once('/')?;
+        let place = parse_directory(directory)?;
+        let (base, _) = segments(&[name]).first().copied()?;
+        let bytes = disk.bytes(View::Cache, path)?;
+        let mut damage = Self {
+            place,
+            from: base,
+            to: base,
+        };
+        let mut position = 0;
+        while position < end {
+            let Ok(batch) = Batch::parse(&bytes[position as usize..]) else {
+                // Destroyed before; what comes behind cannot be told any more.
+                damage.to = i64::MAX;
+                break;
+            };
+            position += batch.size as u64;
+            if position <= start {
+                damage.from = batch.end_offset();
+            }
+            damage.to = batch.end_offset();
+        }
+        Some(damage)
+    }
+}
+
+impl Oracle {
+    /// The disk destroys synced bytes of these records.
+    pub(crate) fn damaged(&mut self, damages: impl IntoIterator<Item = Damage>) {
+        for Damage { place, from, to } in damages {
+            let Some(partition) = self.partitions.get_mut(&place) else {
+                continue;
+            };
+            let wounds = partition.wounds.get_or_insert_default();
+            wounds.ranges.push((from, to));
+            partition.release_from(from);
+        }
+    }
+
+    /// Whether synced bytes of the partition were destroyed.
+    pub(crate) fn is_damaged(&self, place: Place) -> bool {
+        self.partitions
+            .get(&place)
+            .is_some_and(|partition| partition.wounds.is_some())
+    }
+
+    /// Whether promises about the partition may not hold: its bytes were destroyed, or the promise was the page cache and
+    /// the power went.
+    pub(crate) fn may_lack(&self, place: Place) -> bool {
+        self.lost_page_cache || self.is_damaged(place)
+    }
+
+    /// Where a reader goes on that met broken bytes at `offset`; `None` when nothing was destroyed there.
+    pub(super) fn beyond_damage(&mut self, place: Place, offset: i64) -> Option<i64> {
+        let wounds = self.partitions.get(&place)?.wounds.as_ref()?;
+        let beyond = wounds.beyond(offset)?;
+        self.counts.damage_met += 1;
+        Some(beyond)
+    }
+
+    /// The broker refuses the partition for good, as it may once its bytes were destroyed. Whether that explains it.
+    pub(crate) fn refused(&mut self, place: Place) -> bool {
+        let wounds = self
+            .partitions
+            .get_mut(&place)
+            .and_then(|partition| partition.wounds.as_mut());
+        let Some(wounds) = wounds else { return false };
+        self.counts.partitions_refused += 1;
+        wounds.refused = true;
+        true
+    }
+}
