@@ -46,7 +46,7 @@ enum Inode {
 struct Descriptor {
     inode: InodeId,
     /// A write-back failed since the last sync through this descriptor: the next one says so.
-    failed: bool,
+    failed: Option<Hearers>,
 }
 
 /// One file system that holds one log directory.

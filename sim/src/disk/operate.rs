@@ -187,7 +187,7 @@ impl Disk {
                 inode
             }
         };
-        let reused = self.descriptors.insert(file, Descriptor { inode, failed: false });
+        let reused = self.descriptors.insert(file, Descriptor { inode, failed: None });
         assert!(reused.is_none(), "file id {file:?} was used twice in one process");
         Ok(IoValue::Opened {
             size: self.file(inode).size(),

@@ -3,6 +3,7 @@
 use super::file::FileSnapshot;
 use super::{Disk, Inode, InodeId, error};
 use klamm_core::storage::{FileOp, IoError, IoErrorKind, IoResult, IoValue};
+use klamm_core::types::FileId;
 
 /// A sync that began.
 #[derive(Debug)]
@@ -37,9 +38,9 @@ pub enum SyncFailure {
 /// Who hears of a failed write-back: systems differ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hearers {
-    /// Every descriptor of the file that is open.
+    /// Every descriptor of the file that is open, at its next sync (Linux since 4.13).
     All,
-    /// The one that was opened first.
+    /// The first of them that is synced, and nobody after it (Linux before).
     First,
 }
 
@@ -58,9 +59,7 @@ impl Disk {
                 for file in files {
                     let inode = self.descriptor(*file)?;
                     ticket.files.push((inode, self.file(inode).snapshot(began)));
-                    if let Some(descriptor) = self.descriptors.get_mut(file) {
-                        ticket.reports_failure |= std::mem::take(&mut descriptor.failed);
-                    }
+                    ticket.reports_failure |= self.hear(*file);
                 }
             }
             FileOp::SyncAll { .. } => {
@@ -71,9 +70,8 @@ impl Disk {
                         Inode::File(_) | Inode::Directory(_) => {}
                     }
                 }
-                for descriptor in self.descriptors.values_mut() {
-                    ticket.reports_failure |= std::mem::take(&mut descriptor.failed);
-                }
+                // It keeps the errors for the files' own syncs (Linux's `filemap_fdatawait_keep_errors`).
+                ticket.reports_failure |= self.descriptors.values().any(|open| open.failed.is_some());
             }
             FileOp::SyncDirectory { path } => ticket.directories.push(self.resolve_directory(path)?),
             _ => return Err(error(IoErrorKind::Device, "not a sync")),
@@ -118,8 +116,22 @@ impl Disk {
         Err(error(IoErrorKind::Device, "sync: input/output error"))
     }
 
-    /// The system writes dirty pages back on its own and fails. Only descriptors that are open now will hear of it, or
-    /// only the first of them, at their next sync. Returns whether there was anything to lose.
+    /// Whether a sync of `file` says that a write-back failed earlier.
+    fn hear(&mut self, file: FileId) -> bool {
+        let Some(descriptor) = self.descriptors.get_mut(&file) else {
+            return false;
+        };
+        let (failed, inode) = (descriptor.failed.take(), descriptor.inode);
+        if failed == Some(Hearers::First) {
+            for other in self.descriptors.values_mut().filter(|other| other.inode == inode) {
+                other.failed = None;
+            }
+        }
+        failed.is_some()
+    }
+
+    /// The system writes dirty pages back on its own and fails. Descriptors that are open now will hear of it at their
+    /// next sync: all, or the first that asks. Returns whether there was anything to lose.
     pub fn fail_write_back(&mut self, hearers: Hearers, choose: impl FnOnce(usize) -> usize) -> bool {
         let dirty = self.descriptors.values().map(|descriptor| descriptor.inode);
         let mut dirty: Vec<InodeId> = dirty.filter(|&inode| self.file(inode).dirty_bytes() > 0).collect();
@@ -131,10 +143,8 @@ impl Disk {
         let victim = dirty[choose(dirty.len())];
         let now = self.tick();
         self.file_mut(victim).forsake(now);
-        let mut open = self.descriptors.values_mut().filter(|open| open.inode == victim);
-        match hearers {
-            Hearers::All => open.for_each(|descriptor| descriptor.failed = true),
-            Hearers::First => open.next().into_iter().for_each(|descriptor| descriptor.failed = true),
+        for descriptor in self.descriptors.values_mut().filter(|open| open.inode == victim) {
+            descriptor.failed = Some(hearers);
         }
         true
     }

@@ -502,6 +502,28 @@ fn only_descriptors_open_at_the_time_hear_of_a_failed_write_back() {
 }
 
 #[test]
+fn a_failed_write_back_is_told_to_all_who_had_the_file_open_or_to_the_first_who_asks() {
+    for (hearers, told) in [(Hearers::All, [true, true]), (Hearers::First, [true, false])] {
+        let mut disk = synced_log();
+        let open = FileOp::Open {
+            file: FileId(2),
+            path: path("log"),
+            mode: OpenMode::Existing,
+        };
+        perform(&mut disk, &[open, write(1, 1000, 2, 100)]);
+        assert!(disk.fail_write_back(hearers, |_| 0));
+        let all = FileOp::SyncAll { directory: DIRECTORY };
+        assert!(
+            disk.perform(&all).is_err(),
+            "a sync of everything says so and takes nobody's error away"
+        );
+        let heard = [2, 1].map(|file| disk.perform(&sync(file)).is_err());
+        assert_eq!(heard, told, "{hearers:?}");
+        perform(&mut disk, &[sync(1), sync(2)]);
+    }
+}
+
+#[test]
 fn a_full_disk_takes_a_prefix_and_takes_the_rest_once_there_is_room() {
     let mut disk = synced_log();
     disk.set_capacity(Some(1300));

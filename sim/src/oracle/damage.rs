@@ -137,6 +137,18 @@ impl Oracle {
         Some(beyond)
     }
 
+    /// Whether the record at `offset` may be one of another log: a write of it went astray, and put a whole batch where one
+    /// with its base offset had been. No CRC and no offset of Kafka's format tells.
+    pub(super) fn may_be_astray(&mut self, place: Place, offset: i64) -> bool {
+        let wounds = self
+            .partitions
+            .get(&place)
+            .and_then(|partition| partition.wounds.as_ref());
+        let astray = wounds.is_some_and(|wounds| wounds.beyond(offset).is_some());
+        self.counts.damage_beyond_crc += u64::from(astray);
+        astray
+    }
+
     /// The broker refuses the partition for good, as it may once its bytes were destroyed. Whether that explains it.
     pub(crate) fn refused(&mut self, place: Place) -> bool {
         let wounds = self

@@ -78,6 +78,19 @@ fn files_of(op: &FileOp) -> &[FileId] {
     }
 }
 
+/// An operation as it runs, for people.
+fn describe(queued: &Queued) -> String {
+    let ends = if queued.ticket.is_some() { "ends" } else { "runs" };
+    let what = match &queued.op {
+        FileOp::Write { file, position, pieces } => {
+            let length: usize = pieces.iter().map(|piece| piece.as_ref().len()).sum();
+            format!("Write {{ file: {file:?}, position: {position}, {length} bytes }}")
+        }
+        op => format!("{op:?}"),
+    };
+    format!("{:?} {ends} {what}", queued.owner)
+}
+
 fn is_sync(op: &FileOp) -> bool {
     matches!(
         op,
@@ -119,6 +132,8 @@ impl DiskQueue {
     /// The operation's time has come. `None` when it still takes time.
     pub(crate) fn run(&mut self, turn: &mut Turn<'_>, disk: &mut Disk, id: u64) -> Option<Finished> {
         let queued = self.ops.get_mut(&id)?;
+        let now = turn.stage.now();
+        turn.stage.trace.line(now, || format!("        {}", describe(queued)));
         if let Some(ticket) = queued.ticket.take() {
             let result = turn.end_sync(disk, &ticket);
             return self.finish(turn, id, result);
