@@ -14,6 +14,7 @@ mod dynamic;
 mod listener;
 mod overrides;
 mod properties;
+mod resources;
 mod server;
 mod topic;
 mod topic_keys;
@@ -28,6 +29,7 @@ pub use dynamic::{accept_dynamic, default_list_of_broker, default_list_of_topic}
 pub use listener::HostPort;
 pub use overrides::TopicOverrides;
 pub use properties::{MAX_PROPERTIES_BYTES, parse_properties};
+pub use resources::{describe_client_metrics, describe_group};
 pub use server::{Metrics, Notes, ServerConfig};
 pub use topic::TopicConfig;
 pub use value::{Bounds, ConfigError, Value, ValueType};

@@ -1,7 +1,10 @@
 //! DescribeConfigs: every setting with its value, type, source and synonyms.
 
 use super::Progress;
-use crate::config::{ConfigEntry, TopicOverrides, describe_broker, describe_broker_defaults, describe_topic};
+use crate::config::{
+    ConfigEntry, TopicOverrides, describe_broker, describe_broker_defaults, describe_client_metrics, describe_group,
+    describe_topic,
+};
 use crate::controller::check_topic_name;
 use crate::session::Call;
 use crate::types::{ErrorCode, Refusal};
@@ -21,6 +24,9 @@ pub(super) const BROKER: i8 = 4;
 pub(super) const BROKER_LOGGER: i8 = 8;
 pub(super) const CLIENT_METRICS: i8 = 16;
 pub(super) const GROUP: i8 = 32;
+
+/// Groups and subscriptions that are described by one request at most, whether they exist or not.
+const MAX_IMAGINED: usize = 1000;
 
 pub(super) fn answer(request: &DescribeConfigsRequest, call: &Call<'_, '_>) -> Progress {
     let describe = |resource: &DescribeConfigsResource| {
@@ -44,10 +50,14 @@ pub(super) fn answer(request: &DescribeConfigsRequest, call: &Call<'_, '_>) -> P
             },
         }
     };
-    // Each resource is described once, however often it is named: a small request must not ask for a huge answer.
-    let mut named = BTreeSet::new();
+    // Each resource is described once, however often it is named, and of those that need not exist only so many: a small
+    // request must not ask for a huge answer.
+    let (mut named, mut imagined) = (BTreeSet::new(), 0);
     let resources = request.resources.iter();
-    let resources = resources.filter(|resource| named.insert((resource.resource_type, &resource.resource_name)));
+    let resources = resources.filter(|resource| {
+        imagined += usize::from(matches!(resource.resource_type, CLIENT_METRICS | GROUP));
+        imagined <= MAX_IMAGINED && named.insert((resource.resource_type, &resource.resource_name))
+    });
     let results = resources.map(describe).collect();
     call.respond(&DescribeConfigsResponse {
         throttle_time_ms: 0,
@@ -81,13 +91,20 @@ fn entries(resource: &DescribeConfigsResource, call: &Call<'_, '_>) -> Result<Ve
         }
         BROKER if name.is_empty() => Ok(describe_broker_defaults(call.context.config)),
         BROKER if name.parse() == Ok(node.0) => Ok(describe_broker(call.context.config)),
-        BROKER => refuse(
+        // There is one logger, and its level is an option of the process.
+        BROKER_LOGGER if name.parse() == Ok(node.0) => Ok(Vec::new()),
+        BROKER | BROKER_LOGGER => refuse(
             ErrorCode::InvalidRequest,
             format!("Broker '{name}' is another; this one is {node}, or empty for all."),
         ),
+        CLIENT_METRICS | GROUP if name.is_empty() => {
+            refuse(ErrorCode::InvalidRequest, "The resource needs a name.".to_string())
+        }
+        CLIENT_METRICS => Ok(describe_client_metrics()),
+        GROUP => Ok(describe_group(call.context.config)),
         other => refuse(
             ErrorCode::InvalidRequest,
-            format!("Resource type {other} is not served; allowed are {TOPIC} (topic) and {BROKER} (broker)."),
+            format!("There are no resources of type {other}."),
         ),
     }
 }

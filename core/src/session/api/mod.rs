@@ -1,6 +1,8 @@
 //! The APIs, one file each: from a request's bytes to asks, and from answers to a response's bytes.
 
+mod alter_configs;
 mod api_versions;
+mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod describe_cluster;
@@ -36,6 +38,8 @@ pub(super) enum Work {
     InitProducerId(init_producer_id::InitProducerId),
     CreateTopics(create_topics::CreateTopics),
     DeleteTopics(delete_topics::DeleteTopics),
+    CreatePartitions(create_partitions::CreatePartitions),
+    AlterConfigs(alter_configs::AlterConfigs),
     DescribeLogDirs(describe_log_dirs::DescribeLogDirs),
     DescribeProducers(describe_producers::DescribeProducers),
     OffsetForLeaderEpoch(offset_for_leader_epoch::OffsetForLeaderEpoch),
@@ -67,6 +71,11 @@ pub(super) fn begin(reader: Reader, call: &mut Call<'_, '_>) -> Progress {
         ApiKey::DeleteTopics => decode(reader, call).map(|request| delete_topics::begin(request, call)),
         ApiKey::DescribeConfigs => decode(reader, call).map(|request| describe_configs::answer(&request, call)),
         ApiKey::DescribeCluster => decode(reader, call).map(|request| describe_cluster::answer(&request, call)),
+        ApiKey::CreatePartitions => decode(reader, call).map(|request| create_partitions::begin(&request, call)),
+        ApiKey::AlterConfigs => decode(reader, call).map(|request| alter_configs::begin(request, call)),
+        ApiKey::IncrementalAlterConfigs => {
+            decode(reader, call).map(|request| alter_configs::begin_incremental(request, call))
+        }
         ApiKey::DescribeLogDirs => decode(reader, call).map(|request| describe_log_dirs::begin(&request, call)),
         ApiKey::DescribeProducers => decode(reader, call).map(|request| describe_producers::begin(request, call)),
         ApiKey::OffsetForLeaderEpoch => {
@@ -112,6 +121,8 @@ impl Work {
             (Self::InitProducerId(work), Event::Answer { answer, .. }) => work.resume(answer, call),
             (Self::CreateTopics(work), Event::Answer { answer, .. }) => work.resume(answer, call),
             (Self::DeleteTopics(work), Event::Answer { answer, .. }) => work.resume(answer, call),
+            (Self::CreatePartitions(work), Event::Answer { answer, .. }) => work.resume(answer, call),
+            (Self::AlterConfigs(work), Event::Answer { answer, .. }) => work.resume(answer, call),
             (Self::DescribeLogDirs(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),
             (Self::DescribeProducers(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),
             (Self::OffsetForLeaderEpoch(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),

@@ -1,5 +1,6 @@
 //! Whole brokers on a disk in memory, driven by Kafka frames: scenarios that read as text.
 
+mod administering;
 mod broker;
 mod changes;
 mod client;
