@@ -118,7 +118,14 @@ fn a_changed_setting_is_described_on_every_connection() {
     );
     let told = value_of(&mut broker, clients[1], TOPIC, "orders", throttled);
     assert_eq!(told, ("0:1,1:1".to_string(), 1));
-    // Of one broker and of all: 2 and 3 are the sources.
+}
+
+#[test]
+fn a_changed_setting_of_brokers_is_described_with_where_it_comes_from() {
+    let mut broker = Broker::start(2);
+    let clients = [0, 1].map(|shard| broker.connect(shard));
+    broker.create(clients[0], "orders", 1);
+    // 3 is the source of what all brokers were given, 2 that of what one was.
     assert_eq!(
         change(
             &mut broker,
