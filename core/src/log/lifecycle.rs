@@ -1,10 +1,6 @@
 //! How a log ends: cleanly, by deletion, or by a failure after which it is recovered. And how it loses its oldest part.
 //!
-//! Invariants:
-//! - only whole segments below the given limit are removed, the oldest first, never the one that grows;
-//! - a segment is removed only while a later one is durably there and has a checkpoint: the log never forgets where it
-//!   ends, and recovery can tell a start that moved from a first segment that was lost;
-//! - a removal that a crash undoes brings segments back that retention removes again; it never leaves a hole.
+//! Invariant: a removal that a crash undoes brings segments back that retention removes again; it never leaves a hole.
 
 use super::config::LogConfig;
 use super::machine::{Log, Phase};
@@ -39,7 +35,8 @@ impl Log {
                 .config
                 .retention_bytes
                 .is_some_and(|kept| size - oldest.size >= kept);
-            if !(expired || too_much) || oldest.end > limit || oldest.size == 0 {
+            let passed = oldest.end <= self.start;
+            if !(expired || too_much || passed) || oldest.end > limit || oldest.size == 0 {
                 break;
             }
             if self.segments.len() == 1 {
@@ -51,27 +48,13 @@ impl Log {
                 }
                 break;
             }
-            if self.segments[0].standing != Standing::Durable || self.segments[1].standing == Standing::Planned {
-                break;
-            }
-            if self.segments.len() == 2 && !self.is_there_for_good() {
-                break;
-            }
-            if !self.segments.iter().skip(1).any(|segment| segment.proven) {
-                self.prove(now);
+            if !self.may_remove_oldest(now) {
                 break;
             }
             size -= self.segments[0].size;
-            let next = self.segments[1].base;
-            self.advance_start(next, storage);
+            self.remove_oldest(storage);
         }
         self.start > before
-    }
-
-    /// Whether the last segment would be found after any crash.
-    fn is_there_for_good(&self) -> bool {
-        let Some(last) = self.segments.back() else { return false };
-        last.standing == Standing::Durable || (last.size > 0 && self.durable.offset > last.base)
     }
 
     fn is_expired(&self, place: usize, steady: Timestamp) -> bool {
@@ -80,17 +63,6 @@ impl Log {
         };
         let age = i128::from(steady.0) - i128::from(peak.timestamp.0);
         peak.timestamp.0 >= 0 && age > i128::from(kept)
-    }
-
-    /// The log begins at `start` now: segments below it go.
-    pub(super) fn advance_start(&mut self, start: Offset, storage: &mut Storage) {
-        self.start = self.start.max(start);
-        while self.segments.len() > 1 && self.segments[0].end <= self.start {
-            let gone = self.segments.pop_front().expect("there is more than one");
-            storage.remove(self.id, gone.file, self.place.checkpoint(gone.base));
-        }
-        self.epochs.advance_start(self.start);
-        self.spans.advance_start(self.start);
     }
 
     /// Begins to close the log: its last checkpoint is written, as [`work`](Self::work) asks. No more appends.
@@ -114,7 +86,7 @@ impl Log {
     /// What the manifest is to say of the log, once it is closed and everything of it is durable; `None` before. To be
     /// asked after each event and outcome.
     pub fn closed(&self, storage: &Storage) -> Option<ManifestEntry> {
-        let settled = self.phase == Phase::Closing && self.drafts.is_empty() && !self.writing;
+        let settled = self.phase == Phase::Closing && self.drafts.is_empty() && !self.writing && !self.marking;
         let durable = self
             .segments
             .iter()
@@ -155,13 +127,13 @@ impl Log {
         storage.delete(self.id);
     }
 
-    /// The job that brings a failed log back; `None` while a checkpoint of it is being written: ask again after its
-    /// outcome. The log is of no use any more then: [open](Self::open) it again from what the job finds.
+    /// The job that brings a failed log back; `None` while a checkpoint or a mark of it is being written: ask again after
+    /// its outcome. The log is of no use any more then: [open](Self::open) it again from what the job finds.
     ///
     /// `latest_epoch` is the latest leader epoch that was appended under.
     pub fn recovery(&mut self, latest_epoch: LeaderEpoch, now: Now, storage: &mut Storage) -> Option<Recover> {
         assert!(self.phase == Phase::Failed, "only a failed log is recovered");
-        if self.writing {
+        if self.writing || self.marking {
             return None;
         }
         storage.forget_log(self.id);

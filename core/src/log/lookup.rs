@@ -39,6 +39,8 @@ pub(super) enum Goal {
     },
     /// The first record with this timestamp or a later one.
     Time(Timestamp),
+    /// The greatest timestamp.
+    Peak,
 }
 
 /// Where it is looked for.
@@ -48,12 +50,21 @@ pub(super) struct LookupSettings {
     pub(super) base: Offset,
     /// How many of its bytes are durable.
     pub(super) readable: u64,
+    /// Where the log begins: by time, nothing before is looked for.
+    pub(super) start: Offset,
     /// A bound to start from; `None` reads the checkpoint's index first.
     pub(super) known: Option<(Offset, u64)>,
     /// `index.interval.bytes`, for an index that has to be made anew.
     pub(super) interval: u32,
     /// The most bytes a batch may have once its records are decompressed.
     pub(super) decompressed_bytes: usize,
+}
+
+impl LookupSettings {
+    /// How far an offset lies behind the segment's base.
+    fn relative(&self, offset: Offset) -> u32 {
+        u32::try_from(offset.since(self.base)).unwrap_or(0)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +75,8 @@ pub(super) struct Found {
     pub(super) spans: Vec<Span>,
     /// The record that was looked for.
     pub(super) time: Option<TimeFound>,
+    /// The greatest timestamp.
+    pub(super) peak: Option<Peak>,
 }
 
 /// What a look-up brings home. It holds a lease: it has to be handed in to the log.
@@ -71,6 +84,10 @@ pub(super) struct Found {
 #[must_use = "it holds a lease"]
 pub struct LookupOutcome {
     pub(super) lease: Lease,
+    /// The base offset of the segment that was looked into.
+    pub(super) base: Offset,
+    /// What was looked for in it.
+    pub(super) goal: Goal,
     pub(super) found: Result<Found, Fault>,
 }
 
@@ -188,7 +205,12 @@ impl Lookup {
             Some(fault) => Err(fault),
             None => Ok(core::mem::take(&mut self.found)),
         };
-        Next::Done(LookupOutcome { lease, found })
+        Next::Done(LookupOutcome {
+            lease,
+            base: self.settings.base,
+            goal: self.goal,
+            found,
+        })
     }
 
     /// The operation failed. Without an index there is still the segment; without the segment there is nothing.
@@ -229,10 +251,8 @@ impl Lookup {
             return;
         }
         let entry = match self.goal {
-            Goal::Offset { from, .. } => {
-                let relative = u32::try_from(from.since(self.settings.base)).unwrap_or(0);
-                checkpoint.index.floor(relative)
-            }
+            Goal::Offset { from, .. } => checkpoint.index.floor(self.settings.relative(from)),
+            Goal::Peak => checkpoint.index.floor(self.settings.relative(self.settings.start)),
             Goal::Time(timestamp) => checkpoint.index.floor_by_time(timestamp),
         };
         self.position = u64::from(entry.position);
@@ -321,11 +341,22 @@ impl Lookup {
                     self.rebuilt.is_none().then(|| self.close(Phase::Closed))
                 }
             }
+            Goal::Time(_) | Goal::Peak if span.next <= self.settings.start => None,
             Goal::Time(timestamp) if header.max_timestamp >= timestamp && self.found.time.is_none() => {
                 Some(self.read(self.position, length, Phase::BatchRead))
             }
             Goal::Time(_) => None,
+            Goal::Peak if span.base < self.settings.start => Some(self.read(self.position, length, Phase::BatchRead)),
+            Goal::Peak => {
+                self.found_peak(header.max_timestamp, header);
+                None
+            }
         }
+    }
+
+    fn found_peak(&mut self, timestamp: Timestamp, header: &BatchHeader) {
+        let batch = header.base_offset;
+        self.found.peak = Peak::max(self.found.peak, Some(Peak { timestamp, batch }));
     }
 
     fn end_of_walk(&mut self) -> Next<LookupOutcome> {
@@ -335,8 +366,9 @@ impl Lookup {
         self.close(Phase::Closed)
     }
 
-    /// Looks for the record in the batch that was read. One that cannot be opened stands for its records.
-    fn search(&mut self, bytes: &Bytes, timestamp: Timestamp) -> Next<LookupOutcome> {
+    /// Looks for the record in the batch that was read, from the log's start on. A batch that cannot be opened stands for
+    /// its records.
+    fn search(&mut self, bytes: &Bytes) -> Next<LookupOutcome> {
         let batch = match Batch::parse(bytes) {
             Ok(batch) => batch,
             Err(error) => return self.corrupt(&format!("{error}")),
@@ -345,21 +377,45 @@ impl Lookup {
             return self.corrupt(&format!("{error}"));
         }
         let header = batch.header();
-        let mut found = TimeFound {
-            timestamp: header.max_timestamp,
-            offset: header.base_offset,
-            epoch: header.partition_leader_epoch,
-        };
+        let start = self.settings.start;
+        let mut shown: Vec<(Timestamp, Offset)> = Vec::new();
         if let Ok(opened) = batch.open(self.settings.decompressed_bytes) {
             let records = opened.records().map_while(Result::ok);
-            let mut times = records.map(|record| (opened.timestamp(&record), opened.offset(&record)));
-            if let Some((time, offset)) = times.find(|&(time, _)| time >= timestamp) {
-                found.timestamp = time;
-                found.offset = offset;
-            }
+            let records = records.map(|record| (opened.timestamp(&record), opened.offset(&record)));
+            shown.extend(records.filter(|&(_, offset)| offset >= start));
         }
-        self.found.time = Some(found);
-        self.close(Phase::Closed)
+        let whole = (header.max_timestamp, header.base_offset.max(start));
+        match self.goal {
+            Goal::Time(timestamp) => {
+                let found = shown.iter().copied().find(|&(time, _)| time >= timestamp);
+                // Records before the start may have been all that fit.
+                let cut = header.base_offset < start && !shown.is_empty();
+                let Some((timestamp, offset)) = found.or((!cut).then_some(whole)) else {
+                    return self.go_on(&header, bytes.len());
+                };
+                let epoch = header.partition_leader_epoch;
+                self.found.time = Some(TimeFound {
+                    timestamp,
+                    offset,
+                    epoch,
+                });
+                self.close(Phase::Closed)
+            }
+            Goal::Peak => {
+                let greatest = shown.iter().map(|&(time, _)| time).max();
+                self.found_peak(greatest.unwrap_or(whole.0), &header);
+                self.go_on(&header, bytes.len())
+            }
+            Goal::Offset { .. } => self.close(Phase::Closed),
+        }
+    }
+
+    /// Goes on with the batch after the one that was read.
+    fn go_on(&mut self, header: &BatchHeader, length: usize) -> Next<LookupOutcome> {
+        self.position += length as u64;
+        self.expected = header.next_offset();
+        self.window = Bytes::new();
+        self.walk()
     }
 }
 
@@ -397,10 +453,7 @@ impl Job for Lookup {
                 }
                 self.walk()
             }
-            (Phase::BatchRead, IoValue::Bytes(bytes)) => match self.goal {
-                Goal::Time(timestamp) => self.search(&bytes, timestamp),
-                Goal::Offset { .. } => self.close(Phase::Closed),
-            },
+            (Phase::BatchRead, IoValue::Bytes(bytes)) => self.search(&bytes),
             (Phase::Closed, _) => self.finish(),
             (phase, value) => unreachable!("{phase:?} was answered by {value:?}"),
         }

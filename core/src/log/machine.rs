@@ -6,7 +6,7 @@ use super::epochs::EpochHistory;
 use super::place::LogPlace;
 use super::producers::{Check, Producers};
 use super::recover::Recovered;
-use super::segment::{Age, Peak, Segment, Standing};
+use super::segment::{Age, Segment, Standing};
 use super::spans::Spans;
 use super::work::{CheckpointOutcome, Draft, WriteCheckpoint};
 use crate::bugs::bug;
@@ -74,6 +74,10 @@ pub struct Log {
     pub(super) drafts: VecDeque<Draft>,
     /// A checkpoint is being written.
     pub(super) writing: bool,
+    /// Where the log begins by the mark that is on disk, if one is known.
+    pub(super) marked: Option<Offset>,
+    /// Another mark is being written.
+    pub(super) marking: bool,
 }
 
 impl Log {
@@ -104,6 +108,8 @@ impl Log {
             spans: Spans::default(),
             drafts: VecDeque::new(),
             writing: false,
+            marked: None,
+            marking: false,
         }
     }
 
@@ -116,6 +122,7 @@ impl Log {
             index,
             unindexed,
             start,
+            marked,
             end,
             epochs,
             mut producers,
@@ -149,11 +156,12 @@ impl Log {
             active.index = index;
             active.unindexed = unindexed;
         }
-        log.start = start;
+        log.marked = marked;
         log.end = end;
         log.epochs = epochs;
         log.durable = log.tail();
-        log.advance_start(start, storage);
+        log.begin_at(start);
+        log.remove_passed(now, storage);
         log
     }
 
@@ -193,13 +201,6 @@ impl Log {
     /// The offset up to which all is as durable as `flush` promises.
     pub const fn durable_end(&self) -> Offset {
         self.durable.offset
-    }
-
-    /// The greatest timestamp of the log, and the base offset of the first batch that has it; `None` while it is empty.
-    pub fn max_timestamp(&self) -> Option<Peak> {
-        self.segments
-            .iter()
-            .fold(None, |peak, segment| Peak::max(peak, segment.peak))
     }
 
     /// Bytes of all segments.

@@ -25,6 +25,7 @@ mod recover;
 mod replay;
 mod segment;
 mod spans;
+mod start;
 mod time;
 mod work;
 
@@ -43,5 +44,6 @@ pub use read::{Read, ReadPlan};
 pub use recover::{Recover, RecoverSettings, Recovered, RecoveryReport, Source};
 pub use replay::{Replay, ReplayChunk};
 pub use segment::Peak;
-pub use time::TimeAnswer;
+pub use start::{MarkStart, StartOutcome};
+pub use time::{TimeAnswer, TimeLookedUp};
 pub use work::{CheckpointOutcome, WriteCheckpoint};

@@ -58,6 +58,17 @@ impl LogPlace {
         self.path.join(&format!("{base:020}.checkpoint", base = base.0))
     }
 
+    /// The mark that the log begins at `start`.
+    pub(super) fn start(&self, start: Offset) -> FilePath {
+        self.path.join(&format!("{start:020}.start", start = start.0))
+    }
+
+    /// A file that becomes the mark; `writer` keeps two writers apart.
+    pub(super) fn temporary_start(&self, start: Offset, writer: u64) -> FilePath {
+        self.path
+            .join(&format!("{start:020}.start.{writer:x}.tmp", start = start.0))
+    }
+
     /// A file that becomes the checkpoint; `writer` keeps two writers apart.
     pub(super) fn temporary(&self, base: Offset, writer: u64) -> FilePath {
         self.path
@@ -70,6 +81,7 @@ impl LogPlace {
 pub(super) enum FileKind {
     Segment(Offset),
     Checkpoint(Offset),
+    Start(Offset),
     Temporary,
     Foreign,
 }
@@ -82,13 +94,14 @@ impl FileKind {
         };
         if name
             .strip_suffix(".tmp")
-            .is_some_and(|front| front.contains(".checkpoint."))
+            .is_some_and(|front| front.contains(".checkpoint.") || front.contains(".start."))
         {
             return Self::Temporary;
         }
         let kind = match name.rsplit_once('.') {
             Some((digits, "log")) => base(digits).map(Self::Segment),
             Some((digits, "checkpoint")) => base(digits).map(Self::Checkpoint),
+            Some((digits, "start")) => base(digits).map(Self::Start),
             _ => None,
         };
         kind.unwrap_or(Self::Foreign)

@@ -302,6 +302,7 @@ impl Log {
         let settings = LookupSettings {
             base: segment.base,
             readable,
+            start: self.start,
             known,
             interval: self.config.index_interval_bytes,
             decompressed_bytes: self.config.decompressed_bytes,

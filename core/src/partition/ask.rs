@@ -70,6 +70,8 @@ pub enum PartitionAsk {
     Producers,
     /// Tell how many bytes the segments have.
     Size,
+    /// Let the log begin at this offset; `None` for the high watermark.
+    DeleteRecords(Option<Offset>),
 }
 
 impl PartitionAsk {
@@ -82,6 +84,7 @@ impl PartitionAsk {
             Self::EpochEnd { .. } => PartitionAnswer::EpochEnd(Err(code)),
             Self::Producers => PartitionAnswer::Producers(Err(code)),
             Self::Size => PartitionAnswer::Size(Err(code)),
+            Self::DeleteRecords(_) => PartitionAnswer::RecordsDeleted(Err(code)),
         }
     }
 }
@@ -144,6 +147,8 @@ pub enum PartitionAnswer {
     Producers(Result<Vec<ActiveProducer>, ErrorCode>),
     /// To [`PartitionAsk::Size`].
     Size(Result<u64, ErrorCode>),
+    /// To [`PartitionAsk::DeleteRecords`]: where the log begins.
+    RecordsDeleted(Result<Offset, ErrorCode>),
 }
 
 /// An append that satisfies its acks.

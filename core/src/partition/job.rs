@@ -1,7 +1,9 @@
 //! The jobs of a partition's log.
 
 use super::ask::{Acks, FetchAsk, Fetched, PartitionAnswer};
-use crate::log::{CheckpointOutcome, Log, Lookup, LookupOutcome, Recover, Recovered, WriteCheckpoint};
+use crate::log::{
+    CheckpointOutcome, Log, Lookup, LookupOutcome, MarkStart, Recover, Recovered, StartOutcome, WriteCheckpoint,
+};
 use crate::record::validate::{ProduceRules, validate_compressed};
 use crate::record::{Batch, BatchError, Restamp};
 use crate::storage::{IoResult, Job, Next, Storage};
@@ -19,6 +21,8 @@ pub enum LogJob {
     Lookup(Box<Lookup>),
     /// Opens compressed records and checks them.
     Validate(Box<Validate>),
+    /// Marks where the log is to begin.
+    MarkStart(Box<MarkStart>),
 }
 
 /// A batch whose compressed records have to be looked at.
@@ -43,6 +47,8 @@ pub enum LogOutcome {
     LookedUp(LookupOutcome),
     /// Of [`LogJob::Validate`].
     Validated(Box<(Batch, Result<Restamp, BatchError>)>),
+    /// Of [`LogJob::MarkStart`].
+    StartMarked(StartOutcome),
 }
 
 /// Which opening of a log a job was begun for: a log that failed and was recovered is another one, and what was asked of
@@ -57,6 +63,8 @@ pub enum Purpose<T> {
     Recover,
     /// To keep recovery short.
     Checkpoint,
+    /// To let the log begin later.
+    MarkStart,
     /// To read on.
     Fetch(T, FetchAsk, Incarnation),
     /// To find a record by its time.
@@ -69,7 +77,7 @@ impl<T> Purpose<T> {
     /// Which opening of the log the job belongs to; `None` for work that the log itself waits for.
     pub(super) const fn incarnation(&self) -> Option<Incarnation> {
         match self {
-            Self::Recover | Self::Checkpoint => None,
+            Self::Recover | Self::Checkpoint | Self::MarkStart => None,
             Self::Fetch(_, _, incarnation) | Self::Locate(_, incarnation) | Self::Produce(_, _, incarnation) => {
                 Some(*incarnation)
             }
@@ -79,7 +87,7 @@ impl<T> Purpose<T> {
     /// The answer that refuses the part that waits, if one does.
     pub fn refused(self, code: ErrorCode) -> Option<(T, PartitionAnswer)> {
         match self {
-            Self::Recover | Self::Checkpoint => None,
+            Self::Recover | Self::Checkpoint | Self::MarkStart => None,
             Self::Fetch(part, ..) => Some((part, PartitionAnswer::Fetched(Fetched::refused(code)))),
             Self::Locate(part, _) => Some((part, PartitionAnswer::Offset(Err(code)))),
             Self::Produce(part, ..) => Some((part, PartitionAnswer::Produced(Err(code.into())))),
@@ -92,8 +100,9 @@ impl LogOutcome {
     pub fn discard(self, log: Option<&mut Log>, storage: &mut Storage) {
         match (self, log) {
             (Self::Checkpointed(checkpointed), Some(log)) => drop(log.worked(&checkpointed, storage)),
+            (Self::StartMarked(marked), Some(log)) => drop(log.start_marked(&marked, storage)),
             (Self::LookedUp(found), _) => storage.release(found.into_lease()),
-            (Self::Checkpointed(_) | Self::Recovered(_) | Self::Validated(_), _) => {}
+            (Self::Checkpointed(_) | Self::Recovered(_) | Self::Validated(_) | Self::StartMarked(_), _) => {}
         }
     }
 }
@@ -108,6 +117,7 @@ impl Job for LogJob {
                 .map(|recovered| LogOutcome::Recovered(Box::new(recovered))),
             Self::Checkpoint(job) => job.resume(done).map(LogOutcome::Checkpointed),
             Self::Lookup(job) => job.resume(done).map(LogOutcome::LookedUp),
+            Self::MarkStart(job) => job.resume(done).map(LogOutcome::StartMarked),
             Self::Validate(job) => {
                 let checked = validate_compressed(&job.batch, &job.rules, job.bound);
                 Next::Done(LogOutcome::Validated(Box::new((job.batch.clone(), checked))))

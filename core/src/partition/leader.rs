@@ -4,9 +4,10 @@ use super::ask::{Acks, FetchAsk, Fetched, Located, OffsetTarget, PartitionAnswer
 use super::job::{Incarnation, LogJob, LogOutcome, Purpose, Validate};
 use super::replicas::Replicas;
 use super::state::{Closed, Outcome, Setting};
+use super::trims::Trims;
 use crate::bugs::bug;
 use crate::config::TopicConfig;
-use crate::log::{Check, Log, Read, TimeAnswer, TimeFound};
+use crate::log::{Check, Log, Read, TimeAnswer, TimeFound, TimeLookedUp};
 use crate::record::validate::{Keys, Opening, ProduceRules, Validation, single_batch, validate_produce};
 use crate::record::{Batch, BatchError, Restamp, TimestampType};
 use crate::storage::{Storage, StorageEvent};
@@ -50,6 +51,8 @@ pub(super) struct Leader<T> {
     held: Option<VecDeque<(T, PartitionAsk)>>,
     /// Reads that wait for a file to be opened.
     unread: Vec<(T, FetchAsk)>,
+    /// Requests to delete records that wait until that is durable.
+    trims: Trims<T>,
 }
 
 impl<T: Copy + Debug> Leader<T> {
@@ -68,6 +71,7 @@ impl<T: Copy + Debug> Leader<T> {
             until_committed: VecDeque::new(),
             held: None,
             unread: Vec::new(),
+            trims: Trims::default(),
         };
         leader.advance_high_watermark();
         leader
@@ -113,6 +117,10 @@ impl<T: Copy + Debug> Leader<T> {
             PartitionAsk::Producers => {
                 let active = self.log.producers().active(now.monotonic).collect();
                 outcome.answers.push((part, PartitionAnswer::Producers(Ok(active))));
+            }
+            PartitionAsk::DeleteRecords(upto) => {
+                let readable = self.high_watermark;
+                self.trims.ask(part, upto, readable, &mut self.log, storage, outcome);
             }
             PartitionAsk::Size => outcome.answers.push((part, PartitionAnswer::Size(Ok(self.log.size())))),
         }
@@ -408,6 +416,11 @@ impl<T: Copy + Debug> Leader<T> {
         match (purpose, job) {
             (Purpose::Checkpoint, LogOutcome::Checkpointed(done)) => {
                 outcome.fault = self.log.worked(&done, storage).err();
+                self.log.remove_passed(now, storage);
+            }
+            (Purpose::MarkStart, LogOutcome::StartMarked(done)) => {
+                outcome.fault = self.trims.marked(&done, &mut self.log, storage, outcome).err();
+                self.log.remove_passed(now, storage);
             }
             (Purpose::Fetch(part, ask, _), LogOutcome::LookedUp(found)) => {
                 match self.log.adopt_lookup(found, storage) {
@@ -420,7 +433,11 @@ impl<T: Copy + Debug> Leader<T> {
                 }
             }
             (Purpose::Locate(part, _), LogOutcome::LookedUp(found)) => match self.log.time_looked_up(found, storage) {
-                Ok(found) => outcome.answers.push((part, self.located(found))),
+                Ok(TimeLookedUp::Again(job)) => {
+                    let purpose = Purpose::Locate(part, self.incarnation);
+                    outcome.jobs.push((purpose, LogJob::Lookup(job)));
+                }
+                Ok(TimeLookedUp::Found(found)) => outcome.answers.push((part, self.located(found))),
                 Err(fault) => {
                     outcome
                         .reports
@@ -467,6 +484,7 @@ impl<T: Copy + Debug> Leader<T> {
             let refused = PartitionAnswer::Produced(Err(ErrorCode::KafkaStorageError.into()));
             outcome.answers.push((unacknowledged.part, refused));
         }
+        self.trims.refuse(ErrorCode::KafkaStorageError, outcome);
         (self.log, waiting)
     }
 
@@ -486,6 +504,7 @@ impl<T: Copy + Debug> Leader<T> {
                 .answers
                 .push((unacknowledged.part, PartitionAnswer::Produced(Err(gone.into()))));
         }
+        self.trims.refuse(gone, outcome);
         let mut log = self.log;
         log.delete(storage);
         log

@@ -12,6 +12,7 @@ mod job;
 mod leader;
 mod replicas;
 mod state;
+mod trims;
 
 pub use ask::{Acks, FetchAsk, Fetched, Located, OffsetTarget, PartitionAnswer, PartitionAsk, Produced, home};
 pub use job::{Incarnation, LogJob, LogOutcome, Purpose, Validate};

@@ -7,6 +7,9 @@ use crate::partition::{Fetched, PartitionAnswer, PartitionAsk, Produced, home};
 use crate::types::{ErrorCode, Offset, Refusal, Seed, TopicPartition, Uuid};
 use crate::wire::frame::{decode_response, encode_request, join};
 use crate::wire::message::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+use crate::wire::message::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsTopic,
+};
 use crate::wire::message::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 use crate::wire::message::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use crate::wire::message::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
@@ -494,6 +497,43 @@ fn every_version_of_list_offsets_can_say_what_was_found() {
         assert_eq!(
             (partition.offset, partition.leader_epoch),
             (3, if version >= 4 { 2 } else { -1 })
+        );
+    }
+}
+
+#[test]
+fn records_of_internal_and_of_compacted_topics_are_not_deleted() {
+    for (name, policy, code) in [
+        ("__consumer_offsets", "delete", ErrorCode::InvalidTopicException),
+        ("orders", "compact", ErrorCode::PolicyViolation),
+        ("orders", "compact,delete", ErrorCode::None),
+    ] {
+        let mut harness = Harness::new();
+        harness.image = Arc::new(image(&[name]));
+        harness.config.settings.insert("log.cleanup.policy", policy.to_string());
+        let offset = DeleteRecordsPartition {
+            partition_index: 0,
+            offset: 1,
+        };
+        let topic = DeleteRecordsTopic {
+            name: name.into(),
+            partitions: vec![offset],
+        };
+        let request = DeleteRecordsRequest {
+            topics: vec![topic],
+            ..DeleteRecordsRequest::default()
+        };
+        harness.request(1, &request, 2);
+        if code.is_none() {
+            assert_eq!(harness.asked.len(), 1, "its home decides");
+            continue;
+        }
+        let (_, refused): (i32, DeleteRecordsResponse) = decode_response(&harness.sent[0], 2).unwrap();
+        let told = &refused.topics[0].partitions[0];
+        assert_eq!(
+            (told.error_code, told.low_watermark),
+            (code.code(), -1),
+            "{name} {policy}"
         );
     }
 }

@@ -76,6 +76,7 @@ impl Recover {
                 FileKind::Checkpoint(base) => {
                     self.checkpoints.insert(base);
                 }
+                FileKind::Start(start) => drop(self.marks.insert(start)),
                 FileKind::Temporary => self.remove.push(self.place.path.join(&entry.name)),
                 FileKind::Foreign => {}
             }

@@ -6,7 +6,7 @@ use crate::bugs::bug;
 use crate::log::config::Writes;
 use crate::log::producers::Producers;
 use crate::storage::{FileOp, Index, Next};
-use crate::types::Fault;
+use crate::types::{Fault, Offset};
 use alloc::format;
 
 impl Recover {
@@ -65,6 +65,12 @@ impl Recover {
 
     /// Removes what has to go, if anything has.
     pub(super) fn tidy(&mut self) -> Turn {
+        // Only the last mark says anything; and one behind the log's end lost what it stood for, and would hide what comes.
+        let end = self.end();
+        let kept = self.marks.range(..=end).next_back().copied();
+        let gone = self.marks.iter().filter(|&&mark| Some(mark) != kept);
+        self.remove.extend(gone.map(|&mark| self.place.start(mark)));
+        self.marks.retain(|&mark| Some(mark) == kept);
         if self.remove.is_empty() {
             return self.finish();
         }
@@ -83,9 +89,15 @@ impl Recover {
         self.io(Step::RemovalsSynced, FileOp::SyncDirectory { path })
     }
 
+    /// The offset after the last record that is kept.
+    fn end(&self) -> Offset {
+        self.done.last().map_or(self.state.segment.end, |last| last.end)
+    }
+
     pub(super) fn finish(&mut self) -> Turn {
         let last = self.done.last();
-        let end = last.map_or(self.state.segment.end, |last| last.end);
+        let end = self.end();
+        let marked = self.marks.last().copied();
         let start = self.done.first().map_or(end, |first| first.base);
         let start = match &self.source {
             Source::Clean(entry) => entry.start,
@@ -108,7 +120,11 @@ impl Recover {
             segments: core::mem::take(&mut self.done),
             index,
             unindexed,
-            start: start.max(self.settings.start_at_least).min(end),
+            start: start
+                .max(self.settings.start_at_least)
+                .max(marked.unwrap_or_default())
+                .min(end),
+            marked,
             end,
             epochs: core::mem::take(&mut self.state.epochs),
             producers,

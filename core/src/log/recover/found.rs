@@ -69,6 +69,7 @@ pub struct Recovered {
     pub(in crate::log) index: Index,
     pub(in crate::log) unindexed: u64,
     pub(in crate::log) start: Offset,
+    pub(in crate::log) marked: Option<Offset>,
     pub(in crate::log) end: Offset,
     pub(in crate::log) epochs: EpochHistory,
     pub(in crate::log) producers: Producers,

@@ -114,6 +114,8 @@ pub struct Recover {
     segment_file: FileId,
     listed: Vec<Listed>,
     checkpoints: BTreeSet<Offset>,
+    /// Where clients had the log begin.
+    marks: BTreeSet<Offset>,
     /// The segment being worked on, and, behind a torn one, the one whose checkpoint is looked at.
     at: usize,
     later: usize,
@@ -156,6 +158,7 @@ impl Recover {
             files,
             listed: Vec::new(),
             checkpoints: BTreeSet::new(),
+            marks: BTreeSet::new(),
             at: 0,
             later: 0,
             purpose: Purpose::Adopt,

@@ -186,6 +186,18 @@ impl Bench {
         report
     }
 
+    /// Lets the log begin at `start`, and everything happen that comes of it.
+    pub(super) fn delete_below(&mut self, start: Offset) {
+        let mut job = self.log.mark_start(start, &mut self.storage);
+        let outcome = self.run(&mut job);
+        let marked = self.log.start_marked(&outcome, &mut self.storage);
+        marked.expect("the disk is well");
+        self.log.remove_passed(self.now, &mut self.storage);
+        self.settle();
+        self.log.remove_passed(self.now, &mut self.storage);
+        self.settle();
+    }
+
     /// Stops cleanly.
     pub(super) fn close(&mut self) -> ManifestEntry {
         self.log.close(self.now, &mut self.storage);

@@ -2,7 +2,7 @@
 
 use super::bench::{Bench, EPOCH, batch, config};
 use crate::config::{FlushMode, Limits};
-use crate::log::{Check, LogConfig, Source};
+use crate::log::{Check, LogConfig, MarkStart, Source};
 use crate::record::{Batch, Producer};
 use crate::storage::FileOp;
 use crate::types::{FileId, Offset, ProducerEpoch, ProducerId, Seed, Sequence};
@@ -19,6 +19,8 @@ struct Chaos {
     /// The most that ever was durable.
     durable: Offset,
     start: Offset,
+    /// The log durably does not begin before this.
+    deleted: Offset,
     /// The disk was full at some time: a checkpoint may be missing.
     was_full: bool,
     losses: u32,
@@ -65,6 +67,7 @@ impl Chaos {
             batches: Vec::new(),
             durable: Offset(0),
             start: Offset(0),
+            deleted: Offset(0),
             was_full: false,
             losses: 0,
             truncations: 0,
@@ -131,12 +134,42 @@ impl Chaos {
         self.compare();
     }
 
+    /// The job that lets the log begin later, if it can, and where.
+    fn mark_start(&mut self) -> Option<(Offset, MarkStart)> {
+        let (start, end) = (self.bench.log.start(), self.bench.log.durable_end());
+        if self.bench.log.has_failed() || start >= end {
+            return None;
+        }
+        let wanted = Offset(self.seed.within(start.0 as u64 + 1, end.0 as u64) as i64);
+        Some((wanted, self.bench.log.mark_start(wanted, &mut self.bench.storage)))
+    }
+
+    fn delete(&mut self) {
+        let Some((wanted, mut job)) = self.mark_start() else {
+            return;
+        };
+        let outcome = self.bench.run(&mut job);
+        let marked = self.bench.log.start_marked(&outcome, &mut self.bench.storage);
+        marked.expect("an empty file needs no space");
+        self.deleted = wanted;
+        self.bench.log.remove_passed(self.bench.now, &mut self.bench.storage);
+    }
+
     fn crash(&mut self) {
         self.note();
+        let mut latest = self.start;
+        if self.seed.chance(1, 3)
+            && let Some((wanted, mut job)) = self.mark_start()
+        {
+            let steps = self.seed.below(8) as usize;
+            self.bench.run_some(&mut job, steps);
+            latest = latest.max(wanted);
+        }
         let power = self.seed.chance(2, 3);
         if power && self.bench.flush == FlushMode::Os {
             // Nothing is promised but that what is left is a prefix.
             self.durable = Offset(0);
+            self.deleted = Offset(0);
         }
         for _ in 0..self.seed.within(1, 3) {
             if power {
@@ -153,8 +186,13 @@ impl Chaos {
         }
         self.bench.disk.room = None;
         self.truncations += u32::from(self.bench.restart().bytes_truncated > 0);
-        assert!(self.bench.log.start() <= self.start, "only retention moves the start");
         self.start = self.bench.log.start();
+        assert!(
+            self.deleted <= self.start && self.start <= latest,
+            "the log begins at {}, not from {} to {latest}",
+            self.start,
+            self.deleted
+        );
         self.compare();
     }
 
@@ -188,7 +226,7 @@ impl Chaos {
         }
         self.batches.retain(|batch| batch.header().next_offset() <= end);
         self.durable = end;
-        let kept = self.batches.iter().filter(|batch| batch.header().base_offset >= start);
+        let kept = self.batches.iter().filter(|batch| batch.header().next_offset() > start);
         let kept: Vec<Batch> = kept.cloned().collect();
         let found = self.bench.consume(start, end, 400);
         assert_eq!(found, kept);
@@ -213,6 +251,7 @@ impl Chaos {
                     self.bench.disk.room = room;
                     self.was_full |= room.is_some();
                 }
+                38 if self.seed.chance(1, 2) => self.delete(),
                 38 => {
                     let limit = self.bench.log.durable_end();
                     self.bench.log.retain(limit, self.bench.now, &mut self.bench.storage);

@@ -1,5 +1,6 @@
 //! Scenarios on a disk in memory.
 
+mod beginning;
 mod bench;
 mod chaos;
 mod codecs;

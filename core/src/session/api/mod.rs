@@ -4,6 +4,7 @@ mod alter_configs;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
@@ -38,6 +39,7 @@ pub(super) enum Work {
     InitProducerId(init_producer_id::InitProducerId),
     CreateTopics(create_topics::CreateTopics),
     DeleteTopics(delete_topics::DeleteTopics),
+    DeleteRecords(delete_records::DeleteRecords),
     CreatePartitions(create_partitions::CreatePartitions),
     AlterConfigs(alter_configs::AlterConfigs),
     DescribeLogDirs(describe_log_dirs::DescribeLogDirs),
@@ -71,6 +73,7 @@ pub(super) fn begin(reader: Reader, call: &mut Call<'_, '_>) -> Progress {
         ApiKey::DeleteTopics => decode(reader, call).map(|request| delete_topics::begin(request, call)),
         ApiKey::DescribeConfigs => decode(reader, call).map(|request| describe_configs::answer(&request, call)),
         ApiKey::DescribeCluster => decode(reader, call).map(|request| describe_cluster::answer(&request, call)),
+        ApiKey::DeleteRecords => decode(reader, call).map(|request| delete_records::begin(request, call)),
         ApiKey::CreatePartitions => decode(reader, call).map(|request| create_partitions::begin(&request, call)),
         ApiKey::AlterConfigs => decode(reader, call).map(|request| alter_configs::begin(request, call)),
         ApiKey::IncrementalAlterConfigs => {
@@ -121,6 +124,7 @@ impl Work {
             (Self::InitProducerId(work), Event::Answer { answer, .. }) => work.resume(answer, call),
             (Self::CreateTopics(work), Event::Answer { answer, .. }) => work.resume(answer, call),
             (Self::DeleteTopics(work), Event::Answer { answer, .. }) => work.resume(answer, call),
+            (Self::DeleteRecords(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),
             (Self::CreatePartitions(work), Event::Answer { answer, .. }) => work.resume(answer, call),
             (Self::AlterConfigs(work), Event::Answer { answer, .. }) => work.resume(answer, call),
             (Self::DescribeLogDirs(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),

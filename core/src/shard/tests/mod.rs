@@ -5,6 +5,7 @@ mod broker;
 mod changes;
 mod client;
 mod clients;
+mod deleting;
 mod describing;
 mod durability;
 mod hostile;

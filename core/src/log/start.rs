@@ -1,0 +1,152 @@
+//! Where a log begins: at its first segment, or behind what clients had deleted (`DeleteRecords`, KIP-107).
+//!
+//! The second is marked by an empty file whose name is the offset: it is there or not, whatever happens to it.
+//!
+//! Invariants:
+//! - the log begins at an offset that was asked for only once the mark is durable: what was deleted stays so;
+//! - only whole segments below the start are removed, the oldest first, never the one that grows;
+//! - a segment is removed only while a later one is durably there and has a checkpoint: the log never forgets where it
+//!   ends, and recovery can tell a start that moved from a first segment that was lost.
+
+use super::machine::{Log, Phase};
+use super::segment::Standing;
+use crate::storage::{FilePath, IoResult, Job, Next, Replace, Storage};
+use crate::types::{Fault, Now, Offset};
+use bytes::Bytes;
+
+/// The job that marks where a log begins.
+#[derive(Debug)]
+pub struct MarkStart {
+    start: Offset,
+    step: Step,
+    /// The mark before, which says nothing any more.
+    before: Option<FilePath>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Marking(Replace),
+    Removing,
+}
+
+/// What became of a mark.
+#[derive(Debug)]
+pub struct StartOutcome {
+    /// Where the log is to begin.
+    pub start: Offset,
+    /// Whether it may.
+    pub result: Result<(), Fault>,
+}
+
+impl Job for MarkStart {
+    type Outcome = StartOutcome;
+
+    fn resume(&mut self, done: IoResult) -> Next<StartOutcome> {
+        let result = match &mut self.step {
+            // A mark that is left over is removed by the next recovery.
+            Step::Removing => Ok(()),
+            Step::Marking(replace) => match replace.resume(done) {
+                Next::Io(op) => return Next::Io(op),
+                Next::Yield => return Next::Yield,
+                Next::Done(result) => result,
+            },
+        };
+        let marked = result.is_ok();
+        if let Some(path) = self.before.take().filter(|_| marked) {
+            self.step = Step::Removing;
+            return Next::Io(crate::storage::FileOp::Remove { path });
+        }
+        let start = self.start;
+        Next::Done(StartOutcome { start, result })
+    }
+}
+
+impl Log {
+    /// Whether a mark is being written.
+    pub const fn is_marking(&self) -> bool {
+        self.marking
+    }
+
+    /// The job that lets the log begin at `start`, a readable offset behind its start. One at a time.
+    pub fn mark_start(&mut self, start: Offset, storage: &mut Storage) -> MarkStart {
+        assert!(!self.marking, "the start of a log is marked twice at once");
+        assert!(
+            self.start < start && start <= self.durable.offset,
+            "a log begins at an offset that it holds"
+        );
+        self.marking = true;
+        storage.hold(self.id);
+        let file = storage.few_files().next();
+        let (path, temporary) = (self.place.start(start), self.place.temporary_start(start, file.0));
+        MarkStart {
+            start,
+            step: Step::Marking(Replace::new(file, path, temporary, Bytes::new())),
+            before: self.marked.map(|before| self.place.start(before)),
+        }
+    }
+
+    /// The mark was written, or not: for want of space the log begins where it did; any other fault is the directory's.
+    pub fn start_marked(&mut self, outcome: &StartOutcome, storage: &mut Storage) -> Result<(), Fault> {
+        assert!(self.marking, "a mark that nobody asked for");
+        self.marking = false;
+        storage.let_go(self.id);
+        match &outcome.result {
+            Ok(()) => {
+                self.marked = Some(outcome.start);
+                self.begin_at(outcome.start);
+                Ok(())
+            }
+            Err(Fault::NoSpace) => Ok(()),
+            Err(_) if self.phase == Phase::Deleted => Ok(()),
+            Err(fault) => Err(fault.clone()),
+        }
+    }
+
+    /// The log begins at `start` from now on, unless it begins later.
+    pub(super) fn begin_at(&mut self, start: Offset) {
+        self.start = self.start.max(start);
+        self.epochs.advance_start(self.start);
+        self.spans.advance_start(self.start);
+    }
+
+    /// Removes segments that lie below the start, as far as they may go now. To be called when the start moved, and
+    /// after each checkpoint.
+    pub fn remove_passed(&mut self, now: Now, storage: &mut Storage) {
+        while self.phase == Phase::Open
+            && self.segments.front().is_some_and(|oldest| oldest.end <= self.start)
+            && self.may_remove_oldest(now)
+        {
+            self.remove_oldest(storage);
+        }
+    }
+
+    /// Whether the oldest segment may go; asks for the checkpoint that is missing, if one is.
+    pub(super) fn may_remove_oldest(&mut self, now: Now) -> bool {
+        let [oldest, next] = [0, 1].map(|place| self.segments.get(place).map(|segment| segment.standing));
+        if oldest != Some(Standing::Durable) || next.is_none_or(|next| next == Standing::Planned) {
+            return false;
+        }
+        if self.segments.len() == 2 && !self.is_there_for_good() {
+            return false;
+        }
+        let proven = self.segments.iter().skip(1).any(|segment| segment.proven);
+        if !proven {
+            self.prove(now);
+        }
+        proven
+    }
+
+    /// Whether the last segment would be found after any crash.
+    fn is_there_for_good(&self) -> bool {
+        let Some(last) = self.segments.back() else { return false };
+        last.standing == Standing::Durable || (last.size > 0 && self.durable.offset > last.base)
+    }
+
+    /// Removes the oldest segment, behind which there is another.
+    pub(super) fn remove_oldest(&mut self, storage: &mut Storage) {
+        let gone = self.segments.pop_front().expect("there is one to remove");
+        storage.remove(self.id, gone.file, self.place.checkpoint(gone.base));
+        let next = self.segments.front().expect("a log keeps its last segment").base;
+        self.begin_at(next);
+    }
+}
