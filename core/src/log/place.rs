@@ -15,6 +15,8 @@ pub struct LogPlace {
     pub partition: i32,
 }
 
+const LOST: &str = "lost";
+
 /// How much of a topic's name its directories carry, in bytes. The topic id tells them apart anyway.
 const NAME_BYTES: usize = 200;
 
@@ -69,6 +71,11 @@ impl LogPlace {
             .join(&format!("{start:020}.start.{writer:x}.tmp", start = start.0))
     }
 
+    /// The mark of a log that holds less than a clean stop left in it: it is not opened.
+    pub fn lost(&self) -> FilePath {
+        self.path.join(LOST)
+    }
+
     /// A file that becomes the checkpoint; `writer` keeps two writers apart.
     pub(super) fn temporary(&self, base: Offset, writer: u64) -> FilePath {
         self.path
@@ -83,6 +90,7 @@ pub(super) enum FileKind {
     Checkpoint(Offset),
     Start(Offset),
     Temporary,
+    Lost,
     Foreign,
 }
 
@@ -97,6 +105,9 @@ impl FileKind {
             .is_some_and(|front| front.contains(".checkpoint.") || front.contains(".start."))
         {
             return Self::Temporary;
+        }
+        if name == LOST {
+            return Self::Lost;
         }
         let kind = match name.rsplit_once('.') {
             Some((digits, "log")) => base(digits).map(Self::Segment),

@@ -4,7 +4,9 @@
 //! Invariants:
 //! - a directory that is not ours is left exactly as it was, and so is one of another cluster or node;
 //! - the manifest is gone, durably, before anything else changes: it speaks of a clean stop, and the directory is not
-//!   clean any more.
+//!   clean any more;
+//! - a log that the manifest names and whose directory is gone has lost its records: it gets a directory with a mark in it
+//!   before the manifest goes, so that it is never taken for one that held none.
 
 use super::meta::MetaFile;
 use crate::bugs::bug;
@@ -218,6 +220,12 @@ impl Boot {
                 clean: clean.remove(&entry.name),
             });
         }
+        let mut steps = VecDeque::new();
+        for missing in clean.into_values() {
+            let place = missing.place(self.directory);
+            steps.extend(mark_lost(&place, self.files.next()));
+            logs.push(StoredLog { place, clean: None });
+        }
         let booted = Booted {
             meta,
             logs,
@@ -226,12 +234,28 @@ impl Boot {
         if !entries.iter().any(|entry| entry.name == MANIFEST) || bug!(ManifestLeftStanding) {
             return Next::Done(Ok(booted));
         }
-        let remove = FileOp::Remove {
-            path: self.path(MANIFEST),
-        };
-        let steps = VecDeque::from([FileOp::SyncDirectory { path: self.path("") }]);
+        let sync = FileOp::SyncDirectory { path: self.path("") };
+        if !steps.is_empty() {
+            steps.push_back(sync.clone());
+        }
+        let path = self.path(MANIFEST);
+        steps.extend([FileOp::Remove { path }, sync]);
         self.stage = Stage::Clearing { booted, steps };
-        Next::Io(remove)
+        self.clear_on()
+    }
+
+    /// Takes the next step of [`clear`](Self::clear).
+    fn clear_on(&mut self) -> Step {
+        match core::mem::replace(&mut self.stage, Stage::Start) {
+            Stage::Clearing { booted, mut steps } => match steps.pop_front() {
+                Some(step) => {
+                    self.stage = Stage::Clearing { booted, steps };
+                    Next::Io(step)
+                }
+                None => Next::Done(Ok(booted)),
+            },
+            stage => panic!("{stage:?} has nothing to clear"),
+        }
     }
 
     fn advance(&mut self, value: IoValue) -> Result<Step, String> {
@@ -255,13 +279,10 @@ impl Boot {
                 self.locked(entries)
             }
             (Stage::Reading(reading), value) => self.advance_reading(reading, value)?,
-            (Stage::Clearing { booted, mut steps }, _) => match steps.pop_front() {
-                Some(step) => {
-                    self.stage = Stage::Clearing { booted, steps };
-                    Next::Io(step)
-                }
-                None => Next::Done(Ok(booted)),
-            },
+            (stage @ Stage::Clearing { .. }, _) => {
+                self.stage = stage;
+                self.clear_on()
+            }
             (stage, value) => panic!("{stage:?} was answered {value:?}"),
         })
     }
@@ -328,6 +349,18 @@ fn refusal(error: &IoError) -> String {
         IoErrorKind::NoSpace => format!("the data directory has no space left: {error}"),
         _ => format!("the data directory cannot be used: {error}"),
     }
+}
+
+/// Marks a log whose directory is gone.
+fn mark_lost(place: &LogPlace, file: FileId) -> [FileOp; 4] {
+    let path = place.path.clone();
+    let open = FileOp::Open {
+        file,
+        path: place.lost(),
+        mode: OpenMode::CreateOrEmpty,
+    };
+    let create = FileOp::CreateDirectory { path: path.clone() };
+    [create, open, FileOp::Close { file }, FileOp::SyncDirectory { path }]
 }
 
 /// The job that writes the manifest of a clean stop. Every log in it is closed and durable.

@@ -59,7 +59,14 @@ impl Recover {
     pub(super) fn distrust(&mut self) -> Turn {
         let files = core::mem::replace(&mut self.files, FileIds::none());
         let place = self.place.clone();
-        *self = Self::new(place, Source::Directory, self.settings.clone(), files);
+        let promised = match &self.source {
+            Source::Clean(entry) => entry.end,
+            Source::Directory => self.promised,
+        };
+        *self = Self {
+            promised,
+            ..Self::new(place, Source::Directory, self.settings.clone(), files)
+        };
         self.begin()
     }
 
@@ -78,6 +85,7 @@ impl Recover {
                 }
                 FileKind::Start(start) => drop(self.marks.insert(start)),
                 FileKind::Temporary => self.remove.push(self.place.path.join(&entry.name)),
+                FileKind::Lost => return self.was_lost(),
                 FileKind::Foreign => {}
             }
         }

@@ -39,6 +39,9 @@ impl Recover {
             }
             return self.open_checkpoint(base);
         }
+        if self.is_short(self.state.segment.end) {
+            return self.lose(self.state.segment.end);
+        }
         let torn_inside = self.state.segment.base == self.listed[self.at].base;
         let kept = if torn_inside { self.at + 1 } else { self.at };
         for listed in self.listed.drain(kept..) {
@@ -97,6 +100,9 @@ impl Recover {
     pub(super) fn finish(&mut self) -> Turn {
         let last = self.done.last();
         let end = self.end();
+        if self.is_short(end) {
+            return self.lose(end);
+        }
         let marked = self.marks.last().copied();
         let start = self.done.first().map_or(end, |first| first.base);
         let start = match &self.source {

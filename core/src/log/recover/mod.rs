@@ -19,6 +19,7 @@ mod begin;
 mod behind;
 mod cut;
 mod found;
+mod lost;
 mod scan;
 
 pub use found::{RecoverSettings, Recovered, RecoveryReport, Source};
@@ -74,6 +75,9 @@ enum Step {
     NamesSynced,
     ParentSynced,
     RemovalsSynced,
+    /// The file that marks the log as lost is opened, then closed.
+    MarkOpened(Fault),
+    MarkClosed(Fault),
     /// The segment is closed on the way out of a failure.
     Failed(Fault),
 }
@@ -128,6 +132,8 @@ pub struct Recover {
     position: u64,
     behind: Behind,
     torn: bool,
+    /// Where the log ended at the last clean stop, as far as its manifest is known.
+    promised: Offset,
     /// There are checkpoints: so the directory's own name is durable, and the first segment is the log's first.
     proven: bool,
     there: bool,
@@ -174,6 +180,7 @@ impl Recover {
             position: 0,
             behind: Behind::default(),
             torn: false,
+            promised: Offset::ZERO,
             proven: false,
             there: true,
             open: Vec::new(),
@@ -471,7 +478,7 @@ impl Recover {
             }
             Step::CheckpointOpened | Step::SegmentOpened if self.is_clean() => self.distrust(),
             Step::CheckpointOpened if error.kind == IoErrorKind::NotFound => self.checkpoint_known(),
-            Step::Failed(first) => {
+            Step::MarkOpened(first) | Step::MarkClosed(first) | Step::Failed(first) => {
                 let first = first.clone();
                 self.fail(first)
             }
@@ -557,6 +564,18 @@ impl Job for Recover {
             }
             (Step::NamesSynced | Step::ParentSynced, _) => self.next_segment(),
             (Step::RemovalsSynced, _) => self.finish(),
+            (Step::MarkOpened(fault), IoValue::Done) => {
+                let fault = fault.clone();
+                self.mark(fault)
+            }
+            (Step::MarkOpened(fault), _) => {
+                let step = Step::MarkClosed(fault.clone());
+                self.close(self.file, step)
+            }
+            (Step::MarkClosed(fault), _) => {
+                let fault = fault.clone();
+                self.marked(fault)
+            }
             (Step::Failed(fault), _) => {
                 let fault = fault.clone();
                 self.fail(fault)

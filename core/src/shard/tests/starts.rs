@@ -5,7 +5,7 @@ use super::client::{batch, values};
 use crate::config::BrokerConfig;
 use crate::shard::Halt;
 use crate::storage::tests::disk::Disk;
-use crate::types::{BrokerId, Fault};
+use crate::types::{BrokerId, ErrorCode, Fault};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -295,4 +295,71 @@ fn a_start_that_the_metadata_log_lost_behind_its_checkpoint_is_noticed() {
     broker.run();
     let halted = broker.halted[0].take();
     assert!(matches!(&halted, Some(Halt::Fault(Fault::Corruption(_)))), "{halted:?}");
+}
+
+#[test]
+fn a_log_that_was_there_at_a_clean_stop_and_is_gone_is_never_begun_anew() {
+    let mut broker = Broker::start(2);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 2);
+    for partition in 0..2 {
+        assert_eq!(broker.produce(client, "orders", partition, batch(&["a"])), (0, 0));
+    }
+    broker.stop();
+    broker.disk.lose_directories("orders-0.");
+    let storage = ErrorCode::KafkaStorageError.code();
+    for round in 0..4 {
+        match round {
+            // Not even when nobody uses it before the process dies.
+            0..3 => broker.kill(2),
+            _ => broker.stop_and_start(2),
+        }
+        if round > 0 {
+            let client = broker.connect(0);
+            assert_eq!(
+                broker.fetch(client, "orders", 0, 0).error_code,
+                storage,
+                "round {round}"
+            );
+            assert_eq!(
+                broker.produce(client, "orders", 0, batch(&["b"])).0,
+                storage,
+                "round {round}"
+            );
+            assert_eq!(broker.consume(client, "orders", 1), ["a"]);
+        }
+    }
+    assert!(broker.reported("lost"), "{:?}", broker.reports);
+    let client = broker.connect(0);
+    assert_eq!(broker.delete(client, "orders"), 0);
+    assert_eq!(broker.create(client, "orders", 1).0, 0);
+    assert_eq!(broker.produce(client, "orders", 0, batch(&["c"])), (0, 0));
+}
+
+#[test]
+fn a_log_that_is_shorter_than_at_the_clean_stop_is_offline_and_stays_so() {
+    let mut broker = Broker::start(1);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 1);
+    for value in ["a", "b"] {
+        assert_eq!(broker.produce(client, "orders", 0, batch(&[value])).0, 0);
+    }
+    broker.stop();
+    let files = broker.disk.files();
+    let named = |end: &str| {
+        files
+            .iter()
+            .find(|name| name.starts_with("orders-0.") && name.ends_with(end))
+    };
+    let segment = named(".log").unwrap().clone();
+    broker.disk.lose(named(".checkpoint").unwrap());
+    broker.disk.spoil(&segment, |bytes| bytes.truncate(bytes.len() - 1));
+    let left = broker.disk.file(&segment).unwrap().to_vec();
+    for _ in 0..2 {
+        broker.kill(1);
+        let client = broker.connect(0);
+        let storage = ErrorCode::KafkaStorageError.code();
+        assert_eq!(broker.fetch(client, "orders", 0, 0).error_code, storage);
+        assert_eq!(broker.disk.file(&segment).unwrap(), left, "nothing is cut");
+    }
 }

@@ -320,6 +320,14 @@ impl Disk {
         self.names.files.remove(path);
         self.durable.files.remove(path);
     }
+
+    /// Removes directories whose names begin so, and all in them, durably.
+    pub(crate) fn lose_directories(&mut self, prefix: &str) {
+        for names in [&mut self.names, &mut self.durable] {
+            names.files.retain(|name, _| !name.starts_with(prefix));
+            names.directories.retain(|name| !name.starts_with(prefix));
+        }
+    }
 }
 
 fn name(op: &FileOp) -> &'static str {

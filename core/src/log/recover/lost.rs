@@ -1,0 +1,49 @@
+//! A log that holds less than a clean stop left in it: it is not opened, now or later.
+//!
+//! Invariant: the manifest, which says how much there was, is gone after one start; so whoever finds it unfulfilled puts a
+//! mark beside what is left before anything else, and the mark keeps the log from being opened or begun anew.
+
+use super::{Recover, Step, Turn};
+use crate::storage::{FileOp, Next, OpenMode};
+use crate::types::{Fault, Offset};
+use alloc::format;
+
+impl Recover {
+    /// Whether a log that ends at `end` has lost what the manifest promised.
+    pub(super) fn is_short(&self, end: Offset) -> bool {
+        end < self.promised
+    }
+
+    /// Marks the log, and ends badly.
+    pub(super) fn lose(&mut self, end: Offset) -> Turn {
+        let (name, promised) = (self.place.name(), self.promised);
+        let text = format!("{name} ended at offset {promised} at the last clean stop, and now at {end}");
+        self.file = self.files.next();
+        self.mark(Fault::Corruption(text))
+    }
+
+    pub(super) fn mark(&mut self, fault: Fault) -> Turn {
+        let open = FileOp::Open {
+            file: self.file,
+            path: self.place.lost(),
+            mode: OpenMode::CreateOrEmpty,
+        };
+        self.io(Step::MarkOpened(fault), open)
+    }
+
+    /// The mark's file is closed: its name is made durable.
+    pub(super) fn marked(&mut self, fault: Fault) -> Turn {
+        let path = self.place.path.clone();
+        self.io(Step::Failed(fault), FileOp::SyncDirectory { path })
+    }
+
+    /// The directory holds a mark.
+    pub(super) fn was_lost(&self) -> Turn {
+        let text = format!(
+            "{} says that records of this log were lost; put back what is missing, or remove the directory to begin \
+             without them",
+            self.place.lost()
+        );
+        Next::Done(Err(Fault::Corruption(text)))
+    }
+}
