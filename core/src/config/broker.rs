@@ -50,6 +50,8 @@ pub struct Limits {
     pub asks_in_flight: usize,
     /// Recoveries that run at once, a shard.
     pub recoveries: usize,
+    /// Milliseconds after which the log of a partition that nobody uses is closed.
+    pub dormant_after_ms: u64,
 }
 
 impl Default for Limits {
@@ -67,6 +69,7 @@ impl Default for Limits {
             timers_per_tick: 256,
             asks_in_flight: 1024,
             recoveries: 4,
+            dormant_after_ms: 600_000,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::config::LogConfig;
 use super::machine::{Log, Phase};
 use super::manifest::{ManifestEntry, ManifestSegment};
 use super::recover::{Recover, RecoverSettings, Source};
-use super::segment::Standing;
+use super::segment::{Peak, Standing};
 use crate::storage::Storage;
 use crate::types::{LeaderEpoch, Now, Offset, Timestamp};
 
@@ -30,7 +30,7 @@ impl Log {
         let before = self.start;
         let mut size = self.size();
         while let Some(oldest) = self.segments.front() {
-            let expired = self.is_expired(0, steady);
+            let expired = is_expired(oldest.peak, &self.config, steady);
             let too_much = self
                 .config
                 .retention_bytes
@@ -57,12 +57,14 @@ impl Log {
         self.start > before
     }
 
-    fn is_expired(&self, place: usize, steady: Timestamp) -> bool {
-        let (Some(kept), Some(peak)) = (self.config.retention_ms, self.segments[place].peak) else {
-            return false;
-        };
-        let age = i128::from(steady.0) - i128::from(peak.timestamp.0);
-        peak.timestamp.0 >= 0 && age > i128::from(kept)
+    /// Whether the log can be closed and opened again from what [`closed`](Self::closed) says, with nothing forgotten that
+    /// is known now: all of it is durable, and nothing works on it.
+    pub fn may_rest(&self, storage: &Storage) -> bool {
+        let settled = self.phase == Phase::Open && !self.writing && !self.marking && self.drafts.is_empty();
+        settled
+            && self.durable.offset == self.end
+            && storage.is_log_quiet(self.id)
+            && !self.producers.expects_a_beginning()
     }
 
     /// Begins to close the log: its last checkpoint is written, as [`work`](Self::work) asks. No more appends.
@@ -150,5 +152,28 @@ impl Log {
             settings,
             storage.job_files(),
         ))
+    }
+}
+
+/// Whether records up to this timestamp are older than `retention.ms` allows.
+fn is_expired(peak: Option<Peak>, config: &LogConfig, steady: Timestamp) -> bool {
+    let (Some(kept), Some(peak)) = (config.retention_ms, peak) else {
+        return false;
+    };
+    let age = i128::from(steady.0) - i128::from(peak.timestamp.0);
+    peak.timestamp.0 >= 0 && age > i128::from(kept)
+}
+
+impl ManifestEntry {
+    /// Whether [`Log::retain`] would find something to remove from the closed log.
+    pub fn is_due(&self, config: &LogConfig, steady: Timestamp) -> bool {
+        let Some(oldest) = self.segments.first().filter(|oldest| oldest.size > 0) else {
+            return false;
+        };
+        let size: u64 = self.segments.iter().map(|segment| segment.size).sum();
+        let spare = size - oldest.size;
+        let too_much = config.retention_bytes.is_some_and(|kept| spare >= kept) && self.segments.len() > 1;
+        let passed = self.segments.get(1).is_some_and(|next| next.base <= self.start);
+        too_much || passed || is_expired(oldest.peak, config, steady)
     }
 }

@@ -203,6 +203,11 @@ impl Log {
         self.durable.offset
     }
 
+    /// Whether there is no segment, not even an empty one.
+    pub fn is_without_segments(&self) -> bool {
+        self.segments.is_empty()
+    }
+
     /// Bytes of all segments.
     pub fn size(&self) -> u64 {
         self.segments.iter().map(|segment| segment.size).sum()

@@ -237,6 +237,11 @@ impl Producers {
         }
     }
 
+    /// Whether one that had begun is still to begin anew: only this process knows.
+    pub(super) fn expects_a_beginning(&self) -> bool {
+        self.map.values().any(|producer| producer.len == 0)
+    }
+
     /// Forgets the sixteenth part that was used least recently, so that each costs little.
     fn forget_least_used(&mut self) {
         let mut uses: Vec<u64> = self.map.values().map(|producer| producer.used).collect();

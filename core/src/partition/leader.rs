@@ -81,6 +81,24 @@ impl<T: Copy + Debug> Leader<T> {
         self.high_watermark
     }
 
+    /// Whether its log has no segment.
+    pub(super) fn is_empty(&self) -> bool {
+        self.log.is_without_segments()
+    }
+
+    /// Whether nobody waits for anything of it, and its log can be closed.
+    pub(super) fn may_rest(&self, storage: &Storage) -> bool {
+        let unasked = self.until_synced.is_empty() && self.until_committed.is_empty() && self.unread.is_empty();
+        unasked && self.held.is_none() && self.log.may_rest(storage)
+    }
+
+    /// Closes the log of a leader that [may rest](Self::may_rest).
+    pub(super) fn rest(self, now: Now, storage: &mut Storage) -> Log {
+        let mut log = self.log;
+        log.close(now, storage);
+        log
+    }
+
     pub(super) fn has_failed(&self) -> bool {
         self.log.has_failed()
     }

@@ -8,7 +8,7 @@ use crate::log::{
     Log, LogConfig, LogPlace, ManifestEntry, Recover, RecoverSettings, Recovered, RecoveryReport, Source,
 };
 use crate::storage::{LogId, Storage, StorageEvent};
-use crate::types::{BrokerId, ErrorCode, Fault, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId};
+use crate::types::{BrokerId, ErrorCode, Fault, LeaderEpoch, Monotonic, Now, Offset, ProducerEpoch, ProducerId};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -54,6 +54,9 @@ pub struct Outcome<T> {
     pub removable: bool,
     /// A recovery ended.
     pub recovered: Option<RecoveryReport>,
+    /// The partition rests: its log is closed, and this is how it is opened again; `None` where it never held a record.
+    /// Nothing is asked of it any more: whoever is asked next wakes another.
+    pub asleep: Option<Option<ManifestEntry>>,
     /// What was appended.
     pub appended: Appended,
 }
@@ -80,6 +83,7 @@ impl<T> Default for Outcome<T> {
             fault: None,
             removable: false,
             recovered: None,
+            asleep: None,
             appended: Appended::default(),
         }
     }
@@ -91,25 +95,58 @@ pub struct Partition<T> {
     setting: Setting,
     /// How often its log was opened.
     incarnation: Incarnation,
+    /// Jobs that it wanted and whose outcome has not come.
+    jobs: usize,
+    /// When it was asked something last.
+    used: Monotonic,
     state: State<T>,
 }
 
+/// What is known of a log that is not open, besides what its directory holds.
+#[derive(Debug)]
+struct Known {
+    /// How it was closed.
+    clean: Option<ManifestEntry>,
+    /// Records below this are gone, whether their files still are there or not.
+    start_at_least: Offset,
+    /// Producers that had begun before a write failed.
+    begun: Vec<(ProducerId, ProducerEpoch)>,
+}
+
+impl Known {
+    const fn closed(clean: Option<ManifestEntry>) -> Self {
+        Self {
+            clean,
+            start_at_least: Offset::ZERO,
+            begun: Vec::new(),
+        }
+    }
+}
+
+/// Milliseconds before a recovery that failed for a reason that may pass is tried again.
+const AGAIN_AFTER_MS: u64 = 1000;
 #[derive(Debug)]
 enum State<T> {
     /// Its log is being recovered. Asks wait, in order.
     Opening {
-        /// Producers that had begun before a write failed.
-        begun: Vec<(ProducerId, ProducerEpoch)>,
+        known: Known,
         waiting: VecDeque<(T, PartitionAsk)>,
     },
     Leading(Leader<T>),
+    /// Nobody used it for long: its log is being closed. Asks wait, in order.
+    Resting {
+        log: Log,
+        waiting: VecDeque<(T, PartitionAsk)>,
+    },
     /// Its log could not be written, and something works on it still: then it is recovered. Asks wait, in order.
     Failed {
         log: Log,
         waiting: VecDeque<(T, PartitionAsk)>,
     },
-    /// Its log holds less than was synced, or other bytes.
-    Offline,
+    /// Its log could not be recovered. What lacks room or could not be read may be well when it is asked for again, from
+    /// the given time on; what holds less than was synced, or other bytes, is not, and a failed sync must not be tried
+    /// again: it would succeed without the bytes.
+    Offline(Option<(Known, Monotonic)>),
     /// Its topic is gone. A log that is open is removed by storage; one that is being recovered, or is offline, by the
     /// shard once nothing works on it.
     Deleting {
@@ -119,18 +156,20 @@ enum State<T> {
 
 impl<T: Copy + Debug> Partition<T> {
     /// A partition that never held a record.
-    pub fn create(setting: Setting, storage: &mut Storage) -> Self {
+    pub fn create(setting: Setting, now: Now, storage: &mut Storage) -> Self {
         let log = Log::create(setting.log, setting.place.clone(), setting.log_config.clone(), storage);
         let incarnation = Incarnation::default();
         let state = State::Leading(Leader::new(&setting, log, incarnation));
         Self {
             setting,
             incarnation,
+            jobs: 0,
+            used: now.monotonic,
             state,
         }
     }
 
-    /// A partition whose log is on disk; `clean` is what the manifest of a clean stop says of it.
+    /// A partition whose log is on disk; `clean` says how it was closed, if it was.
     pub fn open(
         setting: Setting,
         clean: Option<ManifestEntry>,
@@ -138,35 +177,60 @@ impl<T: Copy + Debug> Partition<T> {
         storage: &mut Storage,
         outcome: &mut Outcome<T>,
     ) -> Self {
+        let mut partition = Self {
+            setting,
+            incarnation: Incarnation::default(),
+            jobs: 0,
+            used: now.monotonic,
+            state: State::Offline(None),
+        };
+        partition.reopen(Known::closed(clean), VecDeque::new(), now, storage, outcome);
+        partition
+    }
+
+    /// Has the log recovered; asks wait.
+    fn reopen(
+        &mut self,
+        known: Known,
+        waiting: VecDeque<(T, PartitionAsk)>,
+        now: Now,
+        storage: &mut Storage,
+        outcome: &mut Outcome<T>,
+    ) {
+        let setting = &self.setting;
         let settings = RecoverSettings {
             latest_epoch: setting.epoch,
             writes: setting.log_config.writes,
             index_interval_bytes: setting.log_config.index_interval_bytes,
-            start_at_least: Offset::ZERO,
+            start_at_least: known.start_at_least,
             wall: now.wall,
         };
-        let source = clean.map_or(Source::Directory, Source::Clean);
+        let source = known.clean.clone().map_or(Source::Directory, Source::Clean);
         let job = Recover::new(setting.place.clone(), source, settings, storage.job_files());
         outcome.jobs.push((Purpose::Recover, LogJob::Recover(Box::new(job))));
-        Self {
-            setting,
-            incarnation: Incarnation::default(),
-            state: State::Opening {
-                begun: Vec::new(),
-                waiting: VecDeque::new(),
-            },
-        }
+        self.state = State::Opening { known, waiting };
+    }
+
+    /// So many of the jobs that it wanted were begun.
+    pub const fn began(&mut self, jobs: usize) {
+        self.jobs += jobs;
     }
 
     /// Takes an ask. Its answer comes now or later, once.
     pub fn ask(&mut self, part: T, ask: PartitionAsk, now: Now, storage: &mut Storage, outcome: &mut Outcome<T>) {
+        self.used = now.monotonic;
         match &mut self.state {
-            State::Opening { waiting, .. } | State::Failed { waiting, .. } => waiting.push_back((part, ask)),
+            State::Opening { waiting, .. } | State::Resting { waiting, .. } | State::Failed { waiting, .. } => {
+                waiting.push_back((part, ask));
+            }
             State::Leading(leader) => {
                 leader.ask(part, ask, now, storage, outcome);
                 self.settle(now, storage, outcome);
             }
-            State::Offline => outcome.answers.push((part, ask.refused(ErrorCode::KafkaStorageError))),
+            State::Offline(again) => match again.take_if(|(_, at)| now.monotonic >= *at) {
+                Some((known, _)) => self.reopen(known, VecDeque::from([(part, ask)]), now, storage, outcome),
+                None => outcome.answers.push((part, ask.refused(ErrorCode::KafkaStorageError))),
+            },
             State::Deleting { .. } => {
                 outcome
                     .answers
@@ -179,8 +243,10 @@ impl<T: Copy + Debug> Partition<T> {
     pub fn storage_event(&mut self, event: &StorageEvent, now: Now, storage: &mut Storage, outcome: &mut Outcome<T>) {
         match &mut self.state {
             State::Leading(leader) => leader.storage_event(event, storage, outcome),
-            State::Deleting { log: Some(log) } | State::Failed { log, .. } => log.handle(event),
-            State::Opening { .. } | State::Offline | State::Deleting { log: None } => {}
+            State::Deleting { log: Some(log) } | State::Failed { log, .. } | State::Resting { log, .. } => {
+                log.handle(event);
+            }
+            State::Opening { .. } | State::Offline(_) | State::Deleting { log: None } => {}
         }
         self.settle(now, storage, outcome);
     }
@@ -194,9 +260,13 @@ impl<T: Copy + Debug> Partition<T> {
         storage: &mut Storage,
         outcome: &mut Outcome<T>,
     ) {
+        self.jobs -= 1;
         match (job, &mut self.state) {
             (LogOutcome::Recovered(recovered), _) => self.recovered(*recovered, now, storage, outcome),
             (job, State::Leading(leader)) => leader.job_done(purpose, job, now, storage, outcome),
+            (LogOutcome::Checkpointed(done), State::Resting { log, .. }) => {
+                outcome.fault = log.worked(&done, storage).err();
+            }
             (job, state) => {
                 let code = match state {
                     State::Deleting { .. } => ErrorCode::UnknownTopicOrPartition,
@@ -221,8 +291,8 @@ impl<T: Copy + Debug> Partition<T> {
         storage: &mut Storage,
         outcome: &mut Outcome<T>,
     ) {
-        let (waiting, begun) = match core::mem::replace(&mut self.state, State::Offline) {
-            State::Opening { waiting, begun } => (waiting, begun),
+        let (waiting, mut known) = match core::mem::replace(&mut self.state, State::Offline(None)) {
+            State::Opening { waiting, known } => (waiting, known),
             State::Deleting { log } => {
                 self.state = State::Deleting { log };
                 outcome.removable = true;
@@ -244,7 +314,7 @@ impl<T: Copy + Debug> Partition<T> {
                 outcome.recovered = Some(recovered.report);
                 let (id, config) = (self.setting.log, self.setting.log_config.clone());
                 let mut log = Log::open(id, config, recovered, now, storage);
-                log.expect_from_start(&begun, now.monotonic);
+                log.expect_from_start(&core::mem::take(&mut known.begun), now.monotonic);
                 self.incarnation = Incarnation(self.incarnation.0 + 1);
                 let mut leader = Leader::new(&self.setting, log, self.incarnation);
                 for (part, ask) in waiting {
@@ -255,6 +325,10 @@ impl<T: Copy + Debug> Partition<T> {
             }
             Err(fault) => {
                 outcome.reports.push(alloc::format!("taken offline: {fault}"));
+                if let Fault::NoSpace | Fault::Device(_) = fault {
+                    let at = now.monotonic.plus_millis(AGAIN_AFTER_MS);
+                    self.state = State::Offline(Some((known, at)));
+                }
                 let refused = |(part, ask): (T, PartitionAsk)| (part, ask.refused(ErrorCode::KafkaStorageError));
                 outcome.answers.extend(waiting.into_iter().map(refused));
             }
@@ -266,7 +340,7 @@ impl<T: Copy + Debug> Partition<T> {
         if let State::Leading(leader) = &mut self.state {
             leader.work(storage, outcome);
         }
-        self.state = match core::mem::replace(&mut self.state, State::Offline) {
+        self.state = match core::mem::replace(&mut self.state, State::Offline(None)) {
             State::Leading(leader) if leader.has_failed() => {
                 let (log, waiting) = leader.fail(outcome);
                 State::Failed { log, waiting }
@@ -277,11 +351,15 @@ impl<T: Copy + Debug> Partition<T> {
             && let Some(job) = log.recovery(self.setting.epoch, now, storage)
         {
             outcome.jobs.push((Purpose::Recover, LogJob::Recover(Box::new(job))));
-            self.state = State::Opening {
+            let known = Known {
+                clean: None,
+                start_at_least: log.start(),
                 begun: log.begun_producers(),
-                waiting: core::mem::take(waiting),
             };
+            let waiting = core::mem::take(waiting);
+            self.state = State::Opening { known, waiting };
         }
+        self.settle_rest(now, storage, outcome);
     }
 
     /// The topic is gone: nothing is answered any more but that, and the log is removed, once nobody reads or works on
@@ -289,7 +367,7 @@ impl<T: Copy + Debug> Partition<T> {
     pub fn delete(&mut self, storage: &mut Storage, outcome: &mut Outcome<T>) {
         let gone = ErrorCode::UnknownTopicOrPartition;
         outcome.news = true;
-        let log = match core::mem::replace(&mut self.state, State::Offline) {
+        let log = match core::mem::replace(&mut self.state, State::Offline(None)) {
             State::Leading(leader) => Some(leader.delete(storage, outcome)),
             State::Opening { waiting, .. } => {
                 outcome
@@ -297,14 +375,14 @@ impl<T: Copy + Debug> Partition<T> {
                     .extend(waiting.into_iter().map(|(part, ask)| (part, ask.refused(gone))));
                 None
             }
-            State::Failed { mut log, waiting } => {
+            State::Failed { mut log, waiting } | State::Resting { mut log, waiting } => {
                 outcome
                     .answers
                     .extend(waiting.into_iter().map(|(part, ask)| (part, ask.refused(gone))));
                 log.delete(storage);
                 Some(log)
             }
-            State::Offline => {
+            State::Offline(_) => {
                 outcome.removable = true;
                 None
             }
@@ -330,6 +408,51 @@ impl<T: Copy + Debug> Partition<T> {
         self.settle(now, storage, outcome);
     }
 
+    /// Begins to close the log if nobody used the partition for `idle_ms`, nobody waits for anything of it, and nothing
+    /// would be forgotten; [`Outcome::asleep`] says when it is closed.
+    pub fn rest(&mut self, idle_ms: u64, now: Now, storage: &mut Storage, outcome: &mut Outcome<T>) {
+        let idle = self.jobs == 0 && now.monotonic >= self.used.plus_millis(idle_ms);
+        // A log that has a directory and no segment is not worth remembering how.
+        let known = |leader: &Leader<T>| !leader.is_empty() || self.incarnation == Incarnation::default();
+        self.state = match core::mem::replace(&mut self.state, State::Offline(None)) {
+            State::Leading(leader) if idle && known(&leader) && leader.may_rest(storage) => State::Resting {
+                log: leader.rest(now, storage),
+                waiting: VecDeque::new(),
+            },
+            state => state,
+        };
+        self.settle(now, storage, outcome);
+    }
+
+    /// Takes the closing of a log that rests further. Whoever asked meanwhile has it opened again.
+    fn settle_rest(&mut self, now: Now, storage: &mut Storage, outcome: &mut Outcome<T>) {
+        let State::Resting { log, .. } = &mut self.state else {
+            return;
+        };
+        if let Some(job) = log.work(storage) {
+            outcome
+                .jobs
+                .push((Purpose::Checkpoint, LogJob::Checkpoint(Box::new(job))));
+            return;
+        }
+        let Some(entry) = log.closed(storage) else { return };
+        let State::Resting { log, waiting } = core::mem::replace(&mut self.state, State::Offline(None)) else {
+            unreachable!("it was just looked at")
+        };
+        let held = !entry.segments.is_empty();
+        let start = log.start();
+        log.forget(storage);
+        if waiting.is_empty() {
+            outcome.asleep = Some(held.then_some(entry));
+            return;
+        }
+        let known = Known {
+            start_at_least: start,
+            ..Known::closed(held.then_some(entry))
+        };
+        self.reopen(known, waiting, now, storage, outcome);
+    }
+
     /// Begins to close the log, for a clean stop: nothing is asked of the partition any more.
     pub fn close(&mut self, now: Now, storage: &mut Storage, outcome: &mut Outcome<T>) {
         if let State::Leading(leader) = &mut self.state {
@@ -342,8 +465,9 @@ impl<T: Copy + Debug> Partition<T> {
     pub fn closed(&self, storage: &Storage) -> Closed {
         match &self.state {
             State::Leading(leader) => leader.closed(storage),
+            State::Resting { log, .. } => Closed::of(log, storage),
             State::Opening { .. } | State::Failed { .. } | State::Deleting { .. } => Closed::NotYet,
-            State::Offline => Closed::Unclean,
+            State::Offline(_) => Closed::Unclean,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The partitions of this shard: dormant until they are asked something, then recovered, then leading.
 
+use super::boot::StoredLog;
 use super::clients::Asker;
 use super::early::Asked;
 use super::mail::Mail;
@@ -10,12 +11,12 @@ use super::{CONTROLLER, Effect, Effects, Halt, Pending, Phase, Report, Shard, Ti
 use crate::bugs::bug;
 use crate::config::{TopicConfig, TopicOverrides};
 use crate::controller::{ControllerAnswer, ControllerRequest};
-use crate::log::{LogConfig, LogPlace};
+use crate::log::{LogConfig, LogPlace, ManifestEntry};
 use crate::metadata::{Delta, Topic};
 use crate::partition::{LogJob, LogOutcome, Outcome, Partition, PartitionAnswer, PartitionAsk, Purpose, Setting, home};
 use crate::session::{Answer, Ask};
 use crate::storage::{LogId, Storage, StorageEvent};
-use crate::types::{ErrorCode, Now, OpId, ShardId, TopicPartition};
+use crate::types::{ErrorCode, Now, OpId, ShardId, TopicId, TopicPartition};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -164,7 +165,7 @@ impl Shard {
         };
         let mut outcome = core::mem::take(&mut self.outcome);
         let partition = match self.stored.remove(&id) {
-            None => Partition::create(setting, &mut self.storage),
+            None => Partition::create(setting, now, &mut self.storage),
             Some(stored) => Partition::open(setting, stored.clean, now, &mut self.storage, &mut outcome),
         };
         self.partitions.insert(log, partition);
@@ -229,6 +230,9 @@ impl Shard {
         for (part, answer) in outcome.answers.drain(..) {
             self.part_answered(part, answer, effects);
         }
+        if let Some(partition) = self.partitions.get_mut(&log) {
+            partition.began(outcome.jobs.len());
+        }
         for (purpose, job) in outcome.jobs.drain(..) {
             self.run_log_job(TaskFor::Partition(log, purpose), job, effects);
         }
@@ -258,11 +262,27 @@ impl Shard {
             self.names.remove(&log);
             self.remove_logs(Vec::from([partition.place().clone()]), effects);
         }
+        if let Some(entry) = outcome.asleep.take() {
+            self.fall_asleep(id, log, entry);
+        }
         let appended = core::mem::take(&mut outcome.appended);
         self.counters.appended_batches += appended.batches;
         self.counters.appended_records += appended.records;
         self.counters.appended_bytes += appended.bytes;
         self.outcome = outcome;
+    }
+
+    /// The partition is dormant again.
+    fn fall_asleep(&mut self, id: TopicPartition, log: LogId, entry: Option<ManifestEntry>) {
+        let Some(partition) = self.partitions.remove(&log) else {
+            return;
+        };
+        self.names.remove(&log);
+        self.active.remove(&id);
+        if entry.is_some() {
+            let place = partition.place().clone();
+            self.stored.insert(id, StoredLog { place, clean: entry });
+        }
     }
 
     fn warn(&self, id: TopicPartition, text: &str, effects: &mut Effects) {
@@ -439,7 +459,8 @@ impl Shard {
         }
     }
 
-    /// Has every log look for segments that it need not keep; wakes a few dormant ones for it.
+    /// Has every log look for segments that it need not keep, puts those that nobody uses to rest, and wakes a few dormant
+    /// ones that have something to remove.
     pub(super) fn retain(&mut self, now: Now, effects: &mut Effects) {
         if self.phase != Phase::Serving {
             return;
@@ -454,15 +475,53 @@ impl Shard {
                 partition.retain(now, storage, outcome);
             });
         }
-        let dormant: Vec<_> = self
-            .stored
-            .keys()
-            .take(self.view.config.limits.recoveries)
-            .copied()
-            .collect();
-        for id in dormant {
+        self.rest(now, effects);
+        for id in self.due(now) {
             self.activate(now, id, effects);
         }
+    }
+
+    /// Has partitions rest that nobody has used for long.
+    fn rest(&mut self, now: Now, effects: &mut Effects) {
+        let idle_ms = self.view.config.limits.dormant_after_ms;
+        let unwatched: Vec<_> = self
+            .active
+            .iter()
+            .filter(|(id, _)| !self.watches.is_watched(**id))
+            .map(|(_, log)| *log)
+            .collect();
+        for log in unwatched {
+            self.with_partition(log, effects, |partition, storage, outcome| {
+                partition.rest(idle_ms, now, storage, outcome);
+            });
+        }
+    }
+
+    /// A few dormant partitions that have to be looked at: those of which nobody knows what they hold, and those with
+    /// segments that retention does not keep.
+    fn due(&mut self, now: Now) -> Vec<TopicPartition> {
+        let steady = self.storage.steady(now);
+        let mut known: Option<(TopicId, LogConfig)> = None;
+        let mut due = Vec::new();
+        for (&id, stored) in &self.stored {
+            if due.len() == self.view.config.limits.recoveries {
+                break;
+            }
+            let Some(topic) = self.view.image.topic(id.topic) else {
+                continue;
+            };
+            let config = match &known {
+                Some((topic, config)) if *topic == id.topic => config,
+                _ => {
+                    let config = LogConfig::new(&self.topic_config(topic), &self.view.config);
+                    &known.insert((id.topic, config)).1
+                }
+            };
+            if stored.clean.as_ref().is_none_or(|entry| entry.is_due(config, steady)) {
+                due.push(id);
+            }
+        }
+        due
     }
 }
 

@@ -40,6 +40,11 @@ impl Watches {
         true
     }
 
+    /// Whether anybody waits for news of a partition.
+    pub(super) fn is_watched(&self, partition: TopicPartition) -> bool {
+        self.watchers.contains_key(&partition)
+    }
+
     /// There is news of a partition: ends the watches of it.
     pub(super) fn news(&mut self, partition: TopicPartition) -> Vec<Watch> {
         let watches: Vec<_> = self.watchers.get(&partition).into_iter().flatten().copied().collect();

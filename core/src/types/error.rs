@@ -170,6 +170,9 @@ pub enum Fault {
     NoSpace,
     /// The device refused to read, write or sync; the text is the system's own.
     Device(String),
+    /// A sync failed, and what it was to cover may never reach the device: the system says so once, and a second try would
+    /// succeed without.
+    Unsynced(String),
     /// Bytes known to have been synced are gone or changed; the text says which and where.
     Corruption(String),
 }
@@ -179,6 +182,7 @@ impl fmt::Display for Fault {
         match self {
             Self::NoSpace => f.write_str("no space left on the device"),
             Self::Device(text) => write!(f, "the device failed: {text}"),
+            Self::Unsynced(text) => write!(f, "a sync failed: {text}"),
             Self::Corruption(text) => write!(f, "corruption: {text}"),
         }
     }

@@ -467,7 +467,12 @@ impl Recover {
             }
             return Next::Yield;
         }
+        let syncing = matches!(
+            self.step,
+            Step::Synced | Step::NamesSynced | Step::ParentSynced | Step::RemovalsSynced
+        );
         let fault = match error.kind {
+            _ if syncing => Fault::Unsynced(error.text.clone()),
             IoErrorKind::NoSpace => Fault::NoSpace,
             _ => Fault::Device(error.text.clone()),
         };
@@ -500,7 +505,8 @@ impl Recover {
                 self.push_done()
             }
             Next::Done(Err(Fault::NoSpace)) => self.push_done(),
-            Next::Done(Err(fault)) => Next::Done(Err(fault)),
+            // It may have been a sync: nobody tries it again.
+            Next::Done(Err(fault)) => Next::Done(Err(Fault::Unsynced(alloc::string::ToString::to_string(&fault)))),
         }
     }
 }

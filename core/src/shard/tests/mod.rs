@@ -9,6 +9,7 @@ mod deleting;
 mod describing;
 mod durability;
 mod hostile;
+mod resting;
 mod serving;
 mod starts;
 mod stops;

@@ -37,6 +37,7 @@ pub(crate) struct Disk {
     /// The most that ever were.
     pub(crate) most_open: usize,
     pub(crate) fail_syncs: bool,
+    pub(crate) fail_reads: bool,
     /// Whether a process holds the lock.
     locked: bool,
     /// What was asked for, by name.
@@ -72,6 +73,7 @@ impl Disk {
                 }
                 Ok(IoValue::Done)
             }
+            FileOp::Read { .. } if self.fail_reads => Err(error(IoErrorKind::Device, "read: input/output error")),
             FileOp::Read { file, position, length } => {
                 let bytes = &self.inodes[self.descriptor(*file)?].bytes;
                 let from = (*position as usize).min(bytes.len());
