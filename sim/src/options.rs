@@ -253,6 +253,7 @@ fn draw_broker(draw: &mut Draw) -> BrokerConfig {
         producer_id_block: draw.pick(&[1, 1, 2, 10, limits.producer_id_block]),
         timers_per_tick: draw.pick(&[1, 4, limits.timers_per_tick]),
         recoveries: draw.pick(&[1, 2, limits.recoveries]),
+        dormant_after_ms: draw.pick(&[10, 300, limits.dormant_after_ms]),
     };
     let defaults = TopicConfig::default();
     let topic_defaults = TopicConfig {
