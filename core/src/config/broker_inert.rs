@@ -5,10 +5,9 @@ use super::broker_keys::{BrokerKey, BrokerRole};
 use super::value::{Bounds, ValueType};
 
 const COMPACTION: &str = "log compaction is not available yet";
-const COMPRESSION: &str = "the broker does not compress batches anew yet";
+const COMPRESSION: &str = "the broker compresses with the fast mode of lz4, which has no levels";
 const CONNECTIONS: &str = "connections are bounded by max.connections and max.connections.per.ip alone";
 const DIRECTORIES: &str = "there is one log directory; when it fails, the broker stops";
-const FLUSH: &str = "with flush=fsync each acknowledged record is on the device; with flush=os the system decides";
 const GROUPS: &str = "consumer and share groups are not served yet";
 const LAYOUT: &str = "it tunes files that do not exist in this form here";
 const METRICS: &str = "metrics are served over HTTP, see metrics.listener";
@@ -44,9 +43,7 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
         row("background.threads", Int, Some("10"), THREADS),
         row("broker.heartbeat.interval.ms", Int, Some("2000"), PEERS),
         row("broker.session.timeout.ms", Int, Some("9000"), PEERS),
-        row("compression.gzip.level", Int, Some("-1"), COMPRESSION),
         row("compression.lz4.level", Int, Some("9"), COMPRESSION),
-        row("compression.zstd.level", Int, Some("3"), COMPRESSION),
         row("connection.failed.authentication.delay.ms", Int, Some("100"), SECURITY),
         row("connections.max.reauth.ms", Long, Some("0"), SECURITY),
         row("controlled.shutdown.enable", Boolean, Some("true"), REPLICAS),
@@ -176,20 +173,12 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
         row("log.cleaner.min.compaction.lag.ms", Long, Some("0"), COMPACTION),
         row("log.cleaner.threads", Int, Some("1"), COMPACTION),
         row("log.dir.failure.timeout.ms", Long, Some("30000"), DIRECTORIES),
-        row("log.flush.interval.messages", Long, Some("9223372036854775807"), FLUSH),
-        row("log.flush.interval.ms", Long, None, FLUSH),
-        row("log.flush.offset.checkpoint.interval.ms", Int, Some("60000"), FLUSH),
-        row(
-            "log.flush.scheduler.interval.ms",
-            Long,
-            Some("9223372036854775807"),
-            FLUSH,
-        ),
+        row("log.flush.offset.checkpoint.interval.ms", Int, Some("60000"), LAYOUT),
         row(
             "log.flush.start.offset.checkpoint.interval.ms",
             Int,
             Some("60000"),
-            FLUSH,
+            LAYOUT,
         ),
         row("log.index.size.max.bytes", Int, Some("10485760"), LAYOUT),
         row("log.local.retention.bytes", Long, Some("-2"), TIERED),

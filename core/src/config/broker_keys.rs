@@ -3,6 +3,7 @@
 //! Invariant: a key is in this table or in the one of inert keys, never in both.
 
 use super::broker_inert::INERT_KEYS;
+use super::topic_keys::COMPRESSIONS;
 use super::value::{Bounds, ValueType};
 
 /// What a value of a key does.
@@ -55,7 +56,6 @@ const JAVA: &str = "a Java class cannot run in this broker; remove the setting";
 const OPEN: &str = "there is no authorizer yet, and the broker would serve everybody; remove the setting, and keep the \
                     listeners on addresses that only trusted clients reach";
 const PLAIN: &str = "TLS and SASL are not available yet; use PLAINTEXT";
-const RECOMPRESSION: &str = "the broker does not compress batches anew yet; use 'producer'";
 const SECRETS: &str = "values are not looked up elsewhere; write the values into the file";
 const TIERED: &str = "tiered storage is not available yet; use 'false'";
 const UNCLEAN: &str = "unclean leader election is not available yet; use 'false'";
@@ -65,7 +65,7 @@ pub(super) const LISTENERS: &str = "PLAINTEXT://127.0.0.1:9092,PLAINTEXT://[::1]
 
 /// The settings that act, or that would have to.
 pub(super) const ACTING_KEYS: &[BrokerKey] = {
-    use Bounds::{Any, AtLeast, Between, OneOf};
+    use Bounds::{Any, AtLeast, Between, BetweenOr, OneOf};
     use ValueType::{Boolean, Class, Int, List, Long, String};
     &[
         key("advertised.listeners", List, Any, None)
@@ -78,7 +78,12 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
         key("broker.rack", String, Any, None).doc("The rack this broker stands in."),
         key("client.quota.callback.class", Class, Any, None).only("", JAVA),
         key("cluster.id", String, Any, None).doc("Klamm: the cluster id that the log directory has to carry."),
-        key("compression.type", String, Any, Some("producer")).only("producer", RECOMPRESSION),
+        key("compression.gzip.level", Int, BetweenOr(1, 9, -1), Some("-1"))
+            .doc("Default of a topic's compression.gzip.level."),
+        key("compression.type", String, OneOf(COMPRESSIONS), Some("producer"))
+            .doc("Default of a topic's compression.type."),
+        key("compression.zstd.level", Int, Between(-131_072, 22), Some("3"))
+            .doc("Default of a topic's compression.zstd.level."),
         key("config.providers", List, Any, Some("")).only("", SECRETS),
         key("connections.max.idle.ms", Long, AtLeast(1), Some("600000"))
             .doc("Milliseconds after which an idle connection is closed."),
@@ -109,6 +114,21 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
         .only("delete", COMPACTION),
         key("log.dir", List, Any, Some("klamm-data")).doc("The log directory, where log.dirs is not set."),
         key("log.dirs", List, Any, None).doc("The log directory."),
+        key(
+            "log.flush.interval.messages",
+            Long,
+            AtLeast(1),
+            Some("9223372036854775807"),
+        )
+        .doc("Default of a topic's flush.messages."),
+        key("log.flush.interval.ms", Long, Any, None).doc("Default of a topic's flush.ms."),
+        key(
+            "log.flush.scheduler.interval.ms",
+            Long,
+            Any,
+            Some("9223372036854775807"),
+        )
+        .doc("Default of a topic's flush.ms, where log.flush.interval.ms is not set."),
         key("log.index.interval.bytes", Int, AtLeast(0), Some("4096"))
             .doc("Default of a topic's index.interval.bytes."),
         key("log.message.timestamp.after.max.ms", Long, AtLeast(0), Some("3600000"))

@@ -102,6 +102,7 @@ fn check_compaction_lag(values: &BTreeMap<&'static str, Value>) -> Result<(), Co
 mod tests {
     use super::super::TimestampType;
     use super::*;
+    use crate::record::{Compression, Level};
     use alloc::string::ToString;
     use alloc::vec::Vec;
 
@@ -123,6 +124,11 @@ mod tests {
             ("message.timestamp.type", "LogAppendTime"),
             ("message.timestamp.before.max.ms", "5"),
             ("message.timestamp.after.max.ms", "6"),
+            ("compression.type", "gzip"),
+            ("compression.gzip.level", "7"),
+            ("compression.zstd.level", "-1"),
+            ("flush.messages", "8"),
+            ("flush.ms", "9"),
         ])
         .unwrap();
         let expected = TopicConfig {
@@ -136,6 +142,11 @@ mod tests {
             timestamp_type: TimestampType::LogAppendTime,
             timestamp_before_max_ms: 5,
             timestamp_after_max_ms: 6,
+            compression: Some(Compression::Gzip),
+            gzip_level: Level::Of(7),
+            zstd_level: Level::Of(-1),
+            flush_messages: 8,
+            flush_ms: Some(9),
         };
         assert_eq!(config, expected);
         assert_eq!(overrides.get("retention.ms"), Some("60000"));
@@ -174,9 +185,6 @@ mod tests {
             ("cleanup.policy", "compact", "compaction"),
             ("cleanup.policy", "compact,delete", "compaction"),
             ("cleanup.policy", "", "retention.ms=-1"),
-            ("compression.type", "zstd", "producer"),
-            ("flush.messages", "1", "flush=fsync"),
-            ("flush.ms", "1000", "flush=fsync"),
             ("remote.storage.enable", "true", "tiered storage"),
             ("unclean.leader.election.enable", "true", "unclean leader election"),
         ] {

@@ -1,6 +1,6 @@
 //! What a topic's configuration amounts to, once every key has its value.
 
-use crate::record::TimestampType;
+use crate::record::{Compression, Level, TimestampType};
 
 /// The resolved configuration of a topic: topic override, else broker default, else Kafka's default.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +25,30 @@ pub struct TopicConfig {
     pub timestamp_before_max_ms: u64,
     /// `message.timestamp.after.max.ms`: how far a record's timestamp may lie in the future.
     pub timestamp_after_max_ms: u64,
+    /// `compression.type`: how batches are stored; `None` keeps them as the producer compressed them.
+    pub compression: Option<Compression>,
+    /// `compression.gzip.level`.
+    pub gzip_level: Level,
+    /// `compression.zstd.level`.
+    pub zstd_level: Level,
+    /// `flush.messages`: with flush=os, the log is synced at least every so many records.
+    pub flush_messages: u64,
+    /// `flush.ms`: with flush=os, a record is synced at the latest so long after it was appended; `None` leaves it to the
+    /// system.
+    pub flush_ms: Option<u64>,
+}
+
+impl TopicConfig {
+    /// The codec and its level under which a batch that comes under `codec` has to be written, if it is another one.
+    pub fn recompression(&self, codec: Compression) -> Option<(Compression, Level)> {
+        let to = self.compression.filter(|&to| to != codec)?;
+        let level = match to {
+            Compression::Gzip => self.gzip_level,
+            Compression::Zstd => self.zstd_level,
+            Compression::None | Compression::Snappy | Compression::Lz4 => Level::Default,
+        };
+        Some((to, level))
+    }
 }
 
 impl Default for TopicConfig {
@@ -40,6 +64,11 @@ impl Default for TopicConfig {
             timestamp_type: TimestampType::CreateTime,
             timestamp_before_max_ms: i64::MAX as u64,
             timestamp_after_max_ms: 3_600_000,
+            compression: None,
+            gzip_level: Level::Default,
+            zstd_level: Level::Of(3),
+            flush_messages: i64::MAX as u64,
+            flush_ms: None,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use super::value::{Bounds, Value, ValueType};
 use super::{TimestampType, TopicConfig};
+use crate::record::{Compression, Level};
 
 /// How a broker's setting, the default of a topic's, converts to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,10 +57,6 @@ pub(super) struct TopicKey {
 const MAX: &str = "9223372036854775807";
 const NO_COMPACTION: &str = "log compaction is not available yet; use 'delete', and retention.ms=-1 with \
                              retention.bytes=-1 to keep every record";
-const NO_RECOMPRESSION: &str = "the broker does not compress batches anew yet; use 'producer' and set the compression \
-                                in the producer";
-const NO_FLUSH: &str = "there is no flush by count or time: with flush=fsync each acknowledged record is on the \
-                        device, with flush=os the operating system decides";
 const NO_TIERED: &str = "tiered storage is not available yet";
 const NO_UNCLEAN: &str = "unclean leader election is not available yet";
 
@@ -79,22 +76,34 @@ pub(super) const TOPIC_KEYS: &[TopicKey] = {
         )
         .of(&[("log.cleanup.policy", Same)])
         .doc("What happens to old records: 'delete' drops segments by age and size."),
-        key("compression.gzip.level", Int, BetweenOr(1, 9, -1), "-1", Echoed)
+        key(
+            "compression.gzip.level",
+            Int,
+            BetweenOr(1, 9, -1),
+            "-1",
+            Acts(|topic, value| topic.gzip_level = level(value, -1)),
+        )
             .of(&[("compression.gzip.level", Same)])
             .doc("Level of gzip where the broker compresses with it."),
         key("compression.lz4.level", Int, Between(1, 17), "9", Echoed)
             .of(&[("compression.lz4.level", Same)])
-            .doc("Level of lz4 where the broker compresses with it."),
+            .doc("Level of lz4; the broker compresses with lz4's fast mode, which has none."),
         key(
             "compression.type",
             String,
             OneOf(COMPRESSIONS),
             "producer",
-            Only("producer", NO_RECOMPRESSION),
+            Acts(set_compression),
         )
         .of(&[("compression.type", Same)])
         .doc("How batches are stored: 'producer' keeps them as the producer compressed them."),
-        key("compression.zstd.level", Int, Between(-131_072, 22), "3", Echoed)
+        key(
+            "compression.zstd.level",
+            Int,
+            Between(-131_072, 22),
+            "3",
+            Acts(|topic, value| topic.zstd_level = Level::Of(value.whole() as i32)),
+        )
             .of(&[("compression.zstd.level", Same)])
             .doc("Level of zstd where the broker compresses with it."),
         key("delete.retention.ms", Long, AtLeast(0), "86400000", Echoed)
@@ -103,15 +112,21 @@ pub(super) const TOPIC_KEYS: &[TopicKey] = {
         key("file.delete.delay.ms", Long, AtLeast(0), "60000", Echoed)
             .of(&[("log.segment.delete.delay.ms", Same)])
             .doc("Milliseconds before a dropped segment's file goes; here it goes with its last reader."),
-        key("flush.messages", Long, AtLeast(1), MAX, Only(MAX, NO_FLUSH))
+        key(
+            "flush.messages",
+            Long,
+            AtLeast(1),
+            MAX,
+            Acts(|topic, value| topic.flush_messages = value.size()),
+        )
             .of(&[("log.flush.interval.messages", Same)])
-            .doc("Records after which a log is flushed; see the broker's 'flush'."),
-        key("flush.ms", Long, AtLeast(0), MAX, Only(MAX, NO_FLUSH))
+            .doc("Records after which a log is synced, with the broker's flush=os; with flush=fsync each is, before its answer."),
+        key("flush.ms", Long, AtLeast(0), MAX, Acts(set_flush_ms))
             .of(&[
                 ("log.flush.interval.ms", Same),
                 ("log.flush.scheduler.interval.ms", Same),
             ])
-            .doc("Milliseconds after which a log is flushed; see the broker's 'flush'."),
+            .doc("Milliseconds after which a record is synced, with the broker's flush=os; with flush=fsync it is, before its answer."),
         key(
             "follower.replication.throttled.replicas",
             List,
@@ -273,7 +288,7 @@ pub(super) const TOPIC_KEYS: &[TopicKey] = {
     ]
 };
 
-const COMPRESSIONS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
+pub(super) const COMPRESSIONS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 
 fn set_timestamp_type(topic: &mut TopicConfig, value: &Value) {
     topic.timestamp_type = match value {
@@ -284,6 +299,25 @@ fn set_timestamp_type(topic: &mut TopicConfig, value: &Value) {
 
 fn set_min_insync_replicas(topic: &mut TopicConfig, value: &Value) {
     topic.min_insync_replicas = u16::try_from(value.whole()).unwrap_or(u16::MAX);
+}
+
+fn level(value: &Value, default: i64) -> Level {
+    match value.whole() {
+        level if level == default => Level::Default,
+        level => Level::Of(level as i32),
+    }
+}
+
+fn set_compression(topic: &mut TopicConfig, value: &Value) {
+    let Value::Text(name) = value else { return };
+    topic.compression = match name.as_str() {
+        "uncompressed" => Some(Compression::None),
+        name => Compression::ALL.into_iter().find(|codec| codec.name() == name),
+    };
+}
+
+fn set_flush_ms(topic: &mut TopicConfig, value: &Value) {
+    topic.flush_ms = Some(value.size()).filter(|&ms| ms < i64::MAX as u64);
 }
 
 /// The start of a row.
@@ -351,6 +385,11 @@ mod tests {
             timestamp_type: TimestampType::LogAppendTime,
             timestamp_before_max_ms: 0,
             timestamp_after_max_ms: 0,
+            compression: Some(Compression::Gzip),
+            gzip_level: Level::Of(0),
+            zstd_level: Level::Of(0),
+            flush_messages: 0,
+            flush_ms: Some(0),
         };
         for key in TOPIC_KEYS {
             let Some(default) = key.default else { continue };

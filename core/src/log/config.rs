@@ -32,6 +32,10 @@ pub struct LogConfig {
     pub checkpoint_bytes: u64,
     /// What makes an append durable.
     pub flush: FlushMode,
+    /// `flush.messages`.
+    pub flush_messages: u64,
+    /// `flush.ms`.
+    pub flush_ms: Option<u64>,
     /// How its batches are written.
     pub writes: Writes,
     /// The most bytes a batch may have once its records are decompressed.
@@ -51,6 +55,8 @@ impl LogConfig {
             producer_expiration_ms: broker.producer_id_expiration_ms,
             checkpoint_bytes: broker.limits.checkpoint_bytes,
             flush: broker.flush,
+            flush_messages: topic.flush_messages,
+            flush_ms: topic.flush_ms,
             writes: Writes::Ahead,
             decompressed_bytes: DECOMPRESSED_BYTES,
         }

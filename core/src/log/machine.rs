@@ -8,6 +8,7 @@ use super::producers::{Check, Producers};
 use super::recover::Recovered;
 use super::segment::{Age, Segment, Standing};
 use super::spans::Spans;
+use super::unsynced::Unsynced;
 use super::work::{CheckpointOutcome, Draft, WriteCheckpoint};
 use crate::bugs::bug;
 use crate::config::FlushMode;
@@ -78,6 +79,8 @@ pub struct Log {
     pub(super) marked: Option<Offset>,
     /// Another mark is being written.
     pub(super) marking: bool,
+    /// What was appended and not asked to be synced since, where acknowledgements do not wait for that.
+    pub(super) unsynced: Unsynced,
 }
 
 impl Log {
@@ -110,6 +113,7 @@ impl Log {
             writing: false,
             marked: None,
             marking: false,
+            unsynced: Unsynced::default(),
         }
     }
 
@@ -251,6 +255,7 @@ impl Log {
         assert!(self.phase == Phase::Open, "an append to a log that is not open");
         storage.see(now);
         let base_offset = self.end;
+        self.begin_unsynced(now);
         let mut pieces = Vec::with_capacity(2);
         let mut from = self.tail().position;
         for mut batch in batches {
@@ -266,6 +271,7 @@ impl Log {
         }
         self.write(pieces, from, storage);
         assert!(self.end > base_offset, "an append adds records");
+        self.sync_if_due(base_offset, storage);
         self.draft_if_due(now);
         Appended {
             base_offset,

@@ -27,6 +27,7 @@ mod segment;
 mod spans;
 mod start;
 mod time;
+mod unsynced;
 mod work;
 
 #[cfg(test)]

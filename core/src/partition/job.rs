@@ -4,8 +4,8 @@ use super::ask::{Acks, FetchAsk, Fetched, PartitionAnswer};
 use crate::log::{
     CheckpointOutcome, Log, Lookup, LookupOutcome, MarkStart, Recover, Recovered, StartOutcome, WriteCheckpoint,
 };
-use crate::record::validate::{ProduceRules, validate_compressed};
-use crate::record::{Batch, BatchError, Restamp};
+use crate::record::validate::{ProduceRules, validate_opened};
+use crate::record::{Batch, BatchError, Compression, Level, Restamp};
 use crate::storage::{IoResult, Job, Next, Storage};
 use crate::types::{ErrorCode, Fault};
 use alloc::boxed::Box;
@@ -19,13 +19,13 @@ pub enum LogJob {
     Checkpoint(Box<WriteCheckpoint>),
     /// Finds where a batch lies, by offset or by time.
     Lookup(Box<Lookup>),
-    /// Opens compressed records and checks them.
+    /// Opens compressed records and checks them, or writes records under another codec.
     Validate(Box<Validate>),
     /// Marks where the log is to begin.
     MarkStart(Box<MarkStart>),
 }
 
-/// A batch whose compressed records have to be looked at.
+/// A batch whose records have to be looked at, or compressed anew.
 #[derive(Debug)]
 pub struct Validate {
     /// The batch.
@@ -34,6 +34,8 @@ pub struct Validate {
     pub rules: ProduceRules,
     /// The most bytes its records may have.
     pub bound: usize,
+    /// The codec that its topic wants instead of its own.
+    pub to: Option<(Compression, Level)>,
 }
 
 /// What a [`LogJob`] brings home.
@@ -46,7 +48,7 @@ pub enum LogOutcome {
     /// Of [`LogJob::Lookup`].
     LookedUp(LookupOutcome),
     /// Of [`LogJob::Validate`].
-    Validated(Box<(Batch, Result<Restamp, BatchError>)>),
+    Validated(Box<Result<(Batch, Restamp), BatchError>>),
     /// Of [`LogJob::MarkStart`].
     StartMarked(StartOutcome),
 }
@@ -119,8 +121,8 @@ impl Job for LogJob {
             Self::Lookup(job) => job.resume(done).map(LogOutcome::LookedUp),
             Self::MarkStart(job) => job.resume(done).map(LogOutcome::StartMarked),
             Self::Validate(job) => {
-                let checked = validate_compressed(&job.batch, &job.rules, job.bound);
-                Next::Done(LogOutcome::Validated(Box::new((job.batch.clone(), checked))))
+                let checked = validate_opened(&job.batch, &job.rules, job.bound, job.to);
+                Next::Done(LogOutcome::Validated(Box::new(checked)))
             }
         }
     }

@@ -8,7 +8,7 @@ use super::trims::Trims;
 use crate::bugs::bug;
 use crate::config::TopicConfig;
 use crate::log::{Check, Log, Read, TimeAnswer, TimeFound, TimeLookedUp};
-use crate::record::validate::{Keys, Opening, ProduceRules, Validation, single_batch, validate_produce};
+use crate::record::validate::{Keys, ProduceRules, Validation, single_batch, validate_produce};
 use crate::record::{Batch, BatchError, Restamp, TimestampType};
 use crate::storage::{Storage, StorageEvent};
 use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Now, Offset, Refusal};
@@ -176,16 +176,20 @@ impl<T: Copy + Debug> Leader<T> {
         let rules = self.rules(now);
         let checked = single_batch(records).and_then(|batch| {
             let validation = validate_produce(&batch, &rules)?;
-            Ok((batch, validation))
+            let to = self.config.recompression(batch.header().compression()?);
+            Ok((batch, validation, to))
         });
         match checked {
-            Ok((batch, Validation::Valid(restamp))) => self.append(part, batch, restamp, acks, now, storage, outcome),
-            Ok((batch, Validation::NeedsDecompression)) => {
+            Ok((batch, Validation::Valid(restamp), None)) => {
+                self.append(part, batch, restamp, acks, now, storage, outcome);
+            }
+            Ok((batch, _, to)) => {
                 self.held = Some(VecDeque::new());
                 let job = LogJob::Validate(Box::new(Validate {
                     batch,
                     rules,
                     bound: MAX_DECOMPRESSED_BYTES,
+                    to,
                 }));
                 outcome.jobs.push((Purpose::Produce(part, acks, self.incarnation), job));
             }
@@ -201,7 +205,6 @@ impl<T: Copy + Debug> Leader<T> {
             now: now.wall,
             before_max_ms: self.config.timestamp_before_max_ms,
             after_max_ms: self.config.timestamp_after_max_ms,
-            opening: Opening::WhereNeeded,
         }
     }
 
@@ -243,6 +246,7 @@ impl<T: Copy + Debug> Leader<T> {
                 outcome.appended.records += u64::from(header.record_count.unsigned_abs());
                 outcome.appended.bytes += batch.len() as u64;
                 let appended = self.log.append([batch], self.epoch, now, storage);
+                outcome.sync_at = self.log.sync_at().or(outcome.sync_at);
                 (appended.base_offset, appended.end)
             }
             Check::Duplicate(_) if bug!(RetryGetsNewOffset) => (self.log.end(), self.log.end()),
@@ -466,9 +470,8 @@ impl<T: Copy + Debug> Leader<T> {
                 }
             },
             (Purpose::Produce(part, acks, _), LogOutcome::Validated(validated)) => {
-                let (batch, checked) = *validated;
-                match checked {
-                    Ok(restamp) => self.append(part, batch, restamp, acks, now, storage, outcome),
+                match *validated {
+                    Ok((batch, restamp)) => self.append(part, batch, restamp, acks, now, storage, outcome),
                     Err(error) => refuse(part, &error, outcome),
                 }
                 let held = self.held.take().unwrap_or_default();
@@ -531,6 +534,10 @@ impl<T: Copy + Debug> Leader<T> {
     pub(super) fn reconfigure(&mut self, setting: &Setting, now: Now) {
         self.config = Arc::clone(&setting.config);
         self.log.reconfigure(setting.log_config.clone(), now);
+    }
+
+    pub(super) fn sync(&mut self, storage: &mut Storage) {
+        self.log.sync(storage);
     }
 
     pub(super) fn retain(&mut self, now: Now, storage: &mut Storage) {

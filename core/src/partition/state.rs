@@ -57,6 +57,8 @@ pub struct Outcome<T> {
     /// The partition rests: its log is closed, and this is how it is opened again; `None` where it never held a record.
     /// Nothing is asked of it any more: whoever is asked next wakes another.
     pub asleep: Option<Option<ManifestEntry>>,
+    /// [`Partition::sync`] is to be called at this time.
+    pub sync_at: Option<Monotonic>,
     /// What was appended.
     pub appended: Appended,
 }
@@ -84,6 +86,7 @@ impl<T> Default for Outcome<T> {
             removable: false,
             recovered: None,
             asleep: None,
+            sync_at: None,
             appended: Appended::default(),
         }
     }
@@ -397,6 +400,13 @@ impl<T: Copy + Debug> Partition<T> {
         self.setting.log_config = log_config;
         if let State::Leading(leader) = &mut self.state {
             leader.reconfigure(&self.setting, now);
+        }
+    }
+
+    /// Has what was appended synced: the time of `flush.ms` has come.
+    pub fn sync(&mut self, storage: &mut Storage) {
+        if let State::Leading(leader) = &mut self.state {
+            leader.sync(storage);
         }
     }
 

@@ -3,7 +3,7 @@
 //! Invariants:
 //! - A [`Batch`] always has magic 2 and a length field that equals its real length: nothing else can be made.
 //! - Records stay raw: a batch is a copied 61-byte header and a slice of the bytes it came in. Only
-//!   [`build`] and [`validate::recode`] write record bytes.
+//!   [`build`] and [`validate::validate_opened`] write record bytes.
 //! - Every byte here may come from a hostile client or a rotten disk: nothing panics, and no allocation follows a length
 //!   that is merely claimed.
 //! - What the header declares about a compressed body (count, greatest timestamp) is a claim until somebody opens it.
@@ -24,5 +24,5 @@ pub use codec::{CodecError, Compression, Level};
 pub use error::{BatchError, RecordDefect};
 pub use header::{Attributes, BatchHeader, CRC_COVERS_FROM, HEADER_LEN, LENGTH_OVERHEAD, MAGIC, TimestampType};
 pub use open::Opened;
-pub use validate::{ProduceRules, Validation, single_batch, validate_compressed, validate_produce};
+pub use validate::{ProduceRules, Validation, single_batch, validate_opened, validate_produce};
 pub use walk::{Headers, Record, Walk};

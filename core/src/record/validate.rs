@@ -32,15 +32,6 @@ pub enum Keys {
     Required,
 }
 
-/// When compressed records are opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Opening {
-    /// Where a check needs what is inside.
-    WhereNeeded,
-    /// Always, as Kafka does.
-    Always,
-}
-
 /// What a topic allows at this moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProduceRules {
@@ -56,8 +47,6 @@ pub struct ProduceRules {
     pub before_max_ms: u64,
     /// `message.timestamp.after.max.ms`: how far ahead of `now` a timestamp may lie.
     pub after_max_ms: u64,
-    /// When compressed records are opened.
-    pub opening: Opening,
 }
 
 impl ProduceRules {
@@ -75,7 +64,7 @@ impl ProduceRules {
     }
 
     fn open_compressed(&self) -> bool {
-        self.opening == Opening::Always || self.keys == Keys::Required || self.bounds_the_past()
+        self.keys == Keys::Required || self.bounds_the_past()
     }
 }
 
@@ -84,7 +73,7 @@ impl ProduceRules {
 pub enum Validation {
     /// The batch may be appended once it is restamped.
     Valid(Restamp),
-    /// The header is fine, but the records are compressed and must be looked at: [`validate_compressed`], in a job.
+    /// The header is fine, but the records are compressed and must be looked at: [`validate_opened`], in a job.
     NeedsDecompression,
 }
 
@@ -102,12 +91,7 @@ pub fn single_batch(records: &Bytes) -> Result<Batch, BatchError> {
 /// Checks a producer's batch as far as that can be done in place.
 pub fn validate_produce(batch: &Batch, rules: &ProduceRules) -> Result<Validation, BatchError> {
     let header = batch.header();
-    if batch.len() > rules.max_message_bytes {
-        return Err(BatchError::TooLarge {
-            size: batch.len(),
-            max: rules.max_message_bytes,
-        });
-    }
+    check_size(batch, rules)?;
     batch.check_crc()?;
     let compression = check_header(&header)?;
     match compression {
@@ -117,21 +101,34 @@ pub fn validate_produce(batch: &Batch, rules: &ProduceRules) -> Result<Validatio
     }
 }
 
-/// Opens a compressed batch that [`validate_produce`] let pass so far, and checks its records. They may have `bound` bytes
-/// at most.
-pub fn validate_compressed(batch: &Batch, rules: &ProduceRules, bound: usize) -> Result<Restamp, BatchError> {
-    let header = batch.header();
-    let records = codec::decompress(header.compression()?, batch.body(), bound)?;
-    check_records(&header, &records, rules)
-}
-
-/// The same batch under another codec (`compression.type`), its CRC computed anew: for a batch that was validated, in a
-/// job. Its records may have `bound` bytes at most.
-pub fn recode(batch: &Batch, to: Compression, level: Level, bound: usize) -> Result<Batch, BatchError> {
+/// Opens a batch that [`validate_produce`] let pass so far, checks its records, which may have `bound` bytes at most, and
+/// writes them under another codec where `to` names one (`compression.type`): the batch to append, and what to restamp.
+/// For a job.
+pub fn validate_opened(
+    batch: &Batch,
+    rules: &ProduceRules,
+    bound: usize,
+    to: Option<(Compression, Level)>,
+) -> Result<(Batch, Restamp), BatchError> {
     let mut header = batch.header();
     let records = codec::decompress(header.compression()?, batch.body(), bound)?;
+    let restamp = check_records(&header, &records, rules)?;
+    let Some((to, level)) = to else {
+        return Ok((batch.clone(), restamp));
+    };
     header.attributes = header.attributes.with_compression(to);
-    Ok(Batch::assemble(header, codec::compress(to, level, &records)?))
+    let recoded = Batch::assemble(header, codec::compress(to, level, &records)?);
+    // Kafka, too, looks at the size once more after it compressed anew (`UnifiedLog.append`).
+    check_size(&recoded, rules)?;
+    Ok((recoded, restamp))
+}
+
+fn check_size(batch: &Batch, rules: &ProduceRules) -> Result<(), BatchError> {
+    let (size, max) = (batch.len(), rules.max_message_bytes);
+    if size > max {
+        return Err(BatchError::TooLarge { size, max });
+    }
+    Ok(())
 }
 
 /// What a client's header may say; answers its codec.

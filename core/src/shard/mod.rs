@@ -123,6 +123,8 @@ enum Timer {
     Idle(ConnectionId),
     /// Old segments may have to go.
     Retention,
+    /// What was appended to a log has to be synced.
+    Sync(LogId),
 }
 
 impl Shard {
@@ -297,6 +299,11 @@ impl Shard {
                 Timer::Deadline(connection) => self.session_deadline(now, connection, effects),
                 Timer::Idle(connection) => self.idle(now, connection, effects),
                 Timer::Retention => self.retain(now, effects),
+                Timer::Sync(log) => {
+                    if let Some(partition) = self.partitions.get_mut(&log) {
+                        partition.sync(&mut self.storage);
+                    }
+                }
             }
         }
         self.fired = fired;

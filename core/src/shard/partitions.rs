@@ -262,6 +262,9 @@ impl Shard {
             self.names.remove(&log);
             self.remove_logs(Vec::from([partition.place().clone()]), effects);
         }
+        if let Some(at) = outcome.sync_at.take() {
+            self.wheel.arm(at, Timer::Sync(log));
+        }
         if let Some(entry) = outcome.asleep.take() {
             self.fall_asleep(id, log, entry);
         }

@@ -22,12 +22,14 @@ struct Pending {
     file: FileId,
     end: Offset,
     written: bool,
+    /// What makes it durable.
+    flush: FlushMode,
 }
 
 /// The appends of one log.
 #[derive(Debug)]
 struct Appends {
-    /// What makes an append durable.
+    /// What makes an append durable, where nothing else is said.
     flush: FlushMode,
     pending: VecDeque<Pending>,
     /// The number of the first pending append.
@@ -83,6 +85,14 @@ impl Appends {
             end = Some(append.end);
         }
         end
+    }
+
+    /// Drops what was written from the front on, up to the first append that waits for a sync; returns the new end.
+    fn release(&mut self) -> Option<Offset> {
+        let count = (self.written - self.first) as usize;
+        let written = self.pending.iter().take(count);
+        let released = written.take_while(|append| append.flush == FlushMode::Os).count();
+        self.settle(self.first + released as u64)
     }
 
     /// Whether it failed, and nothing of it moves any more.
@@ -189,9 +199,17 @@ impl Committer {
             file,
             end,
             written: false,
+            flush: appends.flush,
         });
         appends.in_flight += 1;
         Some(number)
+    }
+
+    /// The last append of the log counts only once it was synced, whatever those of its log need.
+    pub(super) fn demand_sync(&mut self, log: LogId) {
+        if let Some(last) = self.logs.get_mut(&log).and_then(|appends| appends.pending.back_mut()) {
+            last.flush = FlushMode::Fsync;
+        }
     }
 
     /// A write was answered well.
@@ -201,13 +219,13 @@ impl Committer {
         if let Some(append) = appends.pending.get_mut((number - appends.first) as usize) {
             append.written = true;
         }
-        let before = appends.written;
         appends.advance();
-        let at_once = appends.flush == FlushMode::Os || bug!(AckBeforeFsync);
-        if at_once
-            && appends.written > before
-            && let Some(end) = appends.settle(appends.written)
-        {
+        let end = if bug!(AckBeforeFsync) {
+            appends.settle(appends.written)
+        } else {
+            appends.release()
+        };
+        if let Some(end) = end {
             events.push(StorageEvent::Durable { log, end });
             if bug!(AckBeforeFsync) {
                 self.requested.insert(file);
@@ -371,7 +389,8 @@ impl Committer {
             } else {
                 upto
             };
-            if let Some(end) = appends.settle(upto.max(appends.first)) {
+            let settled = appends.settle(upto.max(appends.first));
+            if let Some(end) = appends.release().or(settled) {
                 events.push(StorageEvent::Durable { log, end });
             }
             self.report(log, files);

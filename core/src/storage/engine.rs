@@ -346,6 +346,16 @@ impl Storage {
         self.open_for_writing(log, file);
     }
 
+    /// The last append of the log counts only once it was synced, even where others count once they are written.
+    pub(crate) fn demand_sync(&mut self, log: LogId) {
+        self.committer.demand_sync(log);
+    }
+
+    /// Has what was written to the file synced in the next round.
+    pub(crate) fn sync(&mut self, file: FileId) {
+        self.committer.request(file);
+    }
+
     /// Creates the file although nothing is written to it yet; [`StorageEvent::Sealed`] says when it is durable.
     pub(crate) fn create(&mut self, log: LogId, file: FileId) {
         self.files.get_mut(file).sealing = true;

@@ -192,7 +192,7 @@ fn a_wildcard_is_never_advertised() {
 fn what_cannot_be_honoured_is_an_error_that_names_the_setting() {
     for (name, value) in [
         ("log.cleanup.policy", "compact"),
-        ("compression.type", "zstd"),
+        ("compression.type", "zip"),
         ("unclean.leader.election.enable", "true"),
         ("remote.log.storage.system.enable", "true"),
         ("process.roles", "broker"),

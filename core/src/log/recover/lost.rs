@@ -4,7 +4,7 @@
 //! mark beside what is left before anything else, and the mark keeps the log from being opened or begun anew.
 
 use super::{Recover, Step, Turn};
-use crate::storage::{FileOp, Next, OpenMode};
+use crate::storage::{FileOp, IoValue, Next, OpenMode};
 use crate::types::{Fault, Offset};
 use alloc::format;
 
@@ -22,7 +22,19 @@ impl Recover {
         self.mark(Fault::Corruption(text))
     }
 
-    pub(super) fn mark(&mut self, fault: Fault) -> Turn {
+    /// Takes the next step towards a bad end.
+    pub(super) fn end_badly(&mut self, value: &IoValue) -> Turn {
+        match core::mem::replace(&mut self.step, Step::Begin) {
+            // The process had no descriptor left: once more.
+            Step::MarkOpened(fault) if *value == IoValue::Done => self.mark(fault),
+            Step::MarkOpened(fault) => self.close(self.file, Step::MarkClosed(fault)),
+            Step::MarkClosed(fault) => self.marked(fault),
+            Step::Failed(fault) => self.fail(fault),
+            step => unreachable!("{step:?} is no bad end"),
+        }
+    }
+
+    fn mark(&mut self, fault: Fault) -> Turn {
         let open = FileOp::Open {
             file: self.file,
             path: self.place.lost(),
@@ -32,7 +44,7 @@ impl Recover {
     }
 
     /// The mark's file is closed: its name is made durable.
-    pub(super) fn marked(&mut self, fault: Fault) -> Turn {
+    fn marked(&mut self, fault: Fault) -> Turn {
         let path = self.place.path.clone();
         self.io(Step::Failed(fault), FileOp::SyncDirectory { path })
     }

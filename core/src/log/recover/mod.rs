@@ -570,22 +570,7 @@ impl Job for Recover {
             }
             (Step::NamesSynced | Step::ParentSynced, _) => self.next_segment(),
             (Step::RemovalsSynced, _) => self.finish(),
-            (Step::MarkOpened(fault), IoValue::Done) => {
-                let fault = fault.clone();
-                self.mark(fault)
-            }
-            (Step::MarkOpened(fault), _) => {
-                let step = Step::MarkClosed(fault.clone());
-                self.close(self.file, step)
-            }
-            (Step::MarkClosed(fault), _) => {
-                let fault = fault.clone();
-                self.marked(fault)
-            }
-            (Step::Failed(fault), _) => {
-                let fault = fault.clone();
-                self.fail(fault)
-            }
+            (Step::MarkOpened(_) | Step::MarkClosed(_) | Step::Failed(_), value) => self.end_badly(&value),
             (step, value) => unreachable!("{step:?} was answered by {value:?}"),
         }
     }

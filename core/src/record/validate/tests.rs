@@ -23,7 +23,6 @@ fn rules() -> ProduceRules {
         now: NOW,
         before_max_ms: i64::MAX as u64,
         after_max_ms: 3_600_000,
-        opening: Opening::WhereNeeded,
     }
 }
 
@@ -44,8 +43,21 @@ fn batch(compression: Compression) -> Batch {
 fn validate(batch: &Batch, rules: &ProduceRules) -> Result<Restamp, BatchError> {
     match validate_produce(batch, rules)? {
         Validation::Valid(restamp) => Ok(restamp),
-        Validation::NeedsDecompression => validate_compressed(batch, rules, BOUND),
+        Validation::NeedsDecompression => opened(batch, rules),
     }
+}
+
+/// As [`validate`], and the records are opened whatever the rules say.
+fn validate_inside(batch: &Batch, rules: &ProduceRules) -> Result<Restamp, BatchError> {
+    validate_produce(batch, rules)?;
+    opened(batch, rules)
+}
+
+fn opened(batch: &Batch, rules: &ProduceRules) -> Result<Restamp, BatchError> {
+    validate_opened(batch, rules, BOUND, None).map(|(same, restamp)| {
+        assert_eq!(same, *batch);
+        restamp
+    })
 }
 
 fn with_header(change: impl FnOnce(&mut BatchHeader)) -> Result<Restamp, BatchError> {
@@ -58,18 +70,11 @@ fn with_header(change: impl FnOnce(&mut BatchHeader)) -> Result<Restamp, BatchEr
 #[test]
 fn a_good_batch_passes_under_every_codec_and_opening() {
     for compression in Compression::ALL {
-        for opening in [Opening::WhereNeeded, Opening::Always] {
-            for keys in [Keys::Optional, Keys::Required] {
-                let rules = ProduceRules {
-                    keys,
-                    opening,
-                    ..rules()
-                };
-                assert_eq!(
-                    validate(&batch(compression), &rules),
-                    Ok(Restamp::Keep),
-                    "{compression}"
-                );
+        for keys in [Keys::Optional, Keys::Required] {
+            let rules = ProduceRules { keys, ..rules() };
+            let batch = batch(compression);
+            for result in [validate(&batch, &rules), validate_inside(&batch, &rules)] {
+                assert_eq!(result, Ok(Restamp::Keep), "{compression}");
             }
         }
     }
@@ -95,10 +100,6 @@ fn compressed_batches_are_opened_only_where_a_check_needs_it() {
     }));
     assert!(needs(&ProduceRules {
         before_max_ms: 86_400_000,
-        ..plain
-    }));
-    assert!(needs(&ProduceRules {
-        opening: Opening::Always,
         ..plain
     }));
 }
@@ -184,12 +185,8 @@ fn a_count_beyond_the_records_is_invalid_inside_every_codec() {
         header.record_count = 6;
         header.last_offset_delta = 5;
         let lying = Batch::assemble(header, batch.body().clone());
-        let rules = ProduceRules {
-            opening: Opening::Always,
-            ..rules()
-        };
         assert_eq!(
-            validate(&lying, &rules),
+            validate_inside(&lying, &rules()),
             Err(BatchError::CountMismatch { declared: 6 }),
             "{compression}"
         );
@@ -224,7 +221,7 @@ fn records_that_are_no_compressed_data_are_invalid_and_too_many_are_too_large() 
         assert_eq!(error, BatchError::Codec(CodecError::Corrupt(compression)));
         assert_eq!(error.error_code(), ErrorCode::InvalidRecord);
 
-        let error = validate_compressed(&batch(compression), &rules, 100).expect_err("five records take more");
+        let error = validate_opened(&batch(compression), &rules, 100, None).expect_err("five records take more");
         assert_eq!(error, BatchError::Codec(CodecError::TooLarge { bound: 100 }));
         assert_eq!(error.error_code(), ErrorCode::MessageTooLarge);
     }
@@ -344,15 +341,12 @@ fn a_wrong_claim_about_the_greatest_timestamp_is_put_right() {
         let mut header = at(compression, &[5, 80, 7]).header();
         header.max_timestamp = Timestamp(1000);
         let mut batch = Batch::assemble(header, at(compression, &[5, 80, 7]).body().clone());
-        let rules = ProduceRules {
-            opening: Opening::Always,
-            ..rules()
-        };
-        let restamp = validate(&batch, &rules).expect("Kafka takes it");
+        let rules = rules();
+        let restamp = validate_inside(&batch, &rules).expect("Kafka takes it");
         assert_eq!(restamp, Restamp::MaxTimestamp(Timestamp(80)), "{compression}");
         batch.restamp(restamp);
         assert_eq!(batch.header().max_timestamp, Timestamp(80));
-        assert_eq!(validate(&batch, &rules), Ok(Restamp::Keep));
+        assert_eq!(validate_inside(&batch, &rules), Ok(Restamp::Keep));
     }
 }
 
@@ -440,7 +434,9 @@ fn recoding_keeps_the_records_and_everything_the_header_says_of_them() {
         for to in Compression::ALL {
             let mut source = batch(from);
             source.stamp(Offset(77), LeaderEpoch(3));
-            let recoded = recode(&source, to, Level::Default, BOUND).expect("it was just built");
+            let to_level = Some((to, Level::Default));
+            let (recoded, restamp) = validate_opened(&source, &rules(), BOUND, to_level).expect("it was just built");
+            assert_eq!(restamp, Restamp::Keep);
             assert_eq!(recoded.check_crc(), Ok(()));
             let expected = BatchHeader {
                 batch_length: recoded.header().batch_length,
@@ -500,14 +496,14 @@ proptest! {
         prop_assert_eq!(&batch, &built);
         prop_assert_eq!(batch.header().last_sequence(), Some(Sequence(5 + records.len() as i32 - 1)));
 
-        let any_time = ProduceRules { before_max_ms: u64::MAX, after_max_ms: u64::MAX, opening: Opening::Always, ..rules() };
+        let any_time = ProduceRules { before_max_ms: u64::MAX, after_max_ms: u64::MAX, ..rules() };
         let greatest = records.iter().map(|record| record.0).max().expect("there is one").max(-1);
         let expected = if greatest == batch.header().max_timestamp.0 {
             Restamp::Keep
         } else {
             Restamp::MaxTimestamp(Timestamp(greatest))
         };
-        prop_assert_eq!(validate(&batch, &any_time), Ok(expected));
+        prop_assert_eq!(validate_inside(&batch, &any_time), Ok(expected));
 
         let opened = batch.open(BOUND).expect("few small records fit");
         prop_assert_eq!(opened.bytes().len() + HEADER_LEN, uncompressed_len);
@@ -533,7 +529,23 @@ proptest! {
         header.record_count = header.record_count.saturating_abs().max(1);
         header.last_offset_delta = header.record_count - 1;
         let batch = Batch::assemble(header, body.into());
-        let rules = ProduceRules { opening: Opening::Always, keys: Keys::Required, ..rules() };
-        prop_assert!(validate(&batch, &rules).is_err(), "chance does not make keyed records");
+        let rules = ProduceRules { keys: Keys::Required, ..rules() };
+        prop_assert!(validate_inside(&batch, &rules).is_err(), "chance does not make keyed records");
     }
+}
+
+#[test]
+fn what_grows_beyond_the_largest_batch_when_it_is_compressed_anew_is_too_large() {
+    let packed = batch(Compression::Zstd);
+    let limit = packed.len();
+    let rules = ProduceRules {
+        max_message_bytes: limit,
+        ..rules()
+    };
+    let to = Some((Compression::None, Level::Default));
+    let error = validate_opened(&packed, &rules, BOUND, to).expect_err("its records are larger");
+    assert!(
+        matches!(error, BatchError::TooLarge { max, .. } if max == limit),
+        "{error}"
+    );
 }

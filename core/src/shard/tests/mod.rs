@@ -13,4 +13,5 @@ mod resting;
 mod serving;
 mod starts;
 mod stops;
+mod storing;
 mod topics;
