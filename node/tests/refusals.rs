@@ -146,3 +146,13 @@ fn the_floor_moves_every_byte_and_leaves_no_file() {
     }
     assert!(refusal(&["bench", "floor", "--directory", "no/such/directory"]).contains("no/such/directory"));
 }
+
+#[test]
+fn priming_leaves_no_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_str().expect("UTF-8");
+    let output = klamm(&["bench", "prime", "--total", "3MB", "--directory", path]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(std::fs::read_dir(path).expect("it is there").count(), 0);
+    assert!(refusal(&["bench", "prime", "--directory", "no/such/directory"]).contains("no/such/directory"));
+}

@@ -7,6 +7,7 @@ mod consume;
 mod floor;
 mod latency;
 mod load;
+mod prime;
 mod produce;
 mod report;
 
@@ -28,6 +29,8 @@ pub(crate) enum BenchCommand {
     Latency(latency::Arguments),
     /// Measure a bare loop of socket and file: what no broker on this machine can go below
     Floor(floor::Arguments),
+    /// Touch memory and give it back, so that what is measured next does not pay for its first touch
+    Prime(prime::Arguments),
 }
 
 /// What each load needs.
@@ -73,6 +76,7 @@ pub(crate) fn run(command: BenchCommand) -> Outcome {
         BenchCommand::Consume(args) => block_on(consume::run(args)),
         BenchCommand::Latency(args) => latency::run(&args),
         BenchCommand::Floor(args) => floor::run(&args),
+        BenchCommand::Prime(args) => prime::run(&args),
     }
 }
 
