@@ -91,10 +91,11 @@ impl Broker {
         let clock = Clock::start();
         let addresses = prepare(&options.listeners).map_err(StartError::Listener)?;
         let disk_counters = Arc::new(Counters::default());
-        let disk = Threads::open(&options.log_directory, clock, Arc::clone(&disk_counters)).map_err(|error| {
-            let path = options.log_directory.clone();
-            StartError::LogDirectory { path, error }
-        })?;
+        let disk =
+            Threads::open(&options.log_directory, count, clock, Arc::clone(&disk_counters)).map_err(|error| {
+                let path = options.log_directory.clone();
+                StartError::LogDirectory { path, error }
+            })?;
         let shard_counters: Vec<_> = (0..count).map(|_| Arc::new(Counters::default())).collect();
         let accept_counters = Arc::new(Counters::default());
         let mut counters = shard_counters.clone();

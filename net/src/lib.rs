@@ -14,8 +14,13 @@
 mod clock;
 mod counters;
 mod grumble;
+mod sync;
+
 mod inbox;
+
+mod bell;
 mod options;
+mod timer;
 
 mod memory;
 

@@ -129,7 +129,12 @@ fn a_peer_that_is_no_broker_is_recognized() {
 fn the_floor_moves_every_byte_and_leaves_no_file() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_str().expect("UTF-8");
-    for line in [&["in"][..], &["in", "--no-sync"], &["out"]] {
+    for line in [
+        &["in"][..],
+        &["in", "--no-sync"],
+        &["in", "--window", "5", "--batch-size", "1KB"],
+        &["out"],
+    ] {
         let output = klamm(
             &[
                 &["bench", "floor", "--json", "--total", "300KB", "--directory", path],

@@ -245,6 +245,7 @@ fn draw_broker(draw: &mut Draw) -> BrokerConfig {
         tail_cache_bytes: draw.pick(&[0, 1000, 20_000, limits.tail_cache_bytes]),
         open_files: draw.pick(&[4, 8, 16, limits.open_files]),
         files_synced_singly: draw.pick(&[0, 1, 2, limits.files_synced_singly]),
+        round_wait_nanos: draw.pick(&[0, 1, limits.round_wait_nanos, 20 * MILLIS]),
         index_cache_bytes: draw.pick(&[0, 1000, limits.index_cache_bytes]),
         checkpoint_bytes: draw.pick(&[1, 2000, 20_000, limits.checkpoint_bytes]),
         asks_in_flight: draw.pick(&[1, 2, limits.asks_in_flight]),

@@ -38,6 +38,8 @@ pub struct Limits {
     pub open_files: usize,
     /// Dirty files synced one by one; more are synced with one `syncfs`.
     pub files_synced_singly: usize,
+    /// The longest that a commit round waits for more to cover, in nanoseconds; 0 lets none wait.
+    pub round_wait_nanos: u64,
     /// Producers a partition remembers at most; the least recently used is forgotten first.
     pub producers_per_partition: usize,
     /// Fetch sessions a shard keeps (`max.incremental.fetch.session.cache.slots`).
@@ -63,6 +65,7 @@ impl Default for Limits {
             checkpoint_bytes: 128 << 20,
             open_files: 4096,
             files_synced_singly: 16,
+            round_wait_nanos: 2_000_000,
             producers_per_partition: 10_000,
             fetch_sessions: 1000,
             producer_id_block: 1000,

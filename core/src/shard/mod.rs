@@ -213,7 +213,8 @@ impl Shard {
         if self.phase == Phase::Halted {
             None
         } else {
-            self.wheel.next_deadline()
+            let deadlines = [self.wheel.next_deadline(), self.storage.next_deadline()];
+            deadlines.into_iter().flatten().min()
         }
     }
 
@@ -233,14 +234,17 @@ impl Shard {
                 }
                 events.append(&mut self.events);
                 self.events = events;
-            } else if !self.run_controller(now, effects) && !self.run_storage(effects) && !self.run_stop(now, effects) {
+            } else if !self.run_controller(now, effects)
+                && !self.run_storage(now, effects)
+                && !self.run_stop(now, effects)
+            {
                 return;
             }
         }
     }
 
     /// Hands the disk operations that storage wants to the driver; whether events came of it.
-    fn run_storage(&mut self, effects: &mut Effects) -> bool {
+    fn run_storage(&mut self, now: Now, effects: &mut Effects) -> bool {
         let Self { storage, ops, .. } = self;
         let held = effects.is_in_turn();
         let mut emit = |(token, io)| {
@@ -250,7 +254,7 @@ impl Shard {
         if held {
             storage.drain_held().for_each(&mut emit);
         } else {
-            storage.drain().for_each(&mut emit);
+            storage.drain(now.monotonic).for_each(&mut emit);
         }
         self.storage.has_events()
     }

@@ -9,10 +9,11 @@
 use super::event::{LogId, Purpose, StorageEvent};
 use super::file::{FileOp, FilePath};
 use super::files::{File, Files};
+use super::gather::{Gather, Waiting};
 use super::outbox::Outbox;
 use crate::bugs::bug;
-use crate::config::FlushMode;
-use crate::types::{Fault, FileId, LogDirectoryId, Offset};
+use crate::config::{FlushMode, Limits};
+use crate::types::{Fault, FileId, LogDirectoryId, Monotonic, Offset, ShardId};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -21,6 +22,7 @@ use alloc::vec::Vec;
 struct Pending {
     file: FileId,
     end: Offset,
+    bytes: u64,
     written: bool,
     /// What makes it durable.
     flush: FlushMode,
@@ -64,15 +66,21 @@ impl Appends {
         self.first + self.pending.len() as u64
     }
 
-    /// Advances over the writes that were answered.
-    fn advance(&mut self) {
+    /// Advances over the writes that were answered; says what of them is new.
+    fn advance(&mut self) -> Waiting {
+        let mut news = Waiting::default();
         let failed = self.failure.as_ref().map_or(u64::MAX, |&(at, _)| at);
         while self.written < failed {
             match self.pending.get((self.written - self.first) as usize) {
-                Some(append) if append.written => self.written += 1,
+                Some(append) if append.written => {
+                    self.written += 1;
+                    news.appends += 1;
+                    news.bytes += append.bytes;
+                }
                 _ => break,
             }
         }
+        news
     }
 
     /// Drops what is durable below `upto`; returns the new end.
@@ -130,6 +138,7 @@ struct Round {
 #[derive(Debug)]
 pub(super) struct Committer {
     directory: LogDirectoryId,
+    shard: ShardId,
     flush: FlushMode,
     files_synced_singly: usize,
     logs: BTreeMap<LogId, Appends>,
@@ -140,21 +149,27 @@ pub(super) struct Committer {
     /// Logs whose directory has a name that is not durable yet.
     unplaced: BTreeSet<LogId>,
     round: Option<Round>,
+    /// What was written since the last round began.
+    waiting: Waiting,
+    gather: Gather,
     /// Logs that failed and of which no write moves any more, to be reported.
     pub(super) failures: Vec<(LogId, Fault)>,
 }
 
 impl Committer {
-    pub(super) fn new(directory: LogDirectoryId, flush: FlushMode, files_synced_singly: usize) -> Self {
+    pub(super) fn new(directory: LogDirectoryId, shard: ShardId, flush: FlushMode, limits: &Limits) -> Self {
         Self {
             directory,
+            shard,
             flush,
-            files_synced_singly,
+            files_synced_singly: limits.files_synced_singly,
             logs: BTreeMap::new(),
             listed: Vec::new(),
             requested: BTreeSet::new(),
             unplaced: BTreeSet::new(),
             round: None,
+            waiting: Waiting::default(),
+            gather: Gather::new(limits.round_wait_nanos),
             failures: Vec::new(),
         }
     }
@@ -189,7 +204,7 @@ impl Committer {
     }
 
     /// A new append; returns its number. One to a log that failed is lost with those before it, and has none.
-    pub(super) fn append(&mut self, log: LogId, file: FileId, end: Offset) -> Option<u64> {
+    pub(super) fn append(&mut self, log: LogId, file: FileId, end: Offset, bytes: u64) -> Option<u64> {
         let appends = self.logs.get_mut(&log).expect("an append to an open log");
         if appends.failure.is_some() {
             return None;
@@ -198,6 +213,7 @@ impl Committer {
         appends.pending.push_back(Pending {
             file,
             end,
+            bytes,
             written: false,
             flush: appends.flush,
         });
@@ -219,7 +235,7 @@ impl Committer {
         if let Some(append) = appends.pending.get_mut((number - appends.first) as usize) {
             append.written = true;
         }
-        appends.advance();
+        let news = appends.advance();
         let end = if bug!(AckBeforeFsync) {
             appends.settle(appends.written)
         } else {
@@ -230,6 +246,9 @@ impl Committer {
             if bug!(AckBeforeFsync) {
                 self.requested.insert(file);
             }
+        } else {
+            self.waiting.appends += news.appends;
+            self.waiting.bytes += news.bytes;
         }
         self.list(log);
     }
@@ -268,9 +287,16 @@ impl Committer {
         self.requested.insert(file);
     }
 
-    /// Begins a round if none runs and something waits for one.
-    pub(super) fn begin(&mut self, files: &mut Files, outbox: &mut Outbox, events: &mut Vec<StorageEvent>) {
-        while self.round.is_none() && !(self.listed.is_empty() && self.requested.is_empty()) {
+    /// Begins a round if none runs, something waits for one, and it need not wait for more.
+    pub(super) fn begin(
+        &mut self,
+        now: Monotonic,
+        files: &mut Files,
+        outbox: &mut Outbox,
+        events: &mut Vec<StorageEvent>,
+    ) {
+        while self.may_begin(now) {
+            let waiting = core::mem::take(&mut self.waiting);
             let round = self.collect(files);
             for (place, op) in round.ops.iter().enumerate() {
                 outbox.push(Purpose::Round(place), op.clone());
@@ -279,8 +305,24 @@ impl Committer {
             self.round = Some(round);
             if empty {
                 self.end(files, outbox, events);
+            } else {
+                self.gather.began(now, waiting);
             }
         }
+    }
+
+    fn may_begin(&mut self, now: Monotonic) -> bool {
+        if self.round.is_some() {
+            return false;
+        }
+        self.gather.ended(now, self.waiting);
+        !self.requested.is_empty() || (!self.listed.is_empty() && self.gather.may_begin(now, self.waiting))
+    }
+
+    /// When [`begin`](Self::begin) will begin a round that waits for more.
+    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
+        let asked = !self.listed.is_empty();
+        self.gather.next_deadline().filter(|_| asked)
     }
 
     fn collect(&mut self, files: &mut Files) -> Round {
@@ -336,6 +378,7 @@ impl Committer {
             Scope::Singly(files) => core::iter::once(FileOp::Sync { files }).chain(names).collect(),
             Scope::All => alloc::vec![FileOp::SyncAll {
                 directory: self.directory,
+                by: self.shard,
             }],
         };
         Round {

@@ -11,7 +11,7 @@ use super::outbox::Outbox;
 use super::tail::{Recent, TailCache};
 use crate::bugs::bug;
 use crate::config::{FlushMode, Limits};
-use crate::types::{Fault, FileId, LogDirectoryId, Now, Offset, ShardId, Timestamp};
+use crate::types::{Fault, FileId, LogDirectoryId, Monotonic, Now, Offset, ShardId, Timestamp};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -43,7 +43,7 @@ impl Storage {
             ids: Allocator::new(shard.0),
             outbox: Outbox::default(),
             files: Files::new(limits.open_files),
-            committer: Committer::new(directory, flush, limits.files_synced_singly),
+            committer: Committer::new(directory, shard, flush, limits),
             directories: Directories::default(),
             tail: TailCache::new(limits.tail_cache_bytes),
             indexes: IndexCache::new(limits.index_cache_bytes),
@@ -59,8 +59,8 @@ impl Storage {
     }
 
     /// What is to be done, each with the token its answer is handed back with. Begins a commit round if one is due.
-    pub fn drain(&mut self) -> impl Iterator<Item = (Token, FileOp)> + '_ {
-        self.begin_round();
+    pub fn drain(&mut self, now: Monotonic) -> impl Iterator<Item = (Token, FileOp)> + '_ {
+        self.begin_round(now);
         self.drain_held()
     }
 
@@ -70,7 +70,13 @@ impl Storage {
         self.outbox.drain()
     }
 
-    fn begin_round(&mut self) {
+    /// When a commit round that waits for more is due: [`drain`](Self::drain) is to be called then.
+    pub fn next_deadline(&self) -> Option<Monotonic> {
+        let due = self.committer.next_deadline();
+        due.filter(|_| self.fault.is_none())
+    }
+
+    fn begin_round(&mut self, now: Monotonic) {
         if self.fault.is_some() {
             return;
         }
@@ -80,7 +86,7 @@ impl Storage {
             }
         }
         self.committer
-            .begin(&mut self.files, &mut self.outbox, &mut self.raised);
+            .begin(now, &mut self.files, &mut self.outbox, &mut self.raised);
         let mut events = core::mem::take(&mut self.raised);
         self.report_failures(&mut events);
         self.raised = events;
@@ -337,7 +343,8 @@ impl Storage {
 
     /// Writes an append; the log hears when everything up to `end` is durable.
     pub(crate) fn append(&mut self, log: LogId, file: FileId, position: u64, pieces: Vec<Piece>, end: Offset) {
-        let Some(number) = self.committer.append(log, file, end) else {
+        let bytes = pieces.iter().map(|piece| piece.as_ref().len() as u64).sum();
+        let Some(number) = self.committer.append(log, file, end, bytes) else {
             return;
         };
         let write = FileOp::Write { file, position, pieces };

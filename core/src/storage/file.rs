@@ -1,6 +1,6 @@
 //! Files and the operations on them, as the core asks for them and a driver carries them out.
 
-use crate::types::{FileId, LogDirectoryId};
+use crate::types::{FileId, LogDirectoryId, ShardId};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -142,6 +142,9 @@ pub enum FileOp {
     SyncAll {
         /// The log directory.
         directory: LogDirectoryId,
+        /// Whose descriptor of the directory it goes through: the system tells each descriptor once that it could not write
+        /// something back, and whoever shared one would take that news from the others.
+        by: ShardId,
     },
     /// `fsync` of a directory: makes creates, renames and removals in it durable.
     SyncDirectory {

@@ -16,6 +16,7 @@ mod engine;
 mod event;
 mod file;
 mod files;
+mod gather;
 mod index;
 mod job;
 mod lease;

@@ -3,13 +3,13 @@
 use super::receive::Rest;
 use super::send::Outgoing;
 use super::{Connection, Outlet};
+use crate::bell::Bell;
 use crate::inbox::{Inbox, lock};
 use klamm_core::types::{ConnectionId, Monotonic};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Wake, Waker};
+use std::task::Waker;
 
 /// Bits of a [`ConnectionId`] that say its place; those above tell it from all others of the process.
 const PLACE_BITS: u32 = 24;
@@ -56,26 +56,6 @@ impl Drop for Permit {
     }
 }
 
-/// Puts a connection's place among the ready ones, once until it is answered.
-#[derive(Debug)]
-struct Bell {
-    place: u32,
-    rung: AtomicBool,
-    ready: Arc<Inbox<u32>>,
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
-            self.ready.push(self.place);
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Place<O> {
     connection: Option<Connection<O>>,
@@ -112,11 +92,7 @@ impl<O: Outlet> Connections<O> {
         let place = self.free.pop().unwrap_or_else(|| {
             let place = self.places.len() as u32;
             assert!(place < 1 << PLACE_BITS, "descriptors run out before places do");
-            let bell = Arc::new(Bell {
-                place,
-                rung: AtomicBool::new(false),
-                ready: Arc::clone(&self.ready),
-            });
+            let bell = Arc::new(Bell::new(place, Arc::clone(&self.ready)));
             self.places.push(Place { connection: None, bell });
             place
         });
@@ -158,7 +134,7 @@ impl<O: Outlet> Connections<O> {
     /// Answers the bell of `place`: whose it is now, if anybody's. Its next wake announces it again.
     pub(crate) fn answer(&mut self, place: u32) -> Option<ConnectionId> {
         let place = self.places.get(place as usize)?;
-        place.bell.rung.store(false, Ordering::Release);
+        place.bell.answer();
         place.connection.as_ref().map(|connection| connection.id)
     }
 

@@ -5,6 +5,7 @@
 //! have ended. Every operation has exactly one completion.
 
 mod perform;
+mod queue;
 mod root;
 mod strands;
 mod threads;

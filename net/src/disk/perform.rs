@@ -10,7 +10,7 @@ use bytes::Bytes;
 use klamm_core::storage::{
     DirectoryEntry, EntryKind, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue, OpenMode, Volume,
 };
-use klamm_core::types::{FileId, FileRange, LogDirectoryId};
+use klamm_core::types::{FileId, FileRange, LogDirectoryId, ShardId};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FlockOperation, fdatasync, flock, fstatvfs, ftruncate, syncfs};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, pwritev};
@@ -60,8 +60,8 @@ impl Performer {
                 .iter()
                 .try_for_each(|file| self.sync(*file))
                 .map(|()| IoValue::Done),
-            FileOp::SyncAll { .. } => self.timed(|| {
-                let synced = syncfs(&self.root.directory);
+            FileOp::SyncAll { by, .. } => self.timed(|| {
+                let synced = syncfs(self.root.directory(*by)?);
                 done(synced.map_err(Into::into), || {
                     String::from("syncfs of the log directory")
                 })
@@ -210,8 +210,8 @@ impl Performer {
     fn volume(&self) -> IoResult {
         let path = fs::canonicalize(self.root.resolve(&FilePath::new(LogDirectoryId(0), ""))?);
         let path = path.map_err(|error| io_error(&error, "the log directory's path"))?;
-        let room =
-            fstatvfs(&self.root.directory).map_err(|error| io_error(&error.into(), "fstatvfs of the log directory"))?;
+        let directory = self.root.directory(ShardId(0))?;
+        let room = fstatvfs(directory).map_err(|error| io_error(&error.into(), "fstatvfs of the log directory"))?;
         Ok(IoValue::Volume(Volume {
             path: path.display().to_string(),
             total: room.f_blocks.saturating_mul(room.f_frsize),

@@ -1,11 +1,12 @@
 //! The log directory and its open files.
 //!
-//! Invariants: a path is resolved below the log directory or refused. The directory itself stays open, so that
-//! `syncfs` reports every error since the start (Linux 5.8 and later). A descriptor lives until its last user is done
+//! Invariants: a path is resolved below the log directory or refused. The directory itself stays open, once
+//! for each shard, so that `syncfs` tells every shard of each write-back that failed since the start: the system says it
+//! once a descriptor (Linux 5.8 and later). A descriptor lives until its last user is done
 //! with it, whatever the table says.
 
 use klamm_core::storage::{FilePath, IoError, IoErrorKind};
-use klamm_core::types::FileId;
+use klamm_core::types::{FileId, ShardId};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,21 +25,31 @@ pub(crate) struct OpenFile {
 #[derive(Debug)]
 pub(crate) struct Root {
     path: PathBuf,
-    pub(crate) directory: File,
+    /// The directory itself, by shard.
+    directories: Vec<File>,
     files: RwLock<BTreeMap<FileId, Arc<OpenFile>>>,
     /// Locked files; the locks go with the descriptors.
     pub(crate) locks: Mutex<Vec<File>>,
 }
 
 impl Root {
-    /// Opens the directory `path`, creating it durably if it is not there.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    /// Opens the directory `path` for `shards` shards, creating it durably if it is not there.
+    pub(crate) fn open(path: &Path, shards: u16) -> io::Result<Self> {
         create_durably(path)?;
         Ok(Self {
             path: path.to_path_buf(),
-            directory: File::open(path)?,
+            directories: (0..shards).map(|_| File::open(path)).collect::<io::Result<_>>()?,
             files: RwLock::default(),
             locks: Mutex::default(),
+        })
+    }
+
+    /// The shard's own descriptor of the directory.
+    pub(crate) fn directory(&self, shard: ShardId) -> Result<&File, IoError> {
+        let directory = self.directories.get(usize::from(shard.0));
+        directory.ok_or_else(|| IoError {
+            kind: IoErrorKind::NotFound,
+            text: format!("the log directory is not open for shard {shard}"),
         })
     }
 
@@ -126,7 +137,7 @@ mod tests {
         let path = std::env::temp_dir()
             .join(format!("klamm-root-{}", std::process::id()))
             .join("a/b");
-        let root = Root::open(&path).expect("the directory can be created");
+        let root = Root::open(&path, 1).expect("the directory can be created");
         let resolve = |relative| root.resolve(&FilePath::new(LogDirectoryId(0), relative));
         assert_eq!(resolve(""), Ok(path.clone()));
         assert_eq!(resolve("topic-0.x/00.log"), Ok(path.join("topic-0.x/00.log")));

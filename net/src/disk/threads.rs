@@ -4,93 +4,38 @@
 //! order per file is the business of [`Strands`](super::Strands).
 
 use super::perform::Performer;
+use super::queue::{Queue, Turn};
 use super::root::Root;
 use super::{Cached, Disk, Work, WorkKind};
 use crate::clock::Clock;
 use crate::counters::{Counters, count, uncount};
 use crate::event::Event;
-use crate::inbox::lock;
+use crate::inbox::Inbox;
 use klamm_core::storage::{IoError, IoValue, Job, Next};
 use klamm_core::types::FileId;
-use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::thread::{Builder, JoinHandle, Thread};
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
 
 /// The stack of a disk thread, in bytes: walks of directory trees and tasks are iterative.
 const STACK: usize = 512 << 10;
 
-/// Work that waits for a thread, and threads that wait for work.
-#[derive(Default, Debug)]
-struct Queue {
-    waiting: Mutex<Waiting>,
-}
-
-#[derive(Default, Debug)]
-struct Waiting {
-    work: VecDeque<Work>,
-    /// The one that went to sleep last is woken first: its caches are warm.
-    sleepers: Vec<Thread>,
-    closed: bool,
-}
-
-impl Queue {
-    fn put(&self, work: impl Iterator<Item = Work>) {
-        let woken = {
-            let mut waiting = lock(&self.waiting);
-            let before = waiting.work.len();
-            waiting.work.extend(work);
-            let wakes = (waiting.work.len() - before).min(waiting.sleepers.len());
-            let asleep = waiting.sleepers.len() - wakes;
-            waiting.sleepers.split_off(asleep)
-        };
-        woken.iter().for_each(Thread::unpark);
-    }
-
-    /// The next work; `None` once the queue is closed and empty.
-    fn take(&self) -> Option<Work> {
-        let this = std::thread::current();
-        loop {
-            let mut waiting = lock(&self.waiting);
-            if let Some(work) = waiting.work.pop_front() {
-                // One that woke up by itself is still among the sleepers.
-                waiting.sleepers.retain(|sleeper| sleeper.id() != this.id());
-                return Some(work);
-            }
-            if waiting.closed {
-                return None;
-            }
-            if waiting.sleepers.iter().all(|sleeper| sleeper.id() != this.id()) {
-                waiting.sleepers.push(this.clone());
-            }
-            drop(waiting);
-            std::thread::park();
-        }
-    }
-
-    fn close(&self) {
-        let sleepers = {
-            let mut waiting = lock(&self.waiting);
-            waiting.closed = true;
-            std::mem::take(&mut waiting.sleepers)
-        };
-        sleepers.iter().for_each(Thread::unpark);
-    }
-}
+/// What a shard hears once a piece of work is done.
+type Answer = (Arc<Inbox<Event>>, Event);
 
 /// A log directory on the file system, with threads that carry out operations on it.
 #[derive(Debug)]
 pub struct Threads {
     performer: Performer,
-    operations: Queue,
-    tasks: Queue,
+    operations: Queue<Work>,
+    tasks: Queue<Work>,
 }
 
 impl Threads {
-    /// Opens the log directory `path`, creating it when it is not there.
-    pub(crate) fn open(path: &Path, clock: Clock, counters: Arc<Counters>) -> io::Result<Arc<Self>> {
-        let root = Root::open(path)?;
+    /// Opens the log directory `path` for `shards` shards, creating it when it is not there.
+    pub(crate) fn open(path: &Path, shards: u16, clock: Clock, counters: Arc<Counters>) -> io::Result<Arc<Self>> {
+        let root = Root::open(path, shards)?;
         Ok(Arc::new(Self {
             performer: Performer::new(root, clock, counters),
             operations: Queue::default(),
@@ -115,9 +60,7 @@ impl Threads {
                 Builder::new().name(name).stack_size(STACK).spawn(move || {
                     let _guard = guard();
                     let queue = if tasks { &this.tasks } else { &this.operations };
-                    while let Some(work) = queue.take() {
-                        this.carry_out(work);
-                    }
+                    this.work(queue);
                 })
             })
             .collect()
@@ -129,7 +72,23 @@ impl Threads {
         self.tasks.close();
     }
 
-    fn carry_out(&self, work: Work) {
+    /// Carries out what comes into `queue`, until it is closed.
+    fn work(&self, queue: &Queue<Work>) {
+        let mut answer: Option<Answer> = None;
+        loop {
+            let turn = queue.next();
+            if let Some((reply, event)) = answer.take() {
+                reply.push(event);
+            }
+            match turn {
+                Turn::Work(work) => answer = self.carry_out(work),
+                Turn::Sleep => std::thread::park(),
+                Turn::End => return,
+            }
+        }
+    }
+
+    fn carry_out(&self, work: Work) -> Option<Answer> {
         let Work { reply, kind } = work;
         let counters = self.performer.counters();
         let event = match kind {
@@ -150,7 +109,7 @@ impl Threads {
                 let error = files.iter().try_for_each(|file| self.performer.sync(*file)).err();
                 let Some((op, result)) = round.ended(error) else {
                     uncount(&counters.disk_queue, 1);
-                    return;
+                    return None;
                 };
                 Event::Io {
                     op,
@@ -184,7 +143,7 @@ impl Threads {
             }
         };
         uncount(&counters.disk_queue, 1);
-        reply.push(event);
+        Some((reply, event))
     }
 }
 

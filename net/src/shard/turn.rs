@@ -12,14 +12,13 @@ use crate::inbox::Inbox;
 use crate::lifecycle::Lifecycle;
 use crate::memory::{Memory, Slabs};
 use crate::options::NetLimits;
+use crate::timer::Timer;
 use klamm_core::shard::{Effects, Input};
 use klamm_core::types::{ConnectionId, Monotonic, Now, ShardId};
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use tokio::time::Sleep;
 
 /// How a shard's driver is tied to the rest of the broker.
 #[derive(Debug)]
@@ -58,8 +57,7 @@ pub(crate) struct Driver<M, D, O: Outlet> {
     events: Vec<Event>,
     places: Vec<u32>,
     arrivals: Vec<Newcomer<O::Raw>>,
-    sleep: Pin<Box<Sleep>>,
-    armed: Option<Monotonic>,
+    timer: Timer,
 }
 
 impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
@@ -99,8 +97,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
             events: Vec::new(),
             places: Vec::new(),
             arrivals: Vec::new(),
-            sleep: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
-            armed: None,
+            timer: Timer::new(links.clock),
             links,
         }
     }
@@ -388,15 +385,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
             .store(memory as u64, Ordering::Relaxed);
         self.shared.counters.observe(&self.machine.counters());
         let deadlines = [self.machine.next_deadline(), self.pressure.next_deadline()];
-        let Some(deadline) = deadlines.into_iter().flatten().min() else {
-            return;
-        };
-        if self.armed.is_none_or(|armed| deadline < armed) {
-            self.sleep.as_mut().reset(self.links.clock.instant(deadline).into());
-            self.armed = Some(deadline);
-        }
-        if self.sleep.as_mut().poll(cx).is_ready() {
-            self.armed = None;
+        if self.timer.poll(deadlines.into_iter().flatten().min(), cx).is_ready() {
             cx.waker().wake_by_ref();
         }
     }

@@ -1,7 +1,8 @@
 //! What a broker cannot go below on this machine, in this minute: a loop that receives from a socket, writes to a file
 //! and syncs it, and one that reads a file and sends it.
 //!
-//! It parses nothing, keeps nothing and answers nothing; the CPU time is that of its one thread, as the system counts it.
+//! It parses nothing and keeps nothing; it answers a byte for each batch, and only where the sender waits for answers. The
+//! CPU time is that of its one thread, as the system counts it.
 
 use super::some_size;
 use crate::clock::now;
@@ -30,6 +31,10 @@ pub(crate) struct Arguments {
     /// Bytes the sender hands over at a time
     #[arg(short = 'B', long, default_value = "16KiB", value_parser = some_size)]
     batch_size: u64,
+    /// Batches under way at once: all of them, up to 1 MiB, are received before they are written, synced and answered. 0
+    /// for as many as the socket takes: what each receive brings is written and synced, and nothing answered
+    #[arg(short, long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    window: u32,
     /// Do not sync what was written
     #[arg(long)]
     no_sync: bool,
@@ -79,7 +84,16 @@ fn measure(args: &Arguments, path: &Path) -> std::io::Result<Used> {
     stream.set_nodelay(true)?;
     peer.set_nodelay(true)?;
     let (total, batch) = (args.total, usize::try_from(args.batch_size).unwrap_or(TURN));
+    let window = args.window as usize;
     match args.direction {
+        Direction::In if window > 0 => {
+            let batches = total.div_ceil(batch as u64);
+            let sender = std::thread::spawn(move || send_batches(peer, batches, batch, window));
+            let most = (TURN / batch).clamp(1, window);
+            let used = timed(|| receive_batches(stream, &mut file, batches, (batch, most), !args.no_sync))?;
+            joined(sender)?;
+            Ok(used)
+        }
         Direction::In => {
             let sender = std::thread::spawn(move || send_noise(peer, total, batch));
             let used = timed(|| receive(stream, &mut file, total, !args.no_sync))?;
@@ -133,6 +147,47 @@ fn receive(mut stream: TcpStream, file: &mut File, total: u64, sync: bool) -> st
             file.sync_data()?;
         }
         left = left.saturating_sub(count as u64);
+    }
+    Ok(())
+}
+
+/// Receives up to `most` batches of `batch` bytes, writes them, syncs them, answers them, and begins again.
+fn receive_batches(
+    mut stream: TcpStream,
+    file: &mut File,
+    batches: u64,
+    (batch, most): (usize, usize),
+    sync: bool,
+) -> std::io::Result<()> {
+    let (mut buffer, answers) = (vec![0; batch * most], vec![0; most]);
+    let mut left = batches;
+    while left > 0 {
+        let count = usize::try_from(left).map_or(most, |left| left.min(most));
+        let bytes = &mut buffer[..count * batch];
+        stream.read_exact(bytes)?;
+        file.write_all(bytes)?;
+        if sync {
+            file.sync_data()?;
+        }
+        stream.write_all(&answers[..count])?;
+        left -= count as u64;
+    }
+    Ok(())
+}
+
+/// Sends batches of `batch` bytes, with no more than `window` of them unanswered.
+fn send_batches(mut stream: TcpStream, batches: u64, batch: usize, window: usize) -> std::io::Result<()> {
+    let (noise, mut answers) = (noise(batch), vec![0; window]);
+    let (mut left, mut under_way) = (batches, 0);
+    while left > 0 || under_way > 0 {
+        while left > 0 && under_way < window {
+            stream.write_all(&noise)?;
+            (left, under_way) = (left - 1, under_way + 1);
+        }
+        match stream.read(&mut answers)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            answered => under_way -= answered,
+        }
     }
     Ok(())
 }

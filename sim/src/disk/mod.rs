@@ -28,7 +28,7 @@ use crate::draw::Draw;
 use directory::Directory;
 use file::File;
 use klamm_core::storage::{IoError, IoErrorKind};
-use klamm_core::types::FileId;
+use klamm_core::types::{FileId, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A file or directory, whatever its names.
@@ -55,6 +55,10 @@ pub struct Disk {
     inodes: BTreeMap<InodeId, Inode>,
     next_inode: u32,
     descriptors: BTreeMap<FileId, Descriptor>,
+    /// Write-backs that failed since the process opened its descriptors of the log directory.
+    failures: u64,
+    /// How many of them each shard's descriptor of it told.
+    told: BTreeMap<ShardId, u64>,
     locked: bool,
     /// Counts operations, so that a sync knows what came before it.
     clock: u64,
@@ -111,6 +115,8 @@ impl Disk {
             inodes: BTreeMap::from([(ROOT, Inode::Directory(Directory::default()))]),
             next_inode: 1,
             descriptors: BTreeMap::new(),
+            failures: 0,
+            told: BTreeMap::new(),
             locked: false,
             clock: 0,
             capacity: None,
@@ -146,6 +152,8 @@ impl Disk {
     /// The process died: descriptors and the lock are gone, the page cache stays.
     pub fn kill(&mut self) {
         self.descriptors.clear();
+        self.failures = 0;
+        self.told.clear();
         self.locked = false;
         for inode in self.inodes.values_mut() {
             if let Inode::File(file) = inode {

@@ -3,7 +3,7 @@
 use super::file::FileSnapshot;
 use super::{Disk, Inode, InodeId, error};
 use klamm_core::storage::{FileOp, IoError, IoErrorKind, IoResult, IoValue};
-use klamm_core::types::FileId;
+use klamm_core::types::{FileId, ShardId};
 
 /// A sync that began.
 #[derive(Debug)]
@@ -11,6 +11,8 @@ pub struct SyncTicket {
     began: u64,
     pub(super) files: Vec<(InodeId, FileSnapshot)>,
     directories: Vec<InodeId>,
+    /// The shard through whose descriptor of the log directory it goes.
+    by: Option<ShardId>,
     /// A write-back had failed already, and this sync is the one that says so.
     reports_failure: bool,
 }
@@ -52,6 +54,7 @@ impl Disk {
             began,
             files: Vec::new(),
             directories: Vec::new(),
+            by: None,
             reports_failure: false,
         };
         match op {
@@ -62,7 +65,8 @@ impl Disk {
                     ticket.reports_failure |= self.hear(*file);
                 }
             }
-            FileOp::SyncAll { .. } => {
+            FileOp::SyncAll { by, .. } => {
+                ticket.by = Some(*by);
                 for (&id, inode) in &self.inodes {
                     match inode {
                         Inode::File(file) if file.is_dirty() => ticket.files.push((id, file.snapshot(began))),
@@ -71,7 +75,6 @@ impl Disk {
                     }
                 }
                 // It keeps the errors for the files' own syncs (Linux's `filemap_fdatawait_keep_errors`).
-                ticket.reports_failure |= self.descriptors.values().any(|open| open.failed.is_some());
             }
             FileOp::SyncDirectory { path } => ticket.directories.push(self.resolve_directory(path)?),
             _ => return Err(error(IoErrorKind::Device, "not a sync")),
@@ -91,7 +94,8 @@ impl Disk {
                 directory.persist(ticket.began);
             }
         }
-        if ticket.reports_failure {
+        let news = ticket.by.is_some_and(|shard| self.tell(shard));
+        if ticket.reports_failure || news {
             return Err(error(IoErrorKind::Device, "sync: input/output error"));
         }
         Ok(IoValue::Done)
@@ -113,7 +117,16 @@ impl Disk {
                 SyncFailure::StaysDirty => {}
             }
         }
+        self.failures += 1;
+        if let Some(shard) = ticket.by {
+            self.tell(shard);
+        }
         Err(error(IoErrorKind::Device, "sync: input/output error"))
+    }
+
+    /// Whether a write-back failed that the shard's descriptor of the log directory did not tell yet; it has then.
+    fn tell(&mut self, shard: ShardId) -> bool {
+        self.told.insert(shard, self.failures).unwrap_or(0) < self.failures
     }
 
     /// Whether a sync of `file` says that a write-back failed earlier.
@@ -143,6 +156,7 @@ impl Disk {
         let victim = dirty[choose(dirty.len())];
         let now = self.tick();
         self.file_mut(victim).forsake(now);
+        self.failures += 1;
         for descriptor in self.descriptors.values_mut().filter(|open| open.inode == victim) {
             descriptor.failed = Some(hearers);
         }

@@ -5,7 +5,7 @@ use crate::draw::Draw;
 use bytes::Bytes;
 use klamm_core::storage::{DirectoryEntry, EntryKind, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue};
 use klamm_core::storage::{OpenMode, Piece};
-use klamm_core::types::{FileId, LogDirectoryId};
+use klamm_core::types::{FileId, LogDirectoryId, ShardId};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -209,7 +209,10 @@ fn draw_op(draw: &mut Draw, next_file: &mut u64) -> FileOp {
                 &[
                     FileOp::List { path: path("") },
                     FileOp::List { path: path("d") },
-                    FileOp::SyncAll { directory: DIRECTORY },
+                    FileOp::SyncAll {
+                        directory: DIRECTORY,
+                        by: ShardId(0),
+                    },
                     FileOp::Lock { path: path(".lock") },
                 ]
                 .each_ref(),
@@ -512,7 +515,10 @@ fn a_failed_write_back_is_told_to_all_who_had_the_file_open_or_to_the_first_who_
         };
         perform(&mut disk, &[open, write(1, 1000, 2, 100)]);
         assert!(disk.fail_write_back(hearers, |_| 0));
-        let all = FileOp::SyncAll { directory: DIRECTORY };
+        let all = FileOp::SyncAll {
+            directory: DIRECTORY,
+            by: ShardId(0),
+        };
         assert!(
             disk.perform(&all).is_err(),
             "a sync of everything says so and takes nobody's error away"
@@ -534,4 +540,37 @@ fn a_full_disk_takes_a_prefix_and_takes_the_rest_once_there_is_room() {
     disk.set_capacity(None);
     perform(&mut disk, &[write(1, 1000, 2, 700)]);
     assert_eq!(content(&disk, "log").map(|bytes| bytes.len()), Some(1700));
+}
+
+#[test]
+fn every_shard_hears_once_that_a_write_back_failed() {
+    let all = |shard| FileOp::SyncAll {
+        directory: DIRECTORY,
+        by: ShardId(shard),
+    };
+    let synced = |disk: &mut Disk, shard| {
+        let ticket = disk.begin_sync(&all(shard)).expect("a sync of all names no file");
+        disk.end_sync(&ticket).is_ok()
+    };
+    let mut disk = synced_log();
+    perform(&mut disk, &[write(1, 1000, 2, 100)]);
+    assert!(disk.fail_write_back(Hearers::All, |_| 0));
+    assert!(!synced(&mut disk, 0), "the first to ask");
+    assert!(synced(&mut disk, 0), "told already");
+    assert!(!synced(&mut disk, 1), "nobody took its news");
+
+    perform(&mut disk, &[write(1, 1100, 2, 100)]);
+    let (failing, beside) = (disk.begin_sync(&all(0)), disk.begin_sync(&all(1)));
+    let (failing, beside) = (failing.expect("it begins"), beside.expect("it begins"));
+    assert!(disk.fail_sync(&failing, SyncFailure::StaysDirty).is_err());
+    assert!(synced(&mut disk, 0), "told by the sync that failed");
+    assert!(disk.end_sync(&beside).is_err(), "it waited for the same pages");
+
+    perform(&mut disk, &[write(1, 1200, 2, 100)]);
+    assert!(disk.fail_write_back(Hearers::All, |_| 0));
+    disk.kill();
+    assert!(
+        synced(&mut disk, 0) && synced(&mut disk, 1),
+        "descriptors that were opened later"
+    );
 }

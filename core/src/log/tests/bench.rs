@@ -91,7 +91,7 @@ impl Bench {
 
     /// Takes what storage asks for.
     pub(super) fn collect(&mut self) {
-        self.asked.extend(self.storage.drain());
+        self.asked.extend(self.storage.drain(self.now.monotonic));
         let mut events = Vec::new();
         self.storage.take_events(&mut events);
         self.hear(events);

@@ -4,7 +4,7 @@ pub(crate) mod disk;
 
 use super::{FileOp, FilePath, IoError, IoErrorKind, IoResult, LogId, Piece, Presence, Storage, StorageEvent, Token};
 use crate::config::{FlushMode, Limits};
-use crate::types::{Fault, FileId, LogDirectoryId, Offset, ShardId};
+use crate::types::{Fault, FileId, LogDirectoryId, Monotonic, Offset, ShardId};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::vec::Vec;
@@ -19,6 +19,7 @@ struct Bench {
     files: BTreeMap<u64, FileId>,
     sizes: BTreeMap<u64, i64>,
     flush: FlushMode,
+    now: Monotonic,
 }
 
 const BYTES: i64 = 10;
@@ -33,6 +34,7 @@ impl Bench {
             files: BTreeMap::new(),
             sizes: BTreeMap::new(),
             flush,
+            now: Monotonic(0),
         }
     }
 
@@ -59,7 +61,7 @@ impl Bench {
     }
 
     fn collect(&mut self) {
-        self.asked.extend(self.storage.drain());
+        self.asked.extend(self.storage.drain(self.now));
     }
 
     fn answer(&mut self, token: Token, result: IoResult) {
@@ -148,7 +150,11 @@ fn many_dirty_files_are_synced_by_one_operation_few_singly() {
         let result = bench.disk.perform(&op);
         bench.answer(token, result);
     }
-    assert!(matches!(bench.until(is_sync), FileOp::SyncAll { .. }));
+    let by_its_own = |op| matches!(op, FileOp::SyncAll { by: ShardId(2), .. });
+    assert!(
+        by_its_own(bench.until(is_sync)),
+        "through a descriptor that no other shard shares"
+    );
     bench.settle();
     for log in 0..3 {
         bench.append(log);
@@ -388,5 +394,63 @@ fn a_deleted_log_goes_when_nothing_holds_it_and_an_unborn_one_at_once() {
     assert!(bench.storage.has_events());
     bench.settle();
     assert_eq!(bench.events.last(), Some(&StorageEvent::Deleted { log: LogId(2) }));
+    assert!(bench.storage.is_quiet());
+}
+
+#[test]
+fn a_round_waits_for_appends_that_the_last_answers_call_forth_and_no_longer_than_it_may() {
+    let mut bench = Bench::new(FlushMode::Fsync, &Limits::default());
+    bench.add(1);
+    bench.append(1);
+    bench.until(is_sync);
+    let (token, sync) = bench.asked.pop_front().expect("the sync of the first append");
+    bench.append(1);
+    bench.settle();
+    bench.now = Monotonic(200);
+    let synced = bench.disk.perform(&sync);
+    bench.answer(token, synced);
+    bench.settle();
+    assert_eq!(bench.durable(1), 1);
+    assert!(!bench.storage.is_quiet(), "the second append waits");
+    assert_eq!(bench.storage.next_deadline(), Some(Monotonic(400)));
+    bench.append(1);
+    bench.settle();
+    assert_eq!(bench.durable(1), 3, "as many as were under way: one round for both");
+    assert_eq!(bench.storage.next_deadline(), None);
+
+    bench.now = Monotonic(1000);
+    bench.append(1);
+    bench.append(1);
+    bench.until(is_sync);
+    let (token, sync) = bench.asked.pop_front().expect("the sync");
+    bench.append(1);
+    bench.settle();
+    let synced = bench.disk.perform(&sync);
+    bench.answer(token, synced);
+    bench.settle();
+    let deadline = bench.storage.next_deadline().expect("it waits for two more");
+    bench.now = deadline;
+    bench.settle();
+    assert_eq!(bench.durable(1), 6, "nobody came");
+    assert!(bench.storage.is_quiet());
+}
+
+#[test]
+fn a_round_that_waits_is_forgotten_with_its_log() {
+    let mut bench = Bench::new(FlushMode::Fsync, &Limits::default());
+    bench.add(1);
+    bench.append(1);
+    bench.until(is_sync);
+    let (token, sync) = bench.asked.pop_front().expect("the sync of the first append");
+    bench.append(1);
+    bench.settle();
+    bench.now = Monotonic(200);
+    let synced = bench.disk.perform(&sync);
+    bench.answer(token, synced);
+    bench.settle();
+    assert!(bench.storage.next_deadline().is_some());
+    bench.storage.delete(LogId(1));
+    bench.settle();
+    assert_eq!(bench.storage.next_deadline(), None, "nothing is left to wait for");
     assert!(bench.storage.is_quiet());
 }

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use klamm_core::storage::{
     DirectoryEntry, EntryKind, FileOp, FilePath, IoErrorKind, IoResult, IoValue, OpenMode, Piece,
 };
-use klamm_core::types::{FileId, FileRange, LogDirectoryId};
+use klamm_core::types::{FileId, FileRange, LogDirectoryId, ShardId};
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ struct Place {
 impl Place {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("klamm-perform-{name}-{}", std::process::id()));
-        let root = Root::open(&path).expect("the directory can be created");
+        let root = Root::open(&path, 2).expect("the directory can be created");
         let performer = Performer::new(root, Clock::start(), Arc::default());
         Self { performer, path }
     }
@@ -145,7 +146,10 @@ fn syncs_are_carried_out_and_counted() {
     let directory = LogDirectoryId(0);
     for io in [
         FileOp::Sync { files: vec![FILE] },
-        FileOp::SyncAll { directory },
+        FileOp::SyncAll {
+            directory,
+            by: ShardId(1),
+        },
         FileOp::SyncDirectory { path: path("") },
     ] {
         assert_eq!(place.perform(&io), Ok(IoValue::Done));
@@ -153,6 +157,11 @@ fn syncs_are_carried_out_and_counted() {
     let mut counted = Snapshot::default();
     place.performer.counters().add_to(&mut counted);
     assert_eq!((counted.syncs, counted.sync_buckets.iter().sum::<u64>()), (3, 3));
+    let nobodys = FileOp::SyncAll {
+        directory,
+        by: ShardId(2),
+    };
+    assert_eq!(kind(place.perform(&nobodys)), IoErrorKind::NotFound);
     assert_eq!(
         kind(place.perform(&FileOp::SyncDirectory { path: path("none") })),
         IoErrorKind::NotFound
@@ -223,7 +232,7 @@ fn a_lock_is_had_once_and_goes_with_its_holder() {
     let place = Place::new("lock");
     let io = FileOp::Lock { path: path(".lock") };
     let other = || {
-        let root = Root::open(&place.path).expect("it is there");
+        let root = Root::open(&place.path, 1).expect("it is there");
         Performer::new(root, Clock::start(), Arc::default())
     };
     let first = other();
@@ -289,4 +298,19 @@ fn a_full_device_is_told_from_a_broken_one() {
     };
     place.performer.root.bind(FILE, open);
     assert_eq!(kind(place.write(0, vec![body(b"x")])), IoErrorKind::NoSpace);
+}
+
+#[test]
+fn each_shard_syncs_through_a_descriptor_of_its_own() {
+    let path = std::env::temp_dir().join(format!("klamm-perform-shards-{}", std::process::id()));
+    let root = Root::open(&path, 3).expect("the directory can be created");
+    let descriptor = |shard| {
+        root.directory(ShardId(shard))
+            .map(AsRawFd::as_raw_fd)
+            .expect("it is open")
+    };
+    assert!(descriptor(0) != descriptor(1) && descriptor(1) != descriptor(2) && descriptor(0) != descriptor(2));
+    assert_eq!(descriptor(1), descriptor(1), "the same at every sync");
+    assert!(root.directory(ShardId(3)).is_err());
+    std::fs::remove_dir_all(path).expect("it is ours");
 }

@@ -303,7 +303,7 @@ fn threads_keep_the_order_of_each_file() {
     for number in 0..10 {
         let mut seed = Seed::new(number);
         let path = std::env::temp_dir().join(format!("klamm-strands-{}-{number}", std::process::id()));
-        let disk = Threads::open(&path, Clock::start(), Arc::default()).expect("the directory can be created");
+        let disk = Threads::open(&path, 1, Clock::start(), Arc::default()).expect("the directory can be created");
         let threads = disk.start(4, 1, || ()).expect("threads can be started");
         let mut harness = Harness::new(Arc::clone(&disk), 60);
         harness.open_all();
@@ -391,7 +391,11 @@ fn a_run_that_fails_half_way_fails_the_writes_it_did_not_reach() {
 fn a_file_that_is_not_open_is_an_error_not_a_panic() {
     let path = std::env::temp_dir().join(format!("klamm-perform-{}", std::process::id()));
     let counters = Arc::new(Counters::default());
-    let performer = Performer::new(Root::open(&path).expect("it can be created"), Clock::start(), counters);
+    let performer = Performer::new(
+        Root::open(&path, 1).expect("it can be created"),
+        Clock::start(),
+        counters,
+    );
     for io in [
         FileOp::Read {
             file: FileId(9),
