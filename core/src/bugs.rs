@@ -49,11 +49,23 @@ pub enum Bug {
     LostCredit = 20,
     /// A lease is lost at disconnect.
     LostLease = 21,
+    /// A generation is announced without a record of it: after a crash it is issued again (one-owner, generations).
+    GenerationNotDurable = 22,
+    /// A member commits offsets under an old generation (generations, group-offsets).
+    StaleGenerationCommits = 23,
+    /// A generation begins before members that hold partitions have let go of them (one-owner).
+    RebalanceWithoutWaiting = 24,
+    /// A commit of offsets is answered before it is durable (group-offsets).
+    OffsetAnsweredEarly = 25,
+    /// An assignment is handed out before it is durable (one-owner, generations).
+    AssignmentAnsweredEarly = 26,
+    /// A timer of a group that came too early is not armed again (liveness).
+    GroupTimerNotRearmed = 27,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
         Self::AckBeforeFsync,
         Self::SyncCoversLaterWrites,
         Self::NoDirectorySync,
@@ -75,6 +87,12 @@ impl Bug {
         Self::LostWakeUp,
         Self::LostCredit,
         Self::LostLease,
+        Self::GenerationNotDurable,
+        Self::StaleGenerationCommits,
+        Self::RebalanceWithoutWaiting,
+        Self::OffsetAnsweredEarly,
+        Self::AssignmentAnsweredEarly,
+        Self::GroupTimerNotRearmed,
     ];
 }
 

@@ -25,6 +25,8 @@ pub mod log;
 pub mod metadata;
 pub mod partition;
 
+pub mod group;
+
 pub mod controller;
 pub mod session;
 

@@ -1,6 +1,6 @@
 //! What one broker is told at its start.
 
-use super::TopicConfig;
+use super::{GroupConfig, TopicConfig};
 use crate::types::BrokerId;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -110,6 +110,8 @@ pub struct BrokerConfig {
     pub max_request_partitions: u32,
     /// What a topic has where it says nothing itself.
     pub topic_defaults: TopicConfig,
+    /// What groups are told.
+    pub groups: GroupConfig,
     /// The settings that were given, by key, in canonical form; what DescribeConfigs calls static.
     pub settings: BTreeMap<&'static str, String>,
     /// What was given since to all running brokers, in the same form.
@@ -141,6 +143,7 @@ impl Default for BrokerConfig {
             fetch_max_bytes: 57_671_680,
             max_request_partitions: 2000,
             topic_defaults: TopicConfig::default(),
+            groups: GroupConfig::default(),
             settings: BTreeMap::new(),
             dynamic_defaults: BTreeMap::new(),
             dynamic: BTreeMap::new(),

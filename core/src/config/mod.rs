@@ -11,6 +11,7 @@ mod broker_inert;
 mod broker_keys;
 mod describe;
 mod dynamic;
+mod groups;
 mod listener;
 mod overrides;
 mod properties;
@@ -26,6 +27,7 @@ pub use describe::{
     ConfigEntry, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_topic,
 };
 pub use dynamic::{accept_dynamic, default_list_of_broker, default_list_of_topic};
+pub use groups::GroupConfig;
 pub use listener::HostPort;
 pub use overrides::TopicOverrides;
 pub use properties::{MAX_PROPERTIES_BYTES, parse_properties};

@@ -91,6 +91,8 @@ error_codes! {
     SaslAuthenticationFailed = 58 "SASL_AUTHENTICATION_FAILED"
     UnknownProducerId = 59 "UNKNOWN_PRODUCER_ID"
     ReassignmentInProgress = 60 "REASSIGNMENT_IN_PROGRESS"
+    NonEmptyGroup = 68 "NON_EMPTY_GROUP"
+    GroupIdNotFound = 69 "GROUP_ID_NOT_FOUND"
     FetchSessionIdNotFound = 70 "FETCH_SESSION_ID_NOT_FOUND"
     InvalidFetchSessionEpoch = 71 "INVALID_FETCH_SESSION_EPOCH"
     ListenerNotFound = 72 "LISTENER_NOT_FOUND"

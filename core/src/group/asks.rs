@@ -1,0 +1,240 @@
+//! What a coordinator does for a group that may not be there: joins, commits, look-ups, deletions.
+
+use super::ask::{CommitAsk, CommitOffset, FetchAsk, GroupAnswer, GroupAsk, JoinAsk, JoinRefusal, Stability};
+use super::classic::{After, Group, State};
+use super::coordinator::{Coordinator, Outcome, View, is_current};
+use super::expiry::Since;
+use super::offsets::Committed;
+use super::queue::Then;
+use super::record;
+use crate::bugs::bug;
+use crate::metadata::Image;
+use crate::types::{ErrorCode, Now, Timestamp};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::Debug;
+
+impl<T: Copy + Debug> Coordinator<T> {
+    /// A client without a member id makes the group, where there is none.
+    pub(super) fn join(
+        &mut self,
+        part: T,
+        name: &Arc<str>,
+        ask: JoinAsk,
+        view: View<'_>,
+        outcome: &mut Outcome<T>,
+    ) {
+        let refuse = |code, member| GroupAnswer::Joined(Err(JoinRefusal { code, member }));
+        if !self.groups.contains_key(name) {
+            if !ask.member.is_empty() {
+                return outcome.answers.push((part, refuse(ErrorCode::UnknownMemberId, ask.member)));
+            }
+            self.groups.insert(Arc::clone(name), Group::new(Arc::clone(name), view.now));
+        }
+        self.with(name, view, outcome, |group, work| group.join(part, ask, work));
+    }
+
+    /// Takes offsets to remember (`OffsetMetadataManager.commitOffset`).
+    pub(super) fn commit(
+        &mut self,
+        part: T,
+        name: &Arc<str>,
+        ask: CommitAsk,
+        view: View<'_>,
+        outcome: &mut Outcome<T>,
+    ) {
+        let all = |code| GroupAnswer::Committed(alloc::vec![code; ask.offsets.len()]);
+        if !self.groups.contains_key(name) {
+            if ask.generation >= 0 {
+                return outcome.answers.push((part, all(ask.no_group)));
+            }
+            // A consumer that assigns its partitions itself, or a tool.
+            self.groups.insert(Arc::clone(name), Group::new(Arc::clone(name), view.now));
+        }
+        let checked = self.with(name, view, outcome, |group, work| {
+            group.check_commit(&ask)?;
+            if matches!(group.state, State::Stable | State::Preparing(_)) {
+                group.heard(&ask.member, work);
+            }
+            Ok(())
+        });
+        if let Some(Err(code)) = checked {
+            return outcome.answers.push((part, all(code)));
+        }
+        let mut codes = Vec::with_capacity(ask.offsets.len());
+        let (mut records, mut offsets) = (Vec::new(), Vec::new());
+        for it in &ask.offsets {
+            let code = self.check_offset(it, view.image);
+            codes.push(code);
+            if !code.is_none() {
+                continue;
+            }
+            let committed = committed(it, ask.retention_ms, view.now);
+            match record::offset(name, &it.topic, it.partition, &committed) {
+                Ok(pair) => {
+                    records.push(pair);
+                    offsets.push((Arc::clone(&it.topic), it.partition, committed));
+                }
+                Err(_) => {
+                    codes.pop();
+                    codes.push(ErrorCode::InvalidCommitOffsetSize);
+                }
+            }
+        }
+        if records.is_empty() {
+            return outcome.answers.push((part, GroupAnswer::Committed(codes)));
+        }
+        let mut reply = Some((part, GroupAnswer::Committed(codes)));
+        if bug!(OffsetAnsweredEarly) {
+            outcome.answers.extend(reply.take());
+        }
+        let then = Then::Committed {
+            group: Arc::clone(name),
+            offsets,
+            reply,
+        };
+        if self.queue.push(records, then).is_err() {
+            let too_large = all(ErrorCode::InvalidCommitOffsetSize);
+            return outcome.answers.push((part, too_large));
+        }
+        if let Some(group) = self.groups.get_mut(name) {
+            group.offsets.depart();
+        }
+    }
+
+    fn check_offset(&self, it: &CommitOffset, image: &Image) -> ErrorCode {
+        let max = self.config.groups.offset_metadata_max_bytes as usize;
+        let there = image.topic(it.id).is_some_and(|topic| {
+            usize::try_from(it.partition).is_ok_and(|partition| partition < topic.partitions.len())
+        });
+        // Kafka counts UTF-16 units; bytes are never fewer.
+        let long = it.metadata.len() > max && it.metadata.encode_utf16().count() > max;
+        match (there, long) {
+            (false, _) => ErrorCode::UnknownTopicOrPartition,
+            (true, true) => ErrorCode::OffsetMetadataTooLarge,
+            (true, false) => ErrorCode::None,
+        }
+    }
+
+    /// Takes a question for offsets.
+    pub(super) fn fetch(
+        &mut self,
+        part: T,
+        name: &Arc<str>,
+        ask: FetchAsk,
+        view: View<'_>,
+        outcome: &mut Outcome<T>,
+    ) {
+        if ask.stability == Stability::AsItIs || self.queue.is_idle() {
+            return self.tell(part, name, &ask, view, outcome);
+        }
+        let then = Then::Fetch {
+            group: Arc::clone(name),
+            ask,
+            part,
+        };
+        let pushed = self.queue.push(Vec::new(), then);
+        assert!(pushed.is_ok(), "no record is never too large");
+    }
+
+    /// Tells the offsets that are durable. A topic that is gone, or that another took the name of, has none.
+    pub(super) fn tell(
+        &self,
+        part: T,
+        name: &Arc<str>,
+        ask: &FetchAsk,
+        view: View<'_>,
+        outcome: &mut Outcome<T>,
+    ) {
+        let group = self.groups.get(name);
+        let current = |topic: &str, it: &Committed| is_current(it, topic, view.image).then(|| it.clone());
+        let find = |topic: &Arc<str>, partition| {
+            let committed = group.and_then(|group| group.offsets.get(topic, partition));
+            committed.and_then(|it| current(topic, it))
+        };
+        let offsets = match &ask.wanted {
+            Some(wanted) => {
+                let told = |(topic, partition): &(Arc<str>, i32)| (Arc::clone(topic), *partition, find(topic, *partition));
+                wanted.iter().map(told).collect()
+            }
+            None => {
+                let all = group.into_iter().flat_map(|group| group.offsets.iter());
+                let told = |(topic, partition, it): (&Arc<str>, i32, &Committed)| {
+                    Some((Arc::clone(topic), partition, Some(current(topic, it)?)))
+                };
+                all.filter_map(told).collect()
+            }
+        };
+        outcome.answers.push((part, GroupAnswer::Offsets(Ok(offsets))));
+    }
+
+    /// Forgets a group without members (`GroupCoordinatorShard.deleteGroups`).
+    pub(super) fn delete(&mut self, part: T, name: &Arc<str>, outcome: &mut Outcome<T>) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return outcome.answers.push((part, GroupAnswer::Deleted(ErrorCode::GroupIdNotFound)));
+        };
+        if !group.is_empty() {
+            return outcome.answers.push((part, GroupAnswer::Deleted(ErrorCode::NonEmptyGroup)));
+        }
+        if group.offsets.in_flight() > 0 {
+            // What is being committed has to go too: it is taken in first.
+            group.store(group.shown(), After::Drained);
+            return group.held.push_front((part, GroupAsk::Delete));
+        }
+        let all = group.offsets.iter().map(|(topic, partition, _)| (Arc::clone(topic), partition));
+        let all = all.collect();
+        group.store(group.shown(), After::Removed(Some(part)));
+        self.forget(name, all);
+    }
+
+    /// Forgets offsets that nobody uses (`OffsetMetadataManager.deleteOffsets`).
+    pub(super) fn delete_offsets(
+        &mut self,
+        part: T,
+        name: &Arc<str>,
+        wanted: &[(Arc<str>, i32)],
+        outcome: &mut Outcome<T>,
+    ) {
+        let Some(group) = self.groups.get(name) else {
+            let unknown = GroupAnswer::OffsetsDeleted(Err(ErrorCode::GroupIdNotFound));
+            return outcome.answers.push((part, unknown));
+        };
+        if !group.is_empty() && !group.is_consumers() {
+            let in_use = GroupAnswer::OffsetsDeleted(Err(ErrorCode::NonEmptyGroup));
+            return outcome.answers.push((part, in_use));
+        }
+        let (mut codes, mut gone) = (Vec::with_capacity(wanted.len()), Vec::new());
+        for (topic, partition) in wanted {
+            if group.is_subscribed_to(topic) {
+                codes.push(ErrorCode::GroupSubscribedToTopic);
+                continue;
+            }
+            codes.push(ErrorCode::None);
+            if group.offsets.get(topic, *partition).is_some() {
+                gone.push((Arc::clone(topic), *partition));
+            }
+        }
+        self.forget(name, gone);
+        let then = Then::Forgotten {
+            group: Arc::clone(name),
+            offsets: Vec::new(),
+            reply: Some((part, GroupAnswer::OffsetsDeleted(Ok(codes)))),
+        };
+        let pushed = self.queue.push(Vec::new(), then);
+        assert!(pushed.is_ok(), "no record is never too large");
+    }
+}
+
+fn committed(it: &CommitOffset, retention_ms: Option<i64>, now: Now) -> Committed {
+    let since = Since::at(now);
+    let until = |ms: i64| (Timestamp(now.wall.0.saturating_add(ms)), since.plus_millis(ms));
+    Committed {
+        id: it.id,
+        offset: it.offset,
+        leader_epoch: it.leader_epoch,
+        metadata: Arc::clone(&it.metadata),
+        at: now.wall,
+        since,
+        expires: retention_ms.map(until),
+    }
+}

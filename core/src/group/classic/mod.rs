@@ -1,0 +1,11 @@
+//! The classic group protocol: members join, a leader assigns, all sync.
+
+mod group;
+mod join;
+mod member;
+mod static_members;
+mod sync;
+mod vote;
+
+pub(super) use group::{After, Group, Record, State, Work};
+pub(super) use member::{Acquaintance, Member, Waiting};

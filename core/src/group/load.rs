@@ -1,0 +1,104 @@
+//! Reading a partition of `__consumer_offsets` back, a bounded piece at a time.
+//!
+//! Invariant: a piece is read where the disk is, and holds what its batches say, in order; a batch that does not match its
+//! CRC is none of ours.
+
+use super::record::{Loaded, decode};
+use crate::record::{Batch, split};
+use crate::storage::{FileOp, IoResult, IoValue, Job, Next};
+use crate::types::{Fault, Part};
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use bytes::{Bytes, BytesMut};
+
+/// The most bytes that a batch of ours may have once it is opened.
+const MAX_OPENED: usize = 256 << 20;
+
+/// Reads what a plan names.
+#[derive(Debug)]
+pub struct ReadRecords {
+    parts: VecDeque<Part>,
+    read: BytesMut,
+    awaited: Option<usize>,
+}
+
+impl ReadRecords {
+    /// Reads these parts, which are whole batches together.
+    pub fn new(parts: Vec<Part>) -> Self {
+        Self {
+            parts: parts.into(),
+            read: BytesMut::new(),
+            awaited: None,
+        }
+    }
+
+    fn take(&mut self, done: IoResult) -> Result<(), Fault> {
+        let Some(length) = self.awaited.take() else {
+            return Ok(());
+        };
+        match done {
+            Ok(IoValue::Bytes(bytes)) if bytes.len() == length => {
+                self.read.extend_from_slice(&bytes);
+                Ok(())
+            }
+            Ok(other) => Err(Fault::Device(format!("a read of {length} bytes brought {other:?}"))),
+            Err(error) => Err(Fault::Device(error.to_string())),
+        }
+    }
+}
+
+impl Job for ReadRecords {
+    type Outcome = Result<Vec<Loaded>, Fault>;
+
+    fn resume(&mut self, done: IoResult) -> Next<Self::Outcome> {
+        if let Err(fault) = self.take(done) {
+            return Next::Done(Err(fault));
+        }
+        while let Some(part) = self.parts.pop_front() {
+            match part {
+                Part::Inline(bytes) => self.read.extend_from_slice(&bytes),
+                Part::Range(range) => {
+                    self.awaited = Some(range.length as usize);
+                    return Next::Io(FileOp::Read {
+                        file: range.file,
+                        position: range.position,
+                        length: range.length,
+                    });
+                }
+            }
+        }
+        Next::Done(records(&self.read.split().freeze()))
+    }
+}
+
+/// What the batches say.
+fn records(bytes: &Bytes) -> Result<Vec<Loaded>, Fault> {
+    let mut loaded = Vec::new();
+    for batch in split(bytes) {
+        batch
+            .map_err(|error| error.to_string())
+            .and_then(|batch| add_records(&batch, &mut loaded))
+            .map_err(|text| Fault::Corruption(format!("a batch of group records: {text}")))?;
+    }
+    Ok(loaded)
+}
+
+fn add_records(batch: &Batch, loaded: &mut Vec<Loaded>) -> Result<(), alloc::string::String> {
+    batch.check_crc().map_err(|error| error.to_string())?;
+    let header = batch.header();
+    if header.is_transactional() || header.is_control() {
+        return Ok(());
+    }
+    let opened = batch.open(MAX_OPENED).map_err(|error| error.to_string())?;
+    let bytes = opened.bytes();
+    for record in opened.records() {
+        let record = record.map_err(|error| error.to_string())?;
+        let Some(key) = record.key else { continue };
+        let value = record.value.map(|value| bytes.slice_ref(value));
+        let decoded = decode(&bytes.slice_ref(key), value.as_ref()).map_err(|error| error.to_string())?;
+        loaded.extend(decoded);
+    }
+    Ok(())
+}

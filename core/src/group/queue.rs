@@ -1,0 +1,186 @@
+//! What a coordinator writes: one batch is on its way at a time, and what comes meanwhile shares the next, as far as it
+//! takes it.
+//!
+//! Invariant: what follows from a record happens once its batch is durable, in the order in which it was asked for; what
+//! belongs together is in one batch.
+
+use super::ask::{FetchAsk, GroupAnswer};
+use super::offsets::Committed;
+use super::record::RecordPair;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// What a record costs besides key and value, at most.
+const RECORD_OVERHEAD: usize = 40;
+/// What a batch costs besides its records.
+const BATCH_OVERHEAD: usize = 61;
+
+/// What follows once the records before it are durable.
+#[derive(Debug)]
+pub(super) enum Then<T> {
+    /// A record that decides on a group has landed.
+    Landed(Arc<str>),
+    /// Offsets are committed; `None` in `part` where that was answered before.
+    Committed {
+        group: Arc<str>,
+        offsets: Vec<(Arc<str>, i32, Committed)>,
+        reply: Option<(T, GroupAnswer)>,
+    },
+    /// Offsets are gone.
+    Forgotten {
+        group: Arc<str>,
+        offsets: Vec<(Arc<str>, i32)>,
+        reply: Option<(T, GroupAnswer)>,
+    },
+    /// Offsets can be told.
+    Fetch { group: Arc<str>, ask: FetchAsk, part: T },
+}
+
+/// One batch, and what follows from it.
+#[derive(Debug)]
+pub(super) struct Wave<T> {
+    pub(super) records: Vec<RecordPair>,
+    pub(super) then: Vec<Then<T>>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    /// Batches that were not handed to the log, in order.
+    waiting: VecDeque<Wave<T>>,
+    /// What follows from the batch that was.
+    in_flight: Option<Vec<Then<T>>>,
+    max_bytes: usize,
+}
+
+/// The records are larger than the log takes in one batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct TooLarge;
+
+impl<T> Queue<T> {
+    pub(super) const fn new(max_bytes: usize) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            in_flight: None,
+            max_bytes,
+        }
+    }
+
+    /// Has records written together, and `then` done.
+    pub(super) fn push(&mut self, records: Vec<RecordPair>, then: Then<T>) -> Result<(), TooLarge> {
+        let bytes = records.iter().map(size).sum::<usize>();
+        if BATCH_OVERHEAD + bytes > self.max_bytes {
+            return Err(TooLarge);
+        }
+        match self.waiting.back_mut() {
+            Some(last) if BATCH_OVERHEAD + last.bytes + bytes <= self.max_bytes => {
+                last.records.extend(records);
+                last.then.push(then);
+                last.bytes += bytes;
+            }
+            _ => self.waiting.push_back(Wave {
+                records,
+                then: Vec::from([then]),
+                bytes,
+            }),
+        }
+        Ok(())
+    }
+
+    /// Shares records out to as many batches as they need; the pieces, in order.
+    pub(super) fn pieces(&self, records: Vec<RecordPair>) -> Vec<Vec<RecordPair>> {
+        let mut pieces: Vec<Vec<RecordPair>> = Vec::new();
+        let mut bytes = usize::MAX;
+        for record in records {
+            bytes = bytes.saturating_add(size(&record));
+            if BATCH_OVERHEAD.saturating_add(bytes) > self.max_bytes {
+                pieces.push(Vec::new());
+                bytes = size(&record);
+            }
+            if let Some(piece) = pieces.last_mut() {
+                piece.push(record);
+            }
+        }
+        pieces
+    }
+
+    /// The next batch, if none is on its way. One without records needs no log: it is handed out to be done at once.
+    pub(super) fn next(&mut self) -> Option<Wave<T>> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        self.waiting.pop_front()
+    }
+
+    /// A batch is on its way; this follows.
+    pub(super) fn depart(&mut self, then: Vec<Then<T>>) {
+        let before = self.in_flight.replace(then);
+        assert!(before.is_none(), "two batches are on their way");
+    }
+
+    /// The batch arrived, or never will.
+    pub(super) fn arrive(&mut self) -> Vec<Then<T>> {
+        let then = self.in_flight.take();
+        then.expect("a batch arrives that never departed")
+    }
+
+    /// Whether a batch is on its way.
+    pub(super) const fn has_departed(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    /// Everything that was not handed to the log, in order.
+    pub(super) fn give_up(&mut self) -> Vec<Then<T>> {
+        self.waiting.drain(..).flat_map(|wave| wave.then).collect()
+    }
+
+    /// Whether nothing is on its way or waits.
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight.is_none() && self.waiting.is_empty()
+    }
+}
+
+fn size((key, value): &RecordPair) -> usize {
+    RECORD_OVERHEAD + key.len() + value.as_ref().map_or(0, bytes::Bytes::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn record(bytes: usize) -> RecordPair {
+        (Bytes::from(alloc::vec![0; bytes]), None)
+    }
+
+    fn then(name: &str) -> Then<u32> {
+        Then::Landed(Arc::from(name))
+    }
+
+    #[test]
+    fn what_comes_meanwhile_shares_the_next_batch_and_what_belongs_together_is_not_torn() {
+        let mut queue = Queue::new(1000);
+        queue.push(Vec::from([record(100)]), then("a")).unwrap();
+        let first = queue.next().unwrap();
+        queue.depart(first.then);
+        for name in ["b", "c"] {
+            queue.push(Vec::from([record(100), record(200)]), then(name)).unwrap();
+        }
+        queue.push(Vec::from([record(300)]), then("d")).unwrap();
+        assert!(queue.next().is_none(), "one batch is on its way at a time");
+        assert_eq!(queue.arrive().len(), 1);
+        let counts: Vec<_> = core::iter::from_fn(|| queue.next()).map(|it| (it.records.len(), it.then.len())).collect();
+        assert_eq!(counts, [(4, 2), (1, 1)]);
+        assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn what_no_batch_takes_is_refused_and_what_may_be_torn_is() {
+        let mut queue = Queue::new(1000);
+        assert_eq!(queue.push(Vec::from([record(900)]), then("a")), Err(TooLarge));
+        let pieces = queue.pieces((0..7).map(|_| record(400)).collect());
+        let counts: Vec<_> = pieces.iter().map(Vec::len).collect();
+        assert_eq!(counts, [2, 2, 2, 1]);
+    }
+}
