@@ -8,7 +8,9 @@ const COMPACTION: &str = "log compaction is not available yet";
 const COMPRESSION: &str = "the broker compresses with the fast mode of lz4, which has no levels";
 const CONNECTIONS: &str = "connections are bounded by max.connections and max.connections.per.ip alone";
 const DIRECTORIES: &str = "there is one log directory; when it fails, the broker stops";
-const GROUPS: &str = "consumer and share groups are not served yet";
+const COMMITS: &str = "a commit is answered once it is on the device, or once that failed";
+const COORDINATOR: &str = "the coordinator of a group is part of its shard and writes with the log's own rounds";
+const GROUPS: &str = "groups of the newer protocols (consumer, share, streams) are not served yet";
 const LAYOUT: &str = "it tunes files that do not exist in this form here";
 const METRICS: &str = "metrics are served over HTTP, see metrics.listener";
 const PEERS: &str = "this node is alone and has no peers to talk to";
@@ -93,13 +95,13 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
         row("group.consumer.min.heartbeat.interval.ms", Int, Some("5000"), GROUPS),
         row("group.consumer.min.session.timeout.ms", Int, Some("45000"), GROUPS),
         row("group.consumer.session.timeout.ms", Int, Some("45000"), GROUPS),
-        row("group.coordinator.append.linger.ms", Int, Some("-1"), GROUPS),
-        row("group.coordinator.background.threads", Int, Some("2"), GROUPS),
+        row("group.coordinator.append.linger.ms", Int, Some("-1"), COORDINATOR),
+        row("group.coordinator.background.threads", Int, Some("2"), COORDINATOR),
         row(
             "group.coordinator.cached.buffer.max.bytes",
             Int,
             Some("1048588"),
-            GROUPS,
+            COORDINATOR,
         ),
         row(
             "group.coordinator.rebalance.protocols",
@@ -107,11 +109,7 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
             Some("classic,consumer,streams"),
             GROUPS,
         ),
-        row("group.coordinator.threads", Int, Some("4"), GROUPS),
-        row("group.initial.rebalance.delay.ms", Int, Some("3000"), GROUPS),
-        row("group.max.session.timeout.ms", Int, Some("1800000"), GROUPS),
-        row("group.max.size", Int, Some("2147483647"), GROUPS),
-        row("group.min.session.timeout.ms", Int, Some("6000"), GROUPS),
+        row("group.coordinator.threads", Int, Some("4"), COORDINATOR),
         row("group.share.assignment.interval.ms", Int, Some("1000"), GROUPS),
         row("group.share.assignors", List, Some("simple"), GROUPS),
         row("group.share.delivery.count.limit", Int, Some("5"), GROUPS),
@@ -211,15 +209,9 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
         row("num.recovery.threads.per.data.dir", Int, Some("2"), THREADS),
         row("num.replica.alter.log.dirs.threads", Int, None, REPLICAS),
         row("num.replica.fetchers", Int, Some("1"), REPLICAS),
-        row("offset.metadata.max.bytes", Int, Some("4096"), GROUPS),
-        row("offsets.commit.timeout.ms", Int, Some("5000"), GROUPS),
-        row("offsets.load.buffer.size", Int, Some("5242880"), GROUPS),
-        row("offsets.retention.check.interval.ms", Long, Some("600000"), GROUPS),
-        row("offsets.retention.minutes", Int, Some("10080"), GROUPS),
-        row("offsets.topic.compression.codec", Int, Some("0"), GROUPS),
-        row("offsets.topic.num.partitions", Int, Some("50"), GROUPS),
-        row("offsets.topic.replication.factor", Short, Some("3"), GROUPS),
-        row("offsets.topic.segment.bytes", Int, Some("104857600"), GROUPS),
+        row("offsets.commit.timeout.ms", Int, Some("5000"), COMMITS),
+        row("offsets.load.buffer.size", Int, Some("5242880"), COORDINATOR),
+        row("offsets.topic.replication.factor", Short, Some("3"), REPLICAS),
         row("producer.purgatory.purge.interval.requests", Int, Some("1000"), WAITING),
         row("queued.max.request.bytes", Long, Some("-1"), THREADS),
         row("queued.max.requests", Int, Some("500"), THREADS),

@@ -97,6 +97,13 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
             .doc("The most a fetch response carries, in bytes."),
         key("flush", String, OneOf(&["fsync", "os"]), Some("fsync"))
             .doc("Klamm: what an acknowledgement waits for: the device (fsync) or the page cache (os)."),
+        key("group.initial.rebalance.delay.ms", Int, AtLeast(0), Some("3000"))
+            .doc("Milliseconds that the first members of an empty group wait for others."),
+        key("group.max.session.timeout.ms", Int, AtLeast(1), Some("1800000"))
+            .doc("The longest session timeout a member may ask for, in milliseconds."),
+        key("group.max.size", Int, AtLeast(1), Some("2147483647")).doc("Members of one group."),
+        key("group.min.session.timeout.ms", Int, AtLeast(1), Some("6000"))
+            .doc("The shortest session timeout a member may ask for, in milliseconds."),
         key(
             "listener.security.protocol.map",
             String,
@@ -176,6 +183,18 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
         key("node.id", Int, AtLeast(0), Some("1")).doc("The id of this node in its cluster."),
         key("num.partitions", Int, Between(1, 10_000), Some("1"))
             .doc("Partitions of a topic that is created without a count."),
+        key("offset.metadata.max.bytes", Int, AtLeast(0), Some("4096"))
+            .doc("The most that a client may keep with an offset."),
+        key("offsets.retention.check.interval.ms", Long, AtLeast(1), Some("600000"))
+            .doc("Milliseconds between two looks for offsets to forget."),
+        key("offsets.retention.minutes", Int, AtLeast(1), Some("10080"))
+            .doc("Minutes that offsets are kept once their group is empty."),
+        key("offsets.topic.compression.codec", Int, Between(0, 4), Some("0"))
+            .doc("How records of groups are compressed: 0 not, 1 gzip, 2 snappy, 3 lz4, 4 zstd."),
+        key("offsets.topic.num.partitions", Int, AtLeast(1), Some("50"))
+            .doc("Partitions of __consumer_offsets when it is created."),
+        key("offsets.topic.segment.bytes", Int, AtLeast(1), Some("104857600"))
+            .doc("Bytes of a segment of __consumer_offsets; less than a mebibyte counts as one."),
         key("principal.builder.class", Class, Any, None).only("", JAVA),
         key(
             "process.roles",

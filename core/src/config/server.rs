@@ -8,7 +8,8 @@ use super::listener::{HostPort, Listener, parse_listeners, parse_protocol_map};
 use super::overrides::accept;
 use super::topic_keys::{Role, TOPIC_KEYS, Unit};
 use super::value::{Value, parse_value};
-use super::{AdvertisedListener, BrokerConfig, ConfigError, FlushMode};
+use super::{AdvertisedListener, BrokerConfig, ConfigError, FlushMode, GroupConfig};
+use crate::record::Compression;
 use crate::types::BrokerId;
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -164,11 +165,39 @@ fn broker_config(values: &Values, advertised: AdvertisedListener) -> Result<Brok
             "max.request.partition.size.limit" => broker.max_request_partitions = value.size32(),
             "max.incremental.fetch.session.cache.slots" => broker.limits.fetch_sessions = value.size32() as usize,
             "flush" if *value == Value::Text("os".into()) => broker.flush = FlushMode::Os,
-            _ => {}
+            _ => group_setting(&mut broker.groups, name, value),
         }
     }
     topic_defaults(values, &mut broker)?;
     Ok(broker)
+}
+
+/// Takes a setting of groups, if it is one.
+fn group_setting(groups: &mut GroupConfig, name: &str, value: &Value) {
+    match name {
+        "group.initial.rebalance.delay.ms" => groups.initial_rebalance_delay_ms = value.size32(),
+        "group.max.session.timeout.ms" => groups.max_session_timeout_ms = value.size32(),
+        "group.max.size" => groups.max_size = value.size32(),
+        "group.min.session.timeout.ms" => groups.min_session_timeout_ms = value.size32(),
+        "offset.metadata.max.bytes" => groups.offset_metadata_max_bytes = value.size32(),
+        "offsets.retention.check.interval.ms" => groups.offsets_retention_check_interval_ms = value.size(),
+        "offsets.retention.minutes" => groups.offsets_retention_ms = value.size().saturating_mul(60_000),
+        "offsets.topic.compression.codec" => groups.offsets_compression = compression(value.whole()),
+        "offsets.topic.num.partitions" => groups.offsets_partitions = value.size32(),
+        "offsets.topic.segment.bytes" => groups.offsets_segment_bytes = value.size32().max(1 << 20),
+        _ => {}
+    }
+}
+
+/// Kafka's numbers (`CompressionType.id`).
+const fn compression(id: i64) -> Compression {
+    match id {
+        1 => Compression::Gzip,
+        2 => Compression::Snappy,
+        3 => Compression::Lz4,
+        4 => Compression::Zstd,
+        _ => Compression::None,
+    }
 }
 
 fn node_id(values: &Values) -> Result<BrokerId, ConfigError> {

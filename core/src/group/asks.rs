@@ -16,20 +16,16 @@ use core::fmt::Debug;
 
 impl<T: Copy + Debug> Coordinator<T> {
     /// A client without a member id makes the group, where there is none.
-    pub(super) fn join(
-        &mut self,
-        part: T,
-        name: &Arc<str>,
-        ask: JoinAsk,
-        view: View<'_>,
-        outcome: &mut Outcome<T>,
-    ) {
+    pub(super) fn join(&mut self, part: T, name: &Arc<str>, ask: JoinAsk, view: View<'_>, outcome: &mut Outcome<T>) {
         let refuse = |code, member| GroupAnswer::Joined(Err(JoinRefusal { code, member }));
         if !self.groups.contains_key(name) {
             if !ask.member.is_empty() {
-                return outcome.answers.push((part, refuse(ErrorCode::UnknownMemberId, ask.member)));
+                return outcome
+                    .answers
+                    .push((part, refuse(ErrorCode::UnknownMemberId, ask.member)));
             }
-            self.groups.insert(Arc::clone(name), Group::new(Arc::clone(name), view.now));
+            self.groups
+                .insert(Arc::clone(name), Group::new(Arc::clone(name), view.now));
         }
         self.with(name, view, outcome, |group, work| group.join(part, ask, work));
     }
@@ -49,7 +45,8 @@ impl<T: Copy + Debug> Coordinator<T> {
                 return outcome.answers.push((part, all(ask.no_group)));
             }
             // A consumer that assigns its partitions itself, or a tool.
-            self.groups.insert(Arc::clone(name), Group::new(Arc::clone(name), view.now));
+            self.groups
+                .insert(Arc::clone(name), Group::new(Arc::clone(name), view.now));
         }
         let checked = self.with(name, view, outcome, |group, work| {
             group.check_commit(&ask)?;
@@ -117,14 +114,7 @@ impl<T: Copy + Debug> Coordinator<T> {
     }
 
     /// Takes a question for offsets.
-    pub(super) fn fetch(
-        &mut self,
-        part: T,
-        name: &Arc<str>,
-        ask: FetchAsk,
-        view: View<'_>,
-        outcome: &mut Outcome<T>,
-    ) {
+    pub(super) fn fetch(&mut self, part: T, name: &Arc<str>, ask: FetchAsk, view: View<'_>, outcome: &mut Outcome<T>) {
         if ask.stability == Stability::AsItIs || self.queue.is_idle() {
             return self.tell(part, name, &ask, view, outcome);
         }
@@ -138,14 +128,7 @@ impl<T: Copy + Debug> Coordinator<T> {
     }
 
     /// Tells the offsets that are durable. A topic that is gone, or that another took the name of, has none.
-    pub(super) fn tell(
-        &self,
-        part: T,
-        name: &Arc<str>,
-        ask: &FetchAsk,
-        view: View<'_>,
-        outcome: &mut Outcome<T>,
-    ) {
+    pub(super) fn tell(&self, part: T, name: &Arc<str>, ask: &FetchAsk, view: View<'_>, outcome: &mut Outcome<T>) {
         let group = self.groups.get(name);
         let current = |topic: &str, it: &Committed| is_current(it, topic, view.image).then(|| it.clone());
         let find = |topic: &Arc<str>, partition| {
@@ -154,7 +137,8 @@ impl<T: Copy + Debug> Coordinator<T> {
         };
         let offsets = match &ask.wanted {
             Some(wanted) => {
-                let told = |(topic, partition): &(Arc<str>, i32)| (Arc::clone(topic), *partition, find(topic, *partition));
+                let told =
+                    |(topic, partition): &(Arc<str>, i32)| (Arc::clone(topic), *partition, find(topic, *partition));
                 wanted.iter().map(told).collect()
             }
             None => {
@@ -171,17 +155,24 @@ impl<T: Copy + Debug> Coordinator<T> {
     /// Forgets a group without members (`GroupCoordinatorShard.deleteGroups`).
     pub(super) fn delete(&mut self, part: T, name: &Arc<str>, outcome: &mut Outcome<T>) {
         let Some(group) = self.groups.get_mut(name) else {
-            return outcome.answers.push((part, GroupAnswer::Deleted(ErrorCode::GroupIdNotFound)));
+            return outcome
+                .answers
+                .push((part, GroupAnswer::Deleted(ErrorCode::GroupIdNotFound)));
         };
         if !group.is_empty() {
-            return outcome.answers.push((part, GroupAnswer::Deleted(ErrorCode::NonEmptyGroup)));
+            return outcome
+                .answers
+                .push((part, GroupAnswer::Deleted(ErrorCode::NonEmptyGroup)));
         }
         if group.offsets.in_flight() > 0 {
             // What is being committed has to go too: it is taken in first.
             group.store(group.shown(), After::Drained);
             return group.held.push_front((part, GroupAsk::Delete));
         }
-        let all = group.offsets.iter().map(|(topic, partition, _)| (Arc::clone(topic), partition));
+        let all = group
+            .offsets
+            .iter()
+            .map(|(topic, partition, _)| (Arc::clone(topic), partition));
         let all = all.collect();
         group.store(group.shown(), After::Removed(Some(part)));
         self.forget(name, all);

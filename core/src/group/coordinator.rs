@@ -129,9 +129,13 @@ impl<T: Copy + Debug> Coordinator<T> {
             State::Loading if matches!(ask, GroupAsk::Heartbeat(_)) => {
                 outcome.answers.push((part, ask.refused(ErrorCode::None)));
             }
-            State::Loading => outcome.answers.push((part, ask.refused(ErrorCode::CoordinatorLoadInProgress))),
+            State::Loading => outcome
+                .answers
+                .push((part, ask.refused(ErrorCode::CoordinatorLoadInProgress))),
             State::Failed(_) => outcome.answers.push((part, ask.refused(ErrorCode::NotCoordinator))),
-            State::Stopped => outcome.answers.push((part, ask.refused(ErrorCode::CoordinatorNotAvailable))),
+            State::Stopped => outcome
+                .answers
+                .push((part, ask.refused(ErrorCode::CoordinatorNotAvailable))),
         }
     }
 
@@ -141,7 +145,12 @@ impl<T: Copy + Debug> Coordinator<T> {
             State::Loading => Err(ErrorCode::CoordinatorLoadInProgress),
             State::Failed(_) => Err(ErrorCode::NotCoordinator),
             State::Stopped => Err(ErrorCode::CoordinatorNotAvailable),
-            State::Active => Ok(self.groups.values().filter(|it| it.is_known()).map(Group::listed).collect()),
+            State::Active => Ok(self
+                .groups
+                .values()
+                .filter(|it| it.is_known())
+                .map(Group::listed)
+                .collect()),
         }
     }
 
@@ -244,7 +253,8 @@ impl<T: Copy + Debug> Coordinator<T> {
             let pushed = small.and_then(|pair| push(&mut self.queue, Vec::from([pair])));
             return assert_eq!(pushed, Ok(()), "a generation alone is small");
         }
-        let text = format!("group {name}: its members do not fit one record of __consumer_offsets; they have to join anew");
+        let text =
+            format!("group {name}: its members do not fit one record of __consumer_offsets; they have to join anew");
         outcome.reports.push(text);
         self.with(name, view, outcome, |group, work| group.cannot_store(work));
     }
@@ -314,7 +324,10 @@ impl<T: Copy + Debug> Coordinator<T> {
         let removed = self.groups.get(name).is_some_and(Group::is_being_removed);
         self.with(name, view, outcome, |group, work| group.landed(work));
         if removed && let Some(mut group) = self.groups.remove(name) {
-            assert!(group.offsets.in_flight() == 0, "{name} is removed while offsets are committed");
+            assert!(
+                group.offsets.in_flight() == 0,
+                "{name} is removed while offsets are committed"
+            );
             let mut work = Work {
                 now: view.now,
                 config: &self.config.groups,
@@ -352,7 +365,9 @@ impl<T: Copy + Debug> Coordinator<T> {
         for then in then {
             match then {
                 Then::Committed { reply, .. } | Then::Forgotten { reply, .. } => {
-                    outcome.answers.extend(reply.map(|(part, answer)| (part, refused(answer, code))));
+                    outcome
+                        .answers
+                        .extend(reply.map(|(part, answer)| (part, refused(answer, code))));
                 }
                 Then::Fetch { part, .. } => outcome.answers.push((part, GroupAnswer::Offsets(Err(code)))),
                 Then::Landed(_) => {}
@@ -362,7 +377,9 @@ impl<T: Copy + Debug> Coordinator<T> {
         if self.state == State::Stopped {
             return;
         }
-        outcome.reports.push(format!("a record could not be written ({code}); the groups are read anew"));
+        outcome.reports.push(format!(
+            "a record could not be written ({code}); the groups are read anew"
+        ));
         self.restart(now, outcome);
     }
 
@@ -416,7 +433,9 @@ impl<T: Copy + Debug> Coordinator<T> {
                     Some(value) => {
                         let group = self.groups.entry(name);
                         let group = group.or_insert_with_key(|name| Group::new(Arc::clone(name), now));
-                        group.offsets.insert(&topic, key.partition, record::committed(&value, now));
+                        group
+                            .offsets
+                            .insert(&topic, key.partition, record::committed(&value, now));
                     }
                     None => {
                         if let Some(group) = self.groups.get_mut(&name) {
@@ -458,13 +477,17 @@ impl<T: Copy + Debug> Coordinator<T> {
     fn forget_stale(&mut self, name: &Arc<str>, view: View<'_>) {
         let offsets = self.groups[name].offsets.iter();
         let stale = offsets.filter(|(topic, _, it)| !is_current(it, topic, view.image));
-        let stale: Vec<_> = stale.map(|(topic, partition, _)| (Arc::clone(topic), partition)).collect();
+        let stale: Vec<_> = stale
+            .map(|(topic, partition, _)| (Arc::clone(topic), partition))
+            .collect();
         self.forget(name, stale);
     }
 
     /// Has tombstones written for offsets.
     pub(super) fn forget(&mut self, name: &Arc<str>, offsets: Vec<(Arc<str>, i32)>) {
-        let gone = offsets.iter().filter_map(|(topic, partition)| record::offset_gone(name, topic, *partition).ok());
+        let gone = offsets
+            .iter()
+            .filter_map(|(topic, partition)| record::offset_gone(name, topic, *partition).ok());
         let pieces = self.queue.pieces(gone.collect());
         let mut left = offsets.into_iter();
         for piece in pieces {
@@ -530,7 +553,10 @@ impl<T: Copy + Debug> Coordinator<T> {
     /// Looks at some groups for what has expired, and comes again for the others.
     fn expire(&mut self, view: View<'_>, outcome: &mut Outcome<T>) {
         let from = self.checked.take().map_or(Bound::Unbounded, Bound::Excluded);
-        let names = self.groups.range((from, Bound::Unbounded)).map(|(name, _)| Arc::clone(name));
+        let names = self
+            .groups
+            .range((from, Bound::Unbounded))
+            .map(|(name, _)| Arc::clone(name));
         let names: Vec<_> = names.take(GROUPS_A_CHECK).collect();
         let retention_ms = self.config.groups.offsets_retention_ms;
         for name in &names {
@@ -547,7 +573,11 @@ impl<T: Copy + Debug> Coordinator<T> {
         }
         let rest = names.len() == GROUPS_A_CHECK;
         self.checked = names.into_iter().next_back().filter(|_| rest);
-        let pause = if rest { 1 } else { self.config.groups.offsets_retention_check_interval_ms.max(1) };
+        let pause = if rest {
+            1
+        } else {
+            self.config.groups.offsets_retention_check_interval_ms.max(1)
+        };
         self.check_at = view.now.monotonic.plus_millis(pause);
     }
 
@@ -560,18 +590,17 @@ impl<T: Copy + Debug> Coordinator<T> {
     /// The partition is gone: everything that waits is answered.
     pub fn unload(mut self, outcome: &mut Outcome<T>) {
         self.state = State::Stopped;
-        let in_flight = if self.queue.has_departed() { self.queue.arrive() } else { Vec::new() };
+        let in_flight = if self.queue.has_departed() {
+            self.queue.arrive()
+        } else {
+            Vec::new()
+        };
         self.fail(ErrorCode::NotLeaderOrFollower, in_flight, Now::default(), outcome);
     }
 
     /// Whether nothing is on its way to the log.
     pub fn is_quiet(&self) -> bool {
         self.queue.is_idle()
-    }
-
-    /// How many groups and members there are.
-    pub fn counts(&self) -> (usize, usize) {
-        (self.groups.len(), self.groups.values().map(|group| group.members.len()).sum())
     }
 
     /// How many deadlines are armed.

@@ -99,7 +99,11 @@ mod tests {
         };
         let since = Since::of(Timestamp(1000), now(5, 4000));
         assert_eq!(since.age_ms(now(5, 4000)), 3000);
-        assert_eq!(since.age_ms(now(7, 9_000_000)), 3002, "a step of the wall clock ages nothing");
+        assert_eq!(
+            since.age_ms(now(7, 9_000_000)),
+            3002,
+            "a step of the wall clock ages nothing"
+        );
         assert_eq!(Since::of(Timestamp(9000), now(5, 4000)).age_ms(now(5, 0)), 0);
         assert_eq!(Since::at(now(5, 0)).age_ms(now(4, 0)), 0);
     }

@@ -55,7 +55,10 @@ impl Offsets {
     pub(super) fn insert(&mut self, topic: &Arc<str>, partition: i32, committed: Committed) {
         match self.topics.get_mut(topic) {
             Some(partitions) => drop(partitions.insert(partition, committed)),
-            None => drop(self.topics.insert(Arc::clone(topic), BTreeMap::from([(partition, committed)]))),
+            None => drop(
+                self.topics
+                    .insert(Arc::clone(topic), BTreeMap::from([(partition, committed)])),
+            ),
         }
     }
 

@@ -170,7 +170,9 @@ mod tests {
         queue.push(Vec::from([record(300)]), then("d")).unwrap();
         assert!(queue.next().is_none(), "one batch is on its way at a time");
         assert_eq!(queue.arrive().len(), 1);
-        let counts: Vec<_> = core::iter::from_fn(|| queue.next()).map(|it| (it.records.len(), it.then.len())).collect();
+        let counts: Vec<_> = core::iter::from_fn(|| queue.next())
+            .map(|it| (it.records.len(), it.then.len()))
+            .collect();
         assert_eq!(counts, [(4, 2), (1, 1)]);
         assert!(queue.is_idle());
     }

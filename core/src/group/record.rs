@@ -5,9 +5,9 @@
 //!
 //! Invariant: what is encoded here decodes to what it was made of, whatever the group.
 
-use super::classic::{Group, Member, State, Waiting};
-use super::classic::Acquaintance;
 use super::ask::Protocol;
+use super::classic::Acquaintance;
+use super::classic::{Group, Member, State, Waiting};
 use super::expiry::Since;
 use super::offsets::Committed;
 use crate::types::{LeaderEpoch, Monotonic, Now, Offset, Timestamp, TopicId};
@@ -175,7 +175,10 @@ pub(super) fn loaded_group<T: Copy + Debug>(name: Arc<str>, value: &GroupMetadat
     group.generation = value.generation;
     group.protocol_type = (!protocol_type.is_empty()).then_some(protocol_type);
     group.protocol = protocol;
-    let leader = value.leader.as_ref().and_then(|it| group.members.get_key_value(it.as_str()));
+    let leader = value
+        .leader
+        .as_ref()
+        .and_then(|it| group.members.get_key_value(it.as_str()));
     if let Some((leader, _)) = leader {
         group.leader = Some(Arc::clone(leader));
     }

@@ -15,3 +15,11 @@ pub use record::{
     AddPartitionsRecord, BrokerSettingsRecord, Change, MetadataRecord, PartitionRecord, RegisterBrokerRecord,
     RemoveTopicRecord, ReserveProducerIdsRecord, TopicRecord, TopicSettingsRecord,
 };
+
+/// Whether the broker alone writes to a topic of this name (`org.apache.kafka.common.internals.Topic.isInternal`).
+pub fn is_internal(topic: &str) -> bool {
+    matches!(
+        topic,
+        "__consumer_offsets" | "__transaction_state" | "__share_group_state"
+    )
+}

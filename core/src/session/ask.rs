@@ -2,9 +2,12 @@
 
 use super::Action;
 use crate::controller::{ControllerAnswer, ControllerRequest};
+use crate::group::{GroupAnswer, GroupAsk, Listed};
 use crate::partition::{Fetched, PartitionAnswer, PartitionAsk};
 use crate::storage::Volume;
-use crate::types::{ProducerId, TopicPartition};
+use crate::types::{ErrorCode, ProducerId, TopicPartition};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// A request to one shard. It gets exactly one [`Answer`].
@@ -22,6 +25,17 @@ pub enum Ask {
     Controller(ControllerRequest),
     /// A producer id that nobody else has.
     ProducerId,
+    /// To a group, on the shard that owns its partition of `__consumer_offsets`.
+    Group {
+        /// The partition.
+        partition: TopicPartition,
+        /// The group's name.
+        group: Arc<str>,
+        /// What it is asked. Boxed, because most asks are small.
+        ask: Box<GroupAsk>,
+    },
+    /// The groups that the shard coordinates.
+    ListGroups,
     /// The room of the file system that holds the log directory.
     Volume,
 }
@@ -40,6 +54,12 @@ pub enum Answer {
     Controller(ControllerAnswer),
     /// A new producer id; `None` while none can be reserved.
     ProducerId(Option<ProducerId>),
+    /// A group's.
+    Group(GroupAnswer),
+    /// The answer may wait for others: it comes when it comes, and holds no credit meanwhile.
+    Late,
+    /// The groups; an error while they are not all known.
+    Groups(Result<Vec<Listed>, ErrorCode>),
     /// The log directory and its room; `None` where that cannot be told.
     Volume(Option<Volume>),
 }

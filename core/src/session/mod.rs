@@ -21,9 +21,9 @@ use crate::config::BrokerConfig;
 use crate::metadata::Image;
 use crate::storage::Lease;
 use crate::types::{ConnectionId, Monotonic, Now, OpId, Part, ShardId};
-use crate::wire::Reader;
 use crate::wire::frame::decode_request_header;
 use crate::wire::versions::ApiKey;
+use crate::wire::{Reader, Text};
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -138,6 +138,8 @@ impl fmt::Display for CloseReason {
 #[derive(Debug)]
 pub struct Session {
     connection: ConnectionId,
+    /// The client's address, as Kafka writes it.
+    host: Arc<str>,
     phase: Phase,
     /// Frames that may not begin yet.
     waiting: VecDeque<Bytes>,
@@ -189,16 +191,19 @@ enum State {
 struct Call<'a, 'b> {
     request: RequestId,
     header: Header,
+    /// The client's address, as Kafka writes it.
+    host: &'a Arc<str>,
     context: &'a mut Context<'b>,
     actions: &'a mut Vec<Action>,
 }
 
 impl Session {
     /// A new connection; grants its first frames.
-    pub fn new(connection: ConnectionId, context: &Context<'_>, actions: &mut Vec<Action>) -> Self {
+    pub fn new(connection: ConnectionId, peer: &str, context: &Context<'_>, actions: &mut Vec<Action>) -> Self {
         actions.push(Action::Grant(context.config.limits.frames_in_flight));
         Self {
             connection,
+            host: host(peer),
             phase: Phase::Open,
             waiting: VecDeque::new(),
             active: VecDeque::new(),
@@ -360,14 +365,15 @@ impl Session {
         self.next_request += 1;
         let state = match read_header(frame) {
             Err(reason) => State::Ending(reason),
-            Ok((header, reader)) => {
+            Ok((header, client_id, reader)) => {
                 let mut call = Call {
                     request: id,
                     header,
+                    host: &self.host,
                     context,
                     actions,
                 };
-                State::after(header, api::begin(reader, &mut call))
+                State::after(header, api::begin(reader, client_id.as_ref(), &mut call))
             }
         };
         self.active.push_back(Request { id, state });
@@ -383,6 +389,7 @@ impl Session {
         let mut call = Call {
             request: id,
             header,
+            host: &self.host,
             context,
             actions,
         };
@@ -411,17 +418,26 @@ impl State {
     }
 }
 
-fn read_header(frame: &Bytes) -> Result<(Header, Reader), CloseReason> {
+/// The host of `host:port`, as Java's `InetAddress` writes an address without a name.
+fn host(peer: &str) -> Arc<str> {
+    let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
+    Arc::from(alloc::format!(
+        "/{}",
+        host.trim_start_matches('[').trim_end_matches(']')
+    ))
+}
+
+fn read_header(frame: &Bytes) -> Result<(Header, Option<Text>, Reader), CloseReason> {
     let (header, reader) =
         decode_request_header(frame).map_err(|error| CloseReason::MalformedRequest(error.to_string()))?;
-    let (api, version) = (header.request_api_key, header.request_api_version);
+    let (api, version, client_id) = (header.request_api_key, header.request_api_version, header.client_id);
     let api = ApiKey::from_code(api).ok_or(CloseReason::UnsupportedRequest { api, version })?;
     let header = Header {
         api,
         version,
         correlation_id: header.correlation_id,
     };
-    Ok((header, reader))
+    Ok((header, client_id, reader))
 }
 
 /// What a request at work hears.

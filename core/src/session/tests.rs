@@ -83,7 +83,8 @@ impl Harness {
             unwatched: Vec::new(),
         };
         let mut actions = Vec::new();
-        let session = harness.with_context(|context| Session::new(ConnectionId(7), context, &mut actions));
+        let session =
+            harness.with_context(|context| Session::new(ConnectionId(7), "127.0.0.1:1", context, &mut actions));
         harness.session = Some(session);
         harness.act(actions);
         harness

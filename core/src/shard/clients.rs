@@ -8,7 +8,7 @@ use crate::config::BrokerConfig;
 use crate::metadata::Image;
 use crate::session::{Action, Answer, Ask, CloseReason, Context, FetchSessions, RequestId, Session};
 use crate::storage::Lease;
-use crate::types::{ConnectionId, Monotonic, Now, OpId, ShardId};
+use crate::types::{ConnectionId, Monotonic, Now, OpId, ShardId, TopicPartition};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -32,6 +32,8 @@ pub(super) enum Asker {
     },
     /// This shard, for a block of producer ids.
     ProducerIds,
+    /// The coordinator of the groups of this partition, which is this shard's.
+    Coordinator(TopicPartition),
 }
 
 /// What sessions look at.
@@ -61,12 +63,12 @@ impl View {
 }
 
 /// An event of a session, with the connection found and the context made.
-type Event<'a> = &'a mut dyn FnMut(&mut Session, &mut Context<'_>, &mut Vec<Action>);
+pub(super) type Event<'a> = &'a mut dyn FnMut(&mut Session, &mut Context<'_>, &mut Vec<Action>);
 
 impl Shard {
-    pub(super) fn connected(&mut self, now: Now, connection: ConnectionId, effects: &mut Effects) {
+    pub(super) fn connected(&mut self, now: Now, connection: ConnectionId, peer: &str, effects: &mut Effects) {
         let mut actions = core::mem::take(&mut self.actions);
-        let mut session = Session::new(connection, &self.view.context(now), &mut actions);
+        let mut session = Session::new(connection, peer, &self.view.context(now), &mut actions);
         if self.phase != Phase::Serving {
             actions.clear();
             session.close(CloseReason::Shutdown, &mut actions);
@@ -123,12 +125,18 @@ impl Shard {
         let Pending::Ask { asker, watch } = self.ops.complete(op) else {
             panic!("{op:?} is not an ask, and was answered {answer:?}");
         };
-        let watching = matches!(answer, Answer::Partitions { watching: true, .. });
+        let watching = matches!(answer, Answer::Partitions { watching: true, .. } | Answer::Late);
         if let Some(watch) = watch.filter(|_| !watching) {
             self.ops.complete(watch);
         }
         let watch = watch.filter(|_| watching).map(|watch| (from, watch));
         match asker {
+            Asker::Coordinator(id) => self.coordinator_answered(now, id, answer, effects),
+            Asker::Session { connection, .. } if matches!(answer, Answer::Late) => {
+                if self.clients.contains_key(&connection) || !bug!(LostCredit) {
+                    self.mailbox.answered(from, effects);
+                }
+            }
             Asker::ProducerIds => {
                 self.mailbox.answered(from, effects);
                 self.producer_ids_reserved(answer, effects);
@@ -202,7 +210,13 @@ impl Shard {
     }
 
     /// Lets a session hear of something; false when it is gone.
-    fn with_session(&mut self, now: Now, connection: ConnectionId, effects: &mut Effects, event: Event<'_>) -> bool {
+    pub(super) fn with_session(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        effects: &mut Effects,
+        event: Event<'_>,
+    ) -> bool {
         let Some(client) = self.clients.get_mut(&connection) else {
             return false;
         };
@@ -256,6 +270,12 @@ impl Shard {
                     connection, request, ..
                 },
             ) => Some(self.ops.begin(Pending::Watch { connection, request })),
+            (
+                Ask::Group { ask, .. },
+                Asker::Session {
+                    connection, request, ..
+                },
+            ) if ask.may_wait() => Some(self.ops.begin(Pending::Watch { connection, request })),
             _ => None,
         };
         let op = self.ops.begin(Pending::Ask { asker, watch });

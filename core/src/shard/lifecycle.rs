@@ -97,6 +97,9 @@ impl Shard {
             }
             (TaskFor::Replay, TaskOutcome::Replayed(chunk)) => self.metadata_replayed(*chunk, effects),
             (TaskFor::Metadata, TaskOutcome::Log(job)) => self.metadata_job(now, job, effects),
+            (TaskFor::Groups(id, leases, next), TaskOutcome::GroupsRead(loaded)) => {
+                self.groups_read(now, (id, leases, next), *loaded, effects);
+            }
             (TaskFor::Partition(log, purpose), TaskOutcome::Log(job)) => {
                 self.partition_job(now, (log, purpose), job, effects);
                 if self.phase == Phase::Closing {
@@ -193,6 +196,7 @@ impl Shard {
         self.wheel.arm(now.monotonic.plus_millis(first), Timer::Retention);
         self.mailbox.send(CONTROLLER, Mail::Published, effects);
         self.take_early(now, effects);
+        self.coordinate_groups(now, effects);
         if self.stopping.early {
             self.shut_down(now, effects);
         }
@@ -205,6 +209,7 @@ impl Shard {
             Phase::Serving => {
                 self.phase = Phase::Draining;
                 self.shut_down_sessions(now, effects);
+                self.stop_coordinators(now, effects);
             }
             _ => {}
         }
@@ -247,7 +252,7 @@ impl Shard {
             .ops
             .iter()
             .all(|pending| matches!(pending, Pending::Storage(_) | Pending::Task(_)));
-        mine && self.gathering.len() == 0 && self.early.len() == 0 && self.is_metadata_idle()
+        mine && self.groups_are_quiet() && self.gathering.len() == 0 && self.early.len() == 0 && self.is_metadata_idle()
     }
 
     fn is_metadata_idle(&self) -> bool {

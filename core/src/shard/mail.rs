@@ -17,7 +17,7 @@ pub enum Mail {
     Ask {
         /// The asker's operation.
         op: OpId,
-        /// The asker's operation that ends when there is news, if it wants to hear of it.
+        /// The asker's operation that ends when there is news, or with an answer that comes late, if there may be either.
         watch: Option<OpId>,
         /// Where the metadata log ended for the asker: whoever knows less waits until it knows as much.
         seen: Offset,
@@ -27,6 +27,13 @@ pub enum Mail {
     /// The answer to an ask.
     Answer {
         /// The asker's operation.
+        op: OpId,
+        /// The answer.
+        answer: Answer,
+    },
+    /// The answer to an ask that was answered [`Answer::Late`].
+    Late {
+        /// The asker's operation, which the ask named as its watch.
         op: OpId,
         /// The answer.
         answer: Answer,

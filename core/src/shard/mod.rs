@@ -13,6 +13,7 @@ mod clients;
 mod counters;
 mod early;
 mod effect;
+mod groups;
 mod input;
 mod lifecycle;
 mod mail;
@@ -45,6 +46,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use clients::{Asker, Client, View};
 use early::{Asked, Early};
+use groups::Coordinated;
 use lifecycle::{Phase, Stopping};
 use mailbox::Mailbox;
 use metadata_log::MetadataLog;
@@ -80,6 +82,8 @@ pub struct Shard {
     next_log: u64,
     gathering: Ops<Gathering>,
     early: Early,
+    /// For the partitions of `__consumer_offsets` that this shard owns.
+    coordinators: BTreeMap<TopicPartition, Coordinated>,
     watches: Watches,
     producer_ids: ProducerIds<(ShardId, OpId)>,
     /// On the controller's shard only.
@@ -121,6 +125,8 @@ enum Timer {
     Deadline(ConnectionId),
     /// A connection may have been idle for too long.
     Idle(ConnectionId),
+    /// Something is due in the groups of a partition of `__consumer_offsets`.
+    Groups(TopicPartition),
     /// Old segments may have to go.
     Retention,
     /// What was appended to a log has to be synced.
@@ -160,6 +166,7 @@ impl Shard {
             next_log: 0,
             gathering: Ops::new(),
             early: Early::default(),
+            coordinators: BTreeMap::new(),
             watches: Watches::default(),
             producer_ids: ProducerIds::new(),
             metadata: None,
@@ -180,7 +187,7 @@ impl Shard {
         }
         match input {
             Input::Start => self.start(effects),
-            Input::Connected { connection, .. } => self.connected(now, connection, effects),
+            Input::Connected { connection, peer } => self.connected(now, connection, &peer, effects),
             Input::Frame { connection, frame } => self.frame(now, connection, frame, effects),
             Input::Disconnected { connection } => self.disconnected(connection, effects),
             Input::Sent { op } => match self.ops.complete(op) {
@@ -274,6 +281,7 @@ impl Shard {
                 }
             }
             Mail::Answer { op, answer } => self.answered(now, from, (op, answer), effects),
+            Mail::Late { op, answer } => self.late_answer(now, op, answer, effects),
             Mail::WatchEnded { watch } => self.watch_ended(now, watch, effects),
             Mail::Unwatch { watch } => self.unwatch((from, watch), effects),
             Mail::Release(leases) => self.release(leases, effects),
@@ -281,6 +289,7 @@ impl Shard {
             Mail::Publish(publication) => {
                 self.view.image = publication.image;
                 self.apply_delta(now, &publication.delta, effects);
+                self.groups_see(now, &publication.delta, effects);
                 self.mailbox.send(CONTROLLER, Mail::Published, effects);
                 self.take_early(now, effects);
             }
@@ -302,6 +311,7 @@ impl Shard {
             match timer {
                 Timer::Deadline(connection) => self.session_deadline(now, connection, effects),
                 Timer::Idle(connection) => self.idle(now, connection, effects),
+                Timer::Groups(id) => self.groups_due(now, id, effects),
                 Timer::Retention => self.retain(now, effects),
                 Timer::Sync(log) => {
                     if let Some(partition) = self.partitions.get_mut(&log) {

@@ -83,6 +83,13 @@ impl Shard {
                 Issue::Reserve => self.reserve_producer_ids(effects),
                 Issue::Wait => {}
             },
+            Ask::Group { partition, group, ask } => {
+                self.ask_group(now, (from, op, watch), (partition, &group), *ask, effects);
+            }
+            Ask::ListGroups => {
+                let answer = Answer::Groups(self.list_groups());
+                self.mailbox.send(from, Mail::Answer { op, answer }, effects);
+            }
             Ask::Volume => {
                 let measure = Task::Measure(self.storage.directory());
                 self.run_task(TaskFor::Volume(from, op), measure, effects);
@@ -200,7 +207,7 @@ impl Shard {
         }
     }
 
-    fn topic_config(&self, topic: &Topic) -> Arc<TopicConfig> {
+    pub(super) fn topic_config(&self, topic: &Topic) -> Arc<TopicConfig> {
         let settings = topic
             .config
             .iter()

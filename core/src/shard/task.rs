@@ -2,13 +2,15 @@
 
 use super::boot::{Boot, Booted, Steps};
 use super::partitions::Part;
+use crate::group::{Loaded, ReadRecords};
 use crate::log::{Replay, ReplayChunk};
 use crate::partition::{LogJob, LogOutcome, Purpose};
-use crate::storage::{FileOp, IoError, IoResult, IoValue, Job, LogId, Next, Replace, Volume};
-use crate::types::{Fault, LogDirectoryId, OpId, ShardId};
+use crate::storage::{FileOp, IoError, IoResult, IoValue, Job, Lease, LogId, Next, Replace, Volume};
+use crate::types::{Fault, LogDirectoryId, Offset, OpId, ShardId, TopicPartition};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// A job of any kind. Boxed, because it travels through lists of what are mostly small effects.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub enum Task {
     Log(LogJob),
     /// Reads the metadata log.
     Replay(Box<Replay>),
+    /// Reads records of groups.
+    ReadGroups(Box<ReadRecords>),
     /// Measures the file system that holds the log directory.
     Measure(LogDirectoryId),
 }
@@ -40,6 +44,8 @@ pub enum TaskOutcome {
     Log(LogOutcome),
     /// Of [`Task::Replay`].
     Replayed(Box<Result<ReplayChunk, Fault>>),
+    /// Of [`Task::ReadGroups`].
+    GroupsRead(Box<Result<Vec<Loaded>, Fault>>),
     /// Of [`Task::Measure`].
     Measured(Result<Volume, IoError>),
 }
@@ -57,6 +63,8 @@ pub(super) enum TaskFor {
     /// The metadata log is read.
     Replay,
     Partition(LogId, Purpose<Part>),
+    /// The groups of a partition are read; what the read pins, and where it ends.
+    Groups(TopicPartition, Vec<Lease>, Offset),
     /// An ask of this shard's wants to know the room that there is.
     Volume(ShardId, OpId),
 }
@@ -70,6 +78,7 @@ impl Job for Task {
             Self::Steps(job) => job.resume(done).map(TaskOutcome::Stepped),
             Self::Replace(job) => job.resume(done).map(TaskOutcome::Replaced),
             Self::Log(job) => job.resume(done).map(TaskOutcome::Log),
+            Self::ReadGroups(job) => job.resume(done).map(|read| TaskOutcome::GroupsRead(Box::new(read))),
             Self::Replay(job) => job.resume(done).map(|chunk| TaskOutcome::Replayed(Box::new(chunk))),
             Self::Measure(directory) => match done {
                 Ok(IoValue::Volume(volume)) => Next::Done(TaskOutcome::Measured(Ok(volume))),

@@ -76,6 +76,38 @@ fn without_settings_it_listens_on_the_loopback_and_advertises_localhost() {
 }
 
 #[test]
+fn settings_of_groups_reach_the_coordinator() {
+    let (config, notes) = parse(&[
+        ("group.initial.rebalance.delay.ms", "0"),
+        ("group.max.session.timeout.ms", "2"),
+        ("group.max.size", "3"),
+        ("group.min.session.timeout.ms", "1"),
+        ("offset.metadata.max.bytes", "4"),
+        ("offsets.retention.check.interval.ms", "5"),
+        ("offsets.retention.minutes", "6"),
+        ("offsets.topic.compression.codec", "4"),
+        ("offsets.topic.num.partitions", "7"),
+        ("offsets.topic.segment.bytes", "8"),
+    ])
+    .unwrap();
+    let expected = crate::config::GroupConfig {
+        min_session_timeout_ms: 1,
+        max_session_timeout_ms: 2,
+        initial_rebalance_delay_ms: 0,
+        max_size: 3,
+        offsets_partitions: 7,
+        offsets_segment_bytes: 1 << 20,
+        offsets_compression: crate::record::Compression::Zstd,
+        offsets_retention_ms: 360_000,
+        offsets_retention_check_interval_ms: 5,
+        offset_metadata_max_bytes: 4,
+        ..crate::config::GroupConfig::default()
+    };
+    assert_eq!(config.broker.groups, expected);
+    assert!(notes.inert.is_empty());
+}
+
+#[test]
 fn settings_reach_the_broker() {
     let (config, _) = parse(&[
         ("broker.id", "7"),

@@ -430,7 +430,9 @@ impl<T: Copy + Debug> Group<T> {
     /// The request of a member that waits for the next generation, if one does; it waits no more.
     pub(super) fn stop_joining(&mut self, id: &str) -> Option<T> {
         let member = self.members.get_mut(id)?;
-        let Waiting::Join(part) = member.waiting else { return None };
+        let Waiting::Join(part) = member.waiting else {
+            return None;
+        };
         member.waiting = Waiting::Nothing;
         self.joining -= 1;
         Some(part)
@@ -439,7 +441,9 @@ impl<T: Copy + Debug> Group<T> {
     /// The request of a member that waits for its part, if one does; it waits no more.
     pub(super) fn stop_syncing(&mut self, id: &str) -> Option<T> {
         let member = self.members.get_mut(id)?;
-        let Waiting::Sync(part) = member.waiting else { return None };
+        let Waiting::Sync(part) = member.waiting else {
+            return None;
+        };
         member.waiting = Waiting::Nothing;
         Some(part)
     }
@@ -582,9 +586,18 @@ impl<T: Copy + Debug> Group<T> {
         }
         let led = self.leader.as_ref().is_some_and(|it| self.members.contains_key(it));
         assert_eq!(led, !self.members.is_empty(), "{name}: a group is led by a member");
-        assert!(self.statics.len() <= self.members.len(), "{name}: a static member is gone");
-        assert!(self.unsynced.len() <= self.members.len(), "{name}: a part awaits nobody");
-        assert!(self.held.is_empty() || self.storing.is_some(), "{name}: held for nothing");
+        assert!(
+            self.statics.len() <= self.members.len(),
+            "{name}: a static member is gone"
+        );
+        assert!(
+            self.unsynced.len() <= self.members.len(),
+            "{name}: a part awaits nobody"
+        );
+        assert!(
+            self.held.is_empty() || self.storing.is_some(),
+            "{name}: held for nothing"
+        );
     }
 }
 

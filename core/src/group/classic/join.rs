@@ -231,7 +231,12 @@ impl<T: Copy + Debug> Group<T> {
     fn complete_join(&mut self, work: &mut Work<'_, T>) {
         self.disarm_join(work);
         let late = |member: &&Member<T>| !member.is_joining() && !member.is_static();
-        let late: Vec<_> = self.members.values().filter(late).map(|it| Arc::clone(&it.id)).collect();
+        let late: Vec<_> = self
+            .members
+            .values()
+            .filter(late)
+            .map(|it| Arc::clone(&it.id))
+            .collect();
         for id in &late {
             self.remove(id, work);
         }
@@ -263,7 +268,11 @@ impl<T: Copy + Debug> Group<T> {
         if self.members.values().find(leads).is_some_and(Member::is_joining) {
             return true;
         }
-        let other = self.members.values().find(|it| it.is_joining()).map(|it| Arc::clone(&it.id));
+        let other = self
+            .members
+            .values()
+            .find(|it| it.is_joining())
+            .map(|it| Arc::clone(&it.id));
         let found = other.is_some();
         if found {
             self.leader = other;

@@ -31,7 +31,11 @@ impl<T: Copy + Debug> Group<T> {
                 let leads = self.is_leader(&id);
                 let after = After::Replaced {
                     member: id,
-                    leader: if skips { self.leader.clone().unwrap_or(leader_before) } else { leader_before },
+                    leader: if skips {
+                        self.leader.clone().unwrap_or(leader_before)
+                    } else {
+                        leader_before
+                    },
                     skip_assignment: skips && leads,
                 };
                 self.store(StateName::Stable, after);

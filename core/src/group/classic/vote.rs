@@ -92,7 +92,11 @@ mod tests {
         let topics: Vec<_> = subscription(&Bytes::from(whole.clone())).unwrap().into_iter().collect();
         assert_eq!(topics, ["a", "bc"]);
         for length in 0..13 {
-            assert_eq!(subscription(&Bytes::copy_from_slice(&whole[..length])), None, "{length}");
+            assert_eq!(
+                subscription(&Bytes::copy_from_slice(&whole[..length])),
+                None,
+                "{length}"
+            );
         }
         assert_eq!(subscription(&Bytes::from_static(b"\0\0\x7f\xff\xff\xff")), None);
     }

@@ -36,7 +36,11 @@ fn members_commit_while_they_may_hold_partitions() {
     }
     let leader = scene.join(consumer(&members[0].member, &["range"]));
     let revoked = scene.commit(&member, 1, 6);
-    assert_eq!(scene.committed(revoked), ErrorCode::None, "a commit on revoke, as the group prepares");
+    assert_eq!(
+        scene.committed(revoked),
+        ErrorCode::None,
+        "a commit on revoke, as the group prepares"
+    );
     let follower = scene.join(consumer(&member, &["range"]));
     assert_eq!(scene.joined(leader).generation, 2);
     assert_eq!(scene.joined(follower).generation, 2);
@@ -73,7 +77,10 @@ fn what_is_no_partition_or_too_long_is_refused_for_itself() {
     let mut scene = Scene::new();
     let mut ask = commit("", -1, 0, 1);
     let good = ask.offsets[0].clone();
-    let far = crate::group::CommitOffset { partition: 4, ..good.clone() };
+    let far = crate::group::CommitOffset {
+        partition: 4,
+        ..good.clone()
+    };
     let long = crate::group::CommitOffset {
         metadata: Arc::from("x".repeat(4097)),
         partition: 1,
@@ -131,7 +138,11 @@ fn after_a_write_that_failed_only_what_is_durable_is_there() {
     let lost = scene.commit(&members[0].member, 1, 2);
     assert_eq!(scene.committed(lost), ErrorCode::NotCoordinator);
     assert_eq!(scene.offset(GROUP, 0), Some(1));
-    assert_eq!(scene.heartbeat(&members[0].member, 1), ErrorCode::None, "and its members are");
+    assert_eq!(
+        scene.heartbeat(&members[0].member, 1),
+        ErrorCode::None,
+        "and its members are"
+    );
     assert_eq!(scene.reports.len(), 1);
 }
 
@@ -146,9 +157,17 @@ fn a_deleted_topic_takes_its_offsets_along_and_one_of_the_same_name_has_none() {
     scene.create_topic("orders", 2);
     assert_eq!(scene.offset(GROUP, 0), None);
     scene.restart();
-    assert_eq!(scene.offset(GROUP, 0), None, "the tombstone was lost, and is written now");
+    assert_eq!(
+        scene.offset(GROUP, 0),
+        None,
+        "the tombstone was lost, and is written now"
+    );
     let part = scene.commit("", -1, 9);
-    assert_eq!(scene.committed(part), ErrorCode::UnknownTopicOrPartition, "of the old topic");
+    assert_eq!(
+        scene.committed(part),
+        ErrorCode::UnknownTopicOrPartition,
+        "of the old topic"
+    );
 }
 
 #[test]
@@ -172,11 +191,19 @@ fn offsets_outlive_their_group_for_their_retention_and_then_both_go() {
     let part = scene.commit(&members[0].member, 1, 5);
     assert_eq!(scene.committed(part), ErrorCode::None);
     scene.pass_alive(&members, 20 * HOUR);
-    assert_eq!(scene.offset(GROUP, 0), Some(5), "its members are subscribed to the topic");
+    assert_eq!(
+        scene.offset(GROUP, 0),
+        Some(5),
+        "its members are subscribed to the topic"
+    );
     let leave = scene.leave(&[&members[0].member]);
     assert_eq!(scene.left(leave), [ErrorCode::None]);
     scene.pass(9 * HOUR);
-    assert_eq!(scene.offset(GROUP, 0), Some(5), "it counts from when the last member left");
+    assert_eq!(
+        scene.offset(GROUP, 0),
+        Some(5),
+        "it counts from when the last member left"
+    );
     scene.pass(3 * HOUR);
     assert_eq!(scene.offset(GROUP, 0), None);
     assert_eq!(scene.state(), Err(ErrorCode::GroupIdNotFound));
@@ -281,7 +308,10 @@ fn offsets_that_nobody_uses_are_deleted_and_others_are_not() {
     let part = scene.commit(&members[0].member, 1, 5);
     assert_eq!(scene.committed(part), ErrorCode::None);
     let delete = |scene: &mut Scene| {
-        let part = scene.ask(GroupAsk::DeleteOffsets(Vec::from([(id("orders"), 0), (id("other"), 0)])));
+        let part = scene.ask(GroupAsk::DeleteOffsets(Vec::from([
+            (id("orders"), 0),
+            (id("other"), 0),
+        ])));
         scene.answer(part)
     };
     let codes = Vec::from([ErrorCode::GroupSubscribedToTopic, ErrorCode::None]);

@@ -34,7 +34,10 @@ fn each_new_member_restarts_the_initial_delay_up_to_the_rebalance_timeout() {
     scene.pass(2000);
     let second = scene.join(patient());
     scene.pass(3999);
-    assert!(scene.waits(first) && scene.waits(second), "the delay began anew at 3000");
+    assert!(
+        scene.waits(first) && scene.waits(second),
+        "the delay began anew at 3000"
+    );
     let third = scene.join(patient());
     scene.pass(1000);
     assert!(scene.waits(first), "and again at 6000, for what is left of the timeout");
@@ -70,7 +73,10 @@ fn a_new_member_has_everybody_join_anew_and_hearts_beat_meanwhile() {
     }
     let sync = scene.sync(&members[1], &[]);
     assert_eq!(scene.synced(sync), Err(ErrorCode::RebalanceInProgress));
-    let again: Vec<_> = members.iter().map(|it| scene.join(consumer(&it.member, &["range"]))).collect();
+    let again: Vec<_> = members
+        .iter()
+        .map(|it| scene.join(consumer(&it.member, &["range"])))
+        .collect();
     let new = scene.joined(new);
     assert_eq!((new.generation, new.members.len()), (2, 0));
     let leader = scene.joined(again[0]);
@@ -154,8 +160,15 @@ fn a_client_that_must_come_again_is_given_an_id_and_waited_for_as_long_as_its_se
 fn an_id_that_was_never_given_is_unknown() {
     let mut scene = Scene::new();
     let stranger = scene.join(consumer("stranger", &["range"]));
-    assert_eq!(scene.refused_join(stranger), (ErrorCode::UnknownMemberId, "stranger".into()));
-    assert_eq!(scene.state(), Err(ErrorCode::GroupIdNotFound), "no group is made for it");
+    assert_eq!(
+        scene.refused_join(stranger),
+        (ErrorCode::UnknownMemberId, "stranger".into())
+    );
+    assert_eq!(
+        scene.state(),
+        Err(ErrorCode::GroupIdNotFound),
+        "no group is made for it"
+    );
     scene.stable(1);
     let stranger = scene.join(consumer("stranger", &["range"]));
     assert_eq!(scene.refused_join(stranger).0, ErrorCode::UnknownMemberId);
@@ -170,7 +183,11 @@ fn members_vote_for_a_protocol_that_all_speak() {
         .into();
     scene.pass(6000);
     for it in asks {
-        assert_eq!(scene.joined(it).protocol.as_deref(), Some("b"), "two votes of three, a is not common");
+        assert_eq!(
+            scene.joined(it).protocol.as_deref(),
+            Some("b"),
+            "two votes of three, a is not common"
+        );
     }
 }
 
@@ -213,7 +230,11 @@ fn an_answer_that_was_lost_is_given_again_and_a_leader_that_joins_assigns_anew()
     let mut scene = Scene::new();
     let members = scene.gather(2);
     let leader = scene.join(consumer(&members[0].member, &["range"]));
-    assert_eq!(scene.joined(leader).members.len(), 2, "it joins a generation that has no parts yet");
+    assert_eq!(
+        scene.joined(leader).members.len(),
+        2,
+        "it joins a generation that has no parts yet"
+    );
     let sync = scene.sync(&members[0], &[]);
     assert_eq!(scene.synced(sync), Ok("".into()));
     let follower = scene.join(consumer(&members[1].member, &["range"]));
@@ -284,17 +305,25 @@ fn asks_of_a_group_that_is_not_there_are_refused() {
     let delete = scene.ask(GroupAsk::Delete);
     assert_eq!(scene.answer(delete), GroupAnswer::Deleted(ErrorCode::GroupIdNotFound));
     let forget = scene.ask(GroupAsk::DeleteOffsets(Vec::new()));
-    assert_eq!(scene.answer(forget), GroupAnswer::OffsetsDeleted(Err(ErrorCode::GroupIdNotFound)));
+    assert_eq!(
+        scene.answer(forget),
+        GroupAnswer::OffsetsDeleted(Err(ErrorCode::GroupIdNotFound))
+    );
 }
 
 #[test]
 fn a_storm_of_joins_is_taken_without_looking_at_every_member_for_each() {
     let mut scene = Scene::new();
-    let asks: Vec<_> = (0..3000).map(|_| scene.join(consumer("", &["range", "roundrobin"]))).collect();
+    let asks: Vec<_> = (0..3000)
+        .map(|_| scene.join(consumer("", &["range", "roundrobin"])))
+        .collect();
     assert_eq!(scene.coordinator.deadlines(), 3001, "one a member, one for the group");
     scene.pass(6000);
     assert_eq!(scene.batches.len(), 1, "one record begins the generation");
-    let leading = asks.into_iter().filter(|&it| !scene.joined(it).members.is_empty()).count();
+    let leading = asks
+        .into_iter()
+        .filter(|&it| !scene.joined(it).members.is_empty())
+        .count();
     assert_eq!(leading, 1);
 }
 

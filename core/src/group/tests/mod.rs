@@ -100,7 +100,12 @@ impl Scene {
             wall: Timestamp(1_700_000_000_000),
         };
         let mut scene = Self {
-            coordinator: Coordinator::new(&Arc::new(config.clone()), 1 << 20, Seed::new(1), &mut Outcome::default()),
+            coordinator: Coordinator::new(
+                &Arc::new(config.clone()),
+                1 << 20,
+                Seed::new(1),
+                &mut Outcome::default(),
+            ),
             config,
             image: Image::default(),
             now,
@@ -424,7 +429,13 @@ pub(super) fn commit(member: &str, generation: i32, partition: i32, offset: i64)
 #[test]
 fn a_group_belongs_to_the_partition_that_java_would_choose() {
     // "polygenelubricants" has Java's hash i32::MIN, whose absolute value Kafka takes for 0.
-    for (group, partition) in [("", 0), ("a", 47), ("console-consumer-1", 24), ("polygenelubricants", 0), ("ü", 2)] {
+    for (group, partition) in [
+        ("", 0),
+        ("a", 47),
+        ("console-consumer-1", 24),
+        ("polygenelubricants", 0),
+        ("ü", 2),
+    ] {
         assert_eq!(partition_of(group, 50), partition, "{group}");
     }
 }

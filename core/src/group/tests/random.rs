@@ -1,10 +1,10 @@
 //! Whatever clients do in whatever order, and wherever the process dies: the rules hold.
 
 use super::{Log, Scene, commit, consumer, id};
+use crate::config::GroupConfig;
 use crate::group::classic::{Group, State};
 use crate::group::record::{self, Extent};
 use crate::group::{FirstJoin, GroupAnswer, GroupAsk, GroupAsk::Delete, HeartbeatAsk, JoinAsk, Leaver, SyncAsk};
-use crate::config::GroupConfig;
 use crate::types::{ErrorCode, Seed};
 use crate::wire::coordinator::decode_value;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -70,8 +70,16 @@ fn act(scene: &mut Scene, memory: &mut Memory, seed: &mut Seed) {
     let instance = seed.chance(1, 4).then(|| id(["one", "two"][seed.below(2) as usize]));
     match seed.below(12) {
         0..=2 => {
-            let protocols: &[&str] = if seed.chance(1, 3) { &["range", "more"] } else { &["range"] };
-            let first_join = if seed.chance(1, 2) { FirstJoin::ComesAgain } else { FirstJoin::Admitted };
+            let protocols: &[&str] = if seed.chance(1, 3) {
+                &["range", "more"]
+            } else {
+                &["range"]
+            };
+            let first_join = if seed.chance(1, 2) {
+                FirstJoin::ComesAgain
+            } else {
+                FirstJoin::Admitted
+            };
             scene.join(JoinAsk {
                 instance,
                 first_join,

@@ -17,7 +17,11 @@ fn a_stable_member_hears_nothing_of_a_restart() {
     scene.restart();
     scene.pass(9000);
     for it in &members {
-        assert_eq!(scene.heartbeat(&it.member, 1), ErrorCode::None, "its session begins anew");
+        assert_eq!(
+            scene.heartbeat(&it.member, 1),
+            ErrorCode::None,
+            "its session begins anew"
+        );
     }
     let part = scene.commit(&members[1].member, 1, 8);
     assert_eq!(scene.committed(part), ErrorCode::None);
@@ -25,7 +29,11 @@ fn a_stable_member_hears_nothing_of_a_restart() {
     let sync = scene.sync(&members[1], &[]);
     assert_eq!(scene.synced(sync), Ok("1".into()));
     scene.pass(10_000);
-    assert_eq!(scene.heartbeat(&members[0].member, 1), ErrorCode::UnknownMemberId, "it fell silent");
+    assert_eq!(
+        scene.heartbeat(&members[0].member, 1),
+        ErrorCode::UnknownMemberId,
+        "it fell silent"
+    );
 }
 
 #[test]
@@ -74,7 +82,11 @@ fn a_generation_is_never_issued_twice_wherever_it_crashes() {
         .map(|it| scene.join(consumer(&it.member, &["range", "more"])))
         .collect();
     let joined: Vec<_> = again.into_iter().map(|it| scene.joined(it).generation).collect();
-    assert_eq!(joined, [3, 3], "they know more protocols than the record did, so they join the next");
+    assert_eq!(
+        joined,
+        [3, 3],
+        "they know more protocols than the record did, so they join the next"
+    );
 }
 
 #[test]
@@ -182,7 +194,11 @@ fn what_is_asked_while_a_record_decides_waits_for_it_and_is_answered_in_order() 
     }));
     let commit = scene.commit(&members[1].member, 1, 1);
     let join = scene.join(consumer("", &["range"]));
-    assert!([leading, follower, beat, commit, join].iter().all(|&it| scene.waits(it)));
+    assert!(
+        [leading, follower, beat, commit, join]
+            .iter()
+            .all(|&it| scene.waits(it))
+    );
     scene.log = Log::Prompt;
     scene.let_through();
     assert_eq!(scene.answer(beat), GroupAnswer::Alive(ErrorCode::None));

@@ -52,7 +52,11 @@ fn one_that_comes_back_takes_its_part_and_nobody_else_hears_of_it() {
     assert_eq!(scene.answer(fenced), GroupAnswer::Alive(ErrorCode::FencedInstanceId));
     assert_eq!(scene.heartbeat(&members[1].member, 1), ErrorCode::UnknownMemberId);
     scene.restart();
-    assert_eq!(scene.heartbeat(&back.member, 1), ErrorCode::None, "its new id is durable");
+    assert_eq!(
+        scene.heartbeat(&back.member, 1),
+        ErrorCode::None,
+        "its new id is durable"
+    );
 }
 
 #[test]
@@ -117,7 +121,11 @@ fn one_that_does_not_join_in_time_stays_until_its_session_ends() {
     });
     assert!(scene.waits(again), "a generation without parts yet, and other metadata");
     scene.pass(60_000);
-    assert_eq!(scene.joined(again).members.len(), 2, "the other is of the generation all the same");
+    assert_eq!(
+        scene.joined(again).members.len(),
+        2,
+        "the other is of the generation all the same"
+    );
 }
 
 #[test]

@@ -88,6 +88,7 @@ impl Page<'_, '_, '_> {
         self.response.topics.push(ResponseTopic {
             name: Some(Text::from(name.to_string())),
             topic_id: topic.id.0,
+            is_internal: crate::metadata::is_internal(&topic.name),
             partitions,
             topic_authorized_operations: TOPIC_OPERATIONS,
             ..ResponseTopic::default()

@@ -1,37 +1,105 @@
-//! FindCoordinator: who coordinates a group or a transactional id. This broker coordinates neither yet, and says so.
+//! FindCoordinator: who coordinates a group. The topic of groups is created when somebody first asks. Transactional ids
+//! are coordinated by nobody yet, and that is said.
 
-use super::Progress;
-use crate::session::Call;
+use super::{Progress, Work};
+use crate::config::GroupConfig;
+use crate::controller::{ControllerRequest, NewTopic};
+use crate::group::CONSUMER_OFFSETS;
+use crate::session::{Answer, Ask, Call};
 use crate::types::ErrorCode;
 use crate::wire::Text;
 use crate::wire::message::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use alloc::collections::BTreeSet;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
+/// From this version on several keys are looked up at once (KIP-699).
+const SEVERAL: i16 = 4;
 
-pub(super) fn answer(request: &FindCoordinatorRequest, call: &Call<'_, '_>) -> Progress {
+/// A request that waits for the topic of groups.
+#[derive(Debug)]
+pub(in crate::session) struct FindCoordinator {
+    request: FindCoordinatorRequest,
+}
+
+/// The topic of groups, as Kafka makes it (`GroupCoordinatorService.groupMetadataTopicConfigs`).
+pub(super) fn offsets_topic(groups: &GroupConfig) -> NewTopic {
+    let set = |key: &str, value: &str| (String::from(key), Some(String::from(value)));
+    NewTopic {
+        name: String::from(CONSUMER_OFFSETS),
+        partitions: i32::try_from(groups.offsets_partitions).unwrap_or(i32::MAX),
+        replication_factor: 1,
+        assignments: Vec::new(),
+        config: Vec::from([
+            set("compression.type", "producer"),
+            set("segment.bytes", &groups.offsets_segment_bytes.to_string()),
+            set("retention.ms", "-1"),
+            set("retention.bytes", "-1"),
+        ]),
+    }
+}
+
+pub(super) fn begin(request: FindCoordinatorRequest, call: &mut Call<'_, '_>) -> Progress {
+    let there = call.context.image.topic_named(CONSUMER_OFFSETS).is_some();
+    if request.key_type != GROUP || there {
+        return answer(&request, call);
+    }
+    let create = ControllerRequest::CreateTopics {
+        topics: Vec::from([offsets_topic(&call.context.config.groups)]),
+        validate_only: false,
+    };
+    call.ask(call.context.controller, Ask::Controller(create));
+    Progress::Working(Work::FindCoordinator(FindCoordinator { request }))
+}
+
+impl FindCoordinator {
+    /// Whether the topic was created, by this request or another, the image says.
+    pub(super) fn resume(self, _created: Answer, call: &Call<'_, '_>) -> Progress {
+        answer(&self.request, call)
+    }
+}
+
+fn answer(request: &FindCoordinatorRequest, call: &Call<'_, '_>) -> Progress {
+    let several = call.header.version >= SEVERAL;
     let (code, message) = match request.key_type {
+        GROUP if call.context.image.topic_named(CONSUMER_OFFSETS).is_some() => (ErrorCode::None, None),
         GROUP => (
             ErrorCode::CoordinatorNotAvailable,
-            "This broker does not serve consumer groups.",
+            Some("The topic of groups could not be created."),
         ),
         // Not retriable: a transactional producer must fail at once, before it writes anything (see `produce`).
-        TRANSACTION => (ErrorCode::InvalidRequest, "This broker does not serve transactions."),
+        TRANSACTION => (
+            ErrorCode::InvalidRequest,
+            Some("This broker does not serve transactions."),
+        ),
         _ => (
             ErrorCode::InvalidRequest,
-            "The key type is unknown; allowed are 0 (group) and 1 (transaction).",
+            Some("The key type is unknown; allowed are 0 (group) and 1 (transaction)."),
         ),
     };
-    let coordinator = |key: &Text| Coordinator {
-        key: key.clone(),
-        node_id: -1,
-        host: Text::default(),
-        port: -1,
-        error_code: code.code(),
-        error_message: Some(Text::from(message)),
+    let message = match (message, several) {
+        (Some(message), _) => message,
+        (None, true) => "",
+        (None, false) => ErrorCode::None.name(),
     };
-    if call.header.version >= 4 {
+    let config = call.context.config;
+    let (node_id, host, port) = if code.is_none() {
+        let host = Text::from(config.advertised.host.clone());
+        (config.node_id.0, host, i32::from(config.advertised.port))
+    } else {
+        (-1, Text::EMPTY, -1)
+    };
+    if several {
+        let coordinator = |key: &Text| Coordinator {
+            key: key.clone(),
+            node_id,
+            host: host.clone(),
+            port,
+            error_code: code.code(),
+            error_message: Some(Text::from(message)),
+        };
         // Each key is answered once, however often it is named: a small request must not ask for a huge answer.
         let mut named = BTreeSet::new();
         let keys = request.coordinator_keys.iter();
@@ -44,8 +112,9 @@ pub(super) fn answer(request: &FindCoordinatorRequest, call: &Call<'_, '_>) -> P
     call.respond(&FindCoordinatorResponse {
         error_code: code.code(),
         error_message: Some(Text::from(message)),
-        node_id: -1,
-        port: -1,
+        node_id,
+        host,
+        port,
         ..FindCoordinatorResponse::default()
     })
 }

@@ -1,9 +1,11 @@
 //! Metadata: brokers, topics, partitions and their leaders; creates topics that are asked for by name where that is
 //! allowed.
 
+use super::find_coordinator::offsets_topic;
 use super::{Progress, Work};
 use crate::controller::{ControllerAnswer, ControllerRequest, NewTopic, check_topic_name};
-use crate::metadata::{Partition, Topic};
+use crate::group::CONSUMER_OFFSETS;
+use crate::metadata::{Partition, Topic, is_internal};
 use crate::session::{Answer, Ask, Call};
 use crate::types::{BrokerId, ErrorCode, TopicId};
 use crate::wire::Text;
@@ -33,20 +35,27 @@ pub(super) fn begin(request: MetadataRequest, call: &mut Call<'_, '_>) -> Progre
     if creating.is_empty() {
         return answer(&request, &BTreeMap::new(), call);
     }
-    let new_topic = |name: &Text| NewTopic {
-        name: name.to_string(),
-        partitions: -1,
-        replication_factor: -1,
-        assignments: Vec::new(),
-        config: Vec::new(),
-    };
-    let topics = creating.iter().map(new_topic).collect();
+    let topics = creating.iter().map(|name| auto_topic(name, call)).collect();
     let create = ControllerRequest::CreateTopics {
         topics,
         validate_only: false,
     };
     call.ask(call.context.controller, Ask::Controller(create));
     Progress::Working(Work::Metadata(Metadata { request, creating }))
+}
+
+/// A topic that nobody described; that of groups is always the same.
+fn auto_topic(name: &Text, call: &Call<'_, '_>) -> NewTopic {
+    if name.as_str() == CONSUMER_OFFSETS {
+        return offsets_topic(&call.context.config.groups);
+    }
+    NewTopic {
+        name: name.to_string(),
+        partitions: -1,
+        replication_factor: -1,
+        assignments: Vec::new(),
+        config: Vec::new(),
+    }
 }
 
 /// The names to create: each once, known to be legal, and not there yet.
@@ -169,6 +178,7 @@ fn describe(topic: &Arc<Topic>, request: &MetadataRequest, call: &Call<'_, '_>) 
     let mut described = MetadataResponseTopic {
         name: Some(Text::from(topic.name.to_string())),
         topic_id: topic.id.0,
+        is_internal: is_internal(&topic.name),
         partitions: (0..).zip(&topic.partitions).map(partition).collect(),
         ..MetadataResponseTopic::default()
     };

@@ -5,27 +5,38 @@ mod api_versions;
 mod create_partitions;
 mod create_topics;
 mod delete_records;
+mod delete_groups;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
+mod groups;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_config_resources;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sync_group;
 
 use super::{Action, Call, CloseReason, Event};
 use crate::storage::Lease;
 use crate::types::Part;
 use crate::wire::frame::encode_response;
 use crate::wire::versions::{ApiKey, supported};
-use crate::wire::{Message, Reader};
+use crate::wire::{Message, Reader, Text};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -37,6 +48,17 @@ pub(super) enum Work {
     ListOffsets(list_offsets::ListOffsets),
     Metadata(metadata::Metadata),
     InitProducerId(init_producer_id::InitProducerId),
+    DeleteGroups(delete_groups::DeleteGroups),
+    DescribeGroups(describe_groups::DescribeGroups),
+    FindCoordinator(find_coordinator::FindCoordinator),
+    Heartbeat(heartbeat::Heartbeat),
+    JoinGroup(join_group::JoinGroup),
+    LeaveGroup(leave_group::LeaveGroup),
+    ListGroups(list_groups::ListGroups),
+    OffsetCommit(offset_commit::OffsetCommit),
+    OffsetDelete(offset_delete::OffsetDelete),
+    OffsetFetch(offset_fetch::OffsetFetch),
+    SyncGroup(sync_group::SyncGroup),
     CreateTopics(create_topics::CreateTopics),
     DeleteTopics(delete_topics::DeleteTopics),
     DeleteRecords(delete_records::DeleteRecords),
@@ -61,7 +83,7 @@ pub(super) enum Progress {
 }
 
 /// Begins the request that `reader` stands before.
-pub(super) fn begin(reader: Reader, call: &mut Call<'_, '_>) -> Progress {
+pub(super) fn begin(reader: Reader, client_id: Option<&Text>, call: &mut Call<'_, '_>) -> Progress {
     let begun = match call.header.api {
         ApiKey::ApiVersions => api_versions::begin(reader, call),
         ApiKey::Produce => decode(reader, call).map(|request| produce::begin(request, call)),
@@ -90,7 +112,17 @@ pub(super) fn begin(reader: Reader, call: &mut Call<'_, '_>) -> Progress {
         ApiKey::ListConfigResources => {
             decode(reader, call).map(|request| list_config_resources::answer(&request, call))
         }
-        ApiKey::FindCoordinator => decode(reader, call).map(|request| find_coordinator::answer(&request, call)),
+        ApiKey::DeleteGroups => decode(reader, call).map(|request| delete_groups::begin(request, call)),
+        ApiKey::DescribeGroups => decode(reader, call).map(|request| describe_groups::begin(request, call)),
+        ApiKey::FindCoordinator => decode(reader, call).map(|request| find_coordinator::begin(request, call)),
+        ApiKey::Heartbeat => decode(reader, call).map(|request| heartbeat::begin(&request, call)),
+        ApiKey::JoinGroup => decode(reader, call).map(|request| join_group::begin(&request, client_id, call)),
+        ApiKey::LeaveGroup => decode(reader, call).map(|request| leave_group::begin(request, call)),
+        ApiKey::ListGroups => decode(reader, call).map(|request| list_groups::begin(request, call)),
+        ApiKey::OffsetCommit => decode(reader, call).map(|request| offset_commit::begin(request, call)),
+        ApiKey::OffsetDelete => decode(reader, call).map(|request| offset_delete::begin(request, call)),
+        ApiKey::OffsetFetch => decode(reader, call).map(|request| offset_fetch::begin(request, call)),
+        ApiKey::SyncGroup => decode(reader, call).map(|request| sync_group::begin(&request, call)),
         _ => Err(unsupported(call)),
     };
     begun.unwrap_or_else(Progress::Close)
@@ -130,6 +162,17 @@ impl Work {
             (Self::DescribeLogDirs(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),
             (Self::DescribeProducers(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),
             (Self::OffsetForLeaderEpoch(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),
+            (Self::DeleteGroups(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),
+            (Self::DescribeGroups(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),
+            (Self::FindCoordinator(work), Event::Answer { answer, .. }) => work.resume(answer, call),
+            (Self::Heartbeat(work), Event::Answer { answer, .. }) => work.resume(answer, call),
+            (Self::JoinGroup(work), Event::Answer { answer, .. }) => work.resume(answer, call),
+            (Self::LeaveGroup(work), Event::Answer { answer, .. }) => work.resume(answer, call),
+            (Self::ListGroups(work), Event::Answer { answer, .. }) => work.resume(answer, call),
+            (Self::OffsetCommit(work), Event::Answer { answer, .. }) => work.resume(answer, call),
+            (Self::OffsetDelete(work), Event::Answer { answer, .. }) => work.resume(answer, call),
+            (Self::OffsetFetch(work), Event::Answer { tag, answer, .. }) => work.resume(tag, answer, call),
+            (Self::SyncGroup(work), Event::Answer { answer, .. }) => work.resume(answer, call),
             // Only a fetch waits for time or news.
             (work, Event::Deadline | Event::WatchEnded(_)) => Progress::Working(work),
         }

@@ -1,7 +1,7 @@
 //! Produce: each partition's batch goes to its home, and is answered once it satisfies the acks.
 
 use super::{Progress, Work};
-use crate::metadata::Image;
+use crate::metadata::{Image, is_internal};
 use crate::partition::{Acks, PartitionAnswer, PartitionAsk, Produced};
 use crate::session::scatter::Scatter;
 use crate::session::{Answer, Call, CloseReason};
@@ -133,17 +133,20 @@ fn find_topic(image: &Image, version: i16, name: &Text, id: Uuid) -> Result<Topi
 
 fn check(topic: Result<TopicId, ErrorCode>, index: i32, image: &Image) -> Result<TopicPartition, Refusal> {
     let topic = topic?;
-    let known = image
-        .topic(topic)
-        .is_some_and(|topic| (0..topic.partitions.len() as i64).contains(&i64::from(index)));
-    if known {
-        Ok(TopicPartition {
-            topic,
-            partition: index,
-        })
-    } else {
-        Err(ErrorCode::UnknownTopicOrPartition.into())
+    let Some(found) = image.topic(topic) else {
+        return Err(ErrorCode::UnknownTopicOrPartition.into());
+    };
+    if !(0..found.partitions.len() as i64).contains(&i64::from(index)) {
+        return Err(ErrorCode::UnknownTopicOrPartition.into());
     }
+    // What the broker keeps of itself is written by nobody else.
+    if is_internal(&found.name) {
+        return Err(ErrorCode::InvalidTopicException.into());
+    }
+    Ok(TopicPartition {
+        topic,
+        partition: index,
+    })
 }
 
 impl Produce {

@@ -8,6 +8,7 @@ mod clients;
 mod deleting;
 mod describing;
 mod durability;
+mod groups;
 mod hostile;
 mod resting;
 mod serving;

@@ -1,0 +1,79 @@
+//! What the APIs of groups share: which shard a group lives on, and identifiers with bytes of their own.
+
+use super::super::Action;
+use crate::group::{CONSUMER_OFFSETS, GroupAnswer, GroupAsk, partition_of};
+use crate::partition::home;
+use crate::session::{Answer, Ask, Call};
+use crate::types::{ErrorCode, TopicPartition};
+use crate::wire::Text;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+/// The longest identifier that is taken, in bytes: what is made of it still fits a string of the records.
+const MAX_ID_BYTES: usize = 30_000;
+
+/// An identifier with bytes of its own; an error for one that no record takes.
+pub(super) fn own(text: &Text) -> Result<Arc<str>, ErrorCode> {
+    if text.as_bytes().len() > MAX_ID_BYTES {
+        return Err(ErrorCode::InvalidRequest);
+    }
+    Ok(Arc::from(text.as_str()))
+}
+
+/// The same for one that may be missing.
+pub(super) fn own_if(text: Option<&Text>) -> Result<Option<Arc<str>>, ErrorCode> {
+    text.map(own).transpose()
+}
+
+/// As a response carries it.
+pub(super) fn text(id: &str) -> Text {
+    Text::from(alloc::string::String::from(id))
+}
+
+/// A group that takes part in the group protocol has a name (`GroupCoordinatorService.isGroupIdNotEmpty`).
+pub(super) fn check_name(group: &Text) -> Result<(), ErrorCode> {
+    if group.is_empty() || group.as_bytes().len() > MAX_ID_BYTES {
+        return Err(ErrorCode::InvalidGroupId);
+    }
+    Ok(())
+}
+
+/// What a group answered.
+pub(super) fn group_answer(answer: Answer) -> GroupAnswer {
+    match answer {
+        Answer::Group(answer) => answer,
+        other => panic!("a group was asked, and answered {other:?}"),
+    }
+}
+
+impl Call<'_, '_> {
+    /// The partition that a group belongs to.
+    pub(super) fn group_partition(&self, group: &str) -> Result<TopicPartition, ErrorCode> {
+        let topic = self.context.image.topic_named(CONSUMER_OFFSETS);
+        let topic = topic.ok_or(ErrorCode::NotCoordinator)?;
+        let count = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
+        Ok(TopicPartition {
+            topic: topic.id,
+            partition: partition_of(group, count),
+        })
+    }
+
+    /// Puts an ask to a group. The answer, if it is refused at once; else it comes under the tag.
+    pub(super) fn ask_group(&mut self, tag: u32, group: &Text, ask: GroupAsk) -> Option<GroupAnswer> {
+        let partition = match self.group_partition(group) {
+            Ok(partition) => partition,
+            Err(code) => return Some(ask.refused(code)),
+        };
+        self.actions.push(Action::Ask {
+            request: self.request,
+            tag,
+            to: home(partition, self.context.shards),
+            ask: Ask::Group {
+                partition,
+                group: Arc::from(group.as_str()),
+                ask: Box::new(ask),
+            },
+        });
+        None
+    }
+}
