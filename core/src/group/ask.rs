@@ -209,7 +209,7 @@ pub enum GroupAnswer {
     /// To [`GroupAsk::Commit`]: one code an offset.
     Committed(Vec<ErrorCode>),
     /// To [`GroupAsk::Fetch`], in the order asked; all of the group in the order of the topics.
-    Offsets(Result<Vec<(Arc<str>, i32, Option<Committed>)>, ErrorCode>),
+    Offsets(Result<Vec<ToldOffset>, ErrorCode>),
     /// To [`GroupAsk::Describe`].
     Described(Result<Described, ErrorCode>),
     /// To [`GroupAsk::Delete`].
@@ -217,6 +217,9 @@ pub enum GroupAnswer {
     /// To [`GroupAsk::DeleteOffsets`]: one code an offset, or one for all.
     OffsetsDeleted(Result<Vec<ErrorCode>, ErrorCode>),
 }
+
+/// A partition of a topic, and what is committed for it.
+pub type ToldOffset = (Arc<str>, i32, Option<Committed>);
 
 /// A member of the new generation.
 #[derive(Clone, PartialEq, Eq, Debug)]

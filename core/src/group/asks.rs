@@ -35,7 +35,7 @@ impl<T: Copy + Debug> Coordinator<T> {
         &mut self,
         part: T,
         name: &Arc<str>,
-        ask: CommitAsk,
+        ask: &CommitAsk,
         view: View<'_>,
         outcome: &mut Outcome<T>,
     ) {
@@ -49,7 +49,7 @@ impl<T: Copy + Debug> Coordinator<T> {
                 .insert(Arc::clone(name), Group::new(Arc::clone(name), view.now));
         }
         let checked = self.with(name, view, outcome, |group, work| {
-            group.check_commit(&ask)?;
+            group.check_commit(ask)?;
             if matches!(group.state, State::Stable | State::Preparing(_)) {
                 group.heard(&ask.member, work);
             }
@@ -67,15 +67,12 @@ impl<T: Copy + Debug> Coordinator<T> {
                 continue;
             }
             let committed = committed(it, ask.retention_ms, view.now);
-            match record::offset(name, &it.topic, it.partition, &committed) {
-                Ok(pair) => {
-                    records.push(pair);
-                    offsets.push((Arc::clone(&it.topic), it.partition, committed));
-                }
-                Err(_) => {
-                    codes.pop();
-                    codes.push(ErrorCode::InvalidCommitOffsetSize);
-                }
+            if let Ok(pair) = record::offset(name, &it.topic, it.partition, &committed) {
+                records.push(pair);
+                offsets.push((Arc::clone(&it.topic), it.partition, committed));
+            } else {
+                codes.pop();
+                codes.push(ErrorCode::InvalidCommitOffsetSize);
             }
         }
         if records.is_empty() {
@@ -135,19 +132,15 @@ impl<T: Copy + Debug> Coordinator<T> {
             let committed = group.and_then(|group| group.offsets.get(topic, partition));
             committed.and_then(|it| current(topic, it))
         };
-        let offsets = match &ask.wanted {
-            Some(wanted) => {
-                let told =
-                    |(topic, partition): &(Arc<str>, i32)| (Arc::clone(topic), *partition, find(topic, *partition));
-                wanted.iter().map(told).collect()
-            }
-            None => {
-                let all = group.into_iter().flat_map(|group| group.offsets.iter());
-                let told = |(topic, partition, it): (&Arc<str>, i32, &Committed)| {
-                    Some((Arc::clone(topic), partition, Some(current(topic, it)?)))
-                };
-                all.filter_map(told).collect()
-            }
+        let offsets = if let Some(wanted) = &ask.wanted {
+            let told = |(topic, partition): &(Arc<str>, i32)| (Arc::clone(topic), *partition, find(topic, *partition));
+            wanted.iter().map(told).collect()
+        } else {
+            let all = group.into_iter().flat_map(|group| group.offsets.iter());
+            let told = |(topic, partition, it): (&Arc<str>, i32, &Committed)| {
+                Some((Arc::clone(topic), partition, Some(current(topic, it)?)))
+            };
+            all.filter_map(told).collect()
         };
         outcome.answers.push((part, GroupAnswer::Offsets(Ok(offsets))));
     }

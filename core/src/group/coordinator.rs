@@ -13,13 +13,13 @@ use super::deadlines::Deadlines;
 use super::expiry::Expired;
 use super::offsets::Committed;
 use super::queue::{Queue, Then, TooLarge};
-use super::record::{self, Extent, Loaded};
+use super::record::{self, Extent};
 use crate::bugs::bug;
 use crate::config::BrokerConfig;
 use crate::metadata::{Delta, Image};
 use crate::record::build::{BatchBuilder, Producer};
 use crate::record::codec::Level;
-use crate::types::{ErrorCode, Fault, Monotonic, Now, Offset, Seed, TopicId};
+use crate::types::{ErrorCode, Monotonic, Now, Offset, Seed, TopicId};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -32,7 +32,7 @@ use core::ops::Bound;
 /// Groups that one look for what has expired looks at.
 const GROUPS_A_CHECK: usize = 64;
 /// Milliseconds until a partition that could not be read is read again.
-const RETRY_MS: u64 = 1000;
+pub(super) const RETRY_MS: u64 = 1000;
 /// Deadlines of groups that come to pass in one step.
 const DUE_A_STEP: usize = 256;
 
@@ -78,7 +78,7 @@ pub struct View<'a> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+pub(super) enum State {
     Loading,
     Active,
     /// The partition could not be read; at this time it is tried again.
@@ -91,14 +91,14 @@ enum State {
 #[derive(Debug)]
 pub struct Coordinator<T> {
     pub(super) config: Arc<BrokerConfig>,
-    seed: Seed,
-    state: State,
+    pub(super) seed: Seed,
+    pub(super) state: State,
     pub(super) groups: BTreeMap<Arc<str>, Group<T>>,
     deadlines: Deadlines,
     pub(super) queue: Queue<T>,
     /// When to look for what has expired, and the group to go on behind.
-    check_at: Monotonic,
-    checked: Option<Arc<str>>,
+    pub(super) check_at: Monotonic,
+    pub(super) checked: Option<Arc<str>>,
 }
 
 impl<T: Copy + Debug> Coordinator<T> {
@@ -163,7 +163,7 @@ impl<T: Copy + Debug> Coordinator<T> {
         }
         match ask {
             GroupAsk::Join(ask) => self.join(part, name, ask, view, outcome),
-            GroupAsk::Commit(ask) => self.commit(part, name, ask, view, outcome),
+            GroupAsk::Commit(ask) => self.commit(part, name, &ask, view, outcome),
             GroupAsk::Fetch(ask) => self.fetch(part, name, ask, view, outcome),
             GroupAsk::Delete => self.delete(part, name, outcome),
             GroupAsk::DeleteOffsets(wanted) => self.delete_offsets(part, name, &wanted, outcome),
@@ -213,7 +213,7 @@ impl<T: Copy + Debug> Coordinator<T> {
     }
 
     /// Writes what the group decided on, and goes on with what waited for it, until nothing is left to do.
-    fn settle(&mut self, name: &Arc<str>, view: View<'_>, outcome: &mut Outcome<T>) {
+    pub(super) fn settle(&mut self, name: &Arc<str>, view: View<'_>, outcome: &mut Outcome<T>) {
         loop {
             let Some(group) = self.groups.get_mut(name) else { return };
             if let Some(record) = group.take_record() {
@@ -256,11 +256,11 @@ impl<T: Copy + Debug> Coordinator<T> {
         let text =
             format!("group {name}: its members do not fit one record of __consumer_offsets; they have to join anew");
         outcome.reports.push(text);
-        self.with(name, view, outcome, |group, work| group.cannot_store(work));
+        self.with(name, view, outcome, Group::cannot_store);
     }
 
     /// Hands the next batch to the log, if none is on its way.
-    fn hand_over(&mut self, view: View<'_>, outcome: &mut Outcome<T>) {
+    pub(super) fn hand_over(&mut self, view: View<'_>, outcome: &mut Outcome<T>) {
         while let Some(wave) = self.queue.next() {
             if wave.records.is_empty() {
                 self.follow(wave.then, view, outcome);
@@ -311,7 +311,9 @@ impl<T: Copy + Debug> Coordinator<T> {
                 }
                 Then::Forgotten { group, offsets, reply } => {
                     if let Some(group) = self.groups.get_mut(&group) {
-                        offsets.iter().for_each(|(topic, it)| group.offsets.remove(topic, *it));
+                        for (topic, partition) in &offsets {
+                            group.offsets.remove(topic, *partition);
+                        }
                     }
                     outcome.answers.extend(reply);
                 }
@@ -322,7 +324,7 @@ impl<T: Copy + Debug> Coordinator<T> {
 
     fn landed(&mut self, name: &Arc<str>, view: View<'_>, outcome: &mut Outcome<T>) {
         let removed = self.groups.get(name).is_some_and(Group::is_being_removed);
-        self.with(name, view, outcome, |group, work| group.landed(work));
+        self.with(name, view, outcome, Group::landed);
         if removed && let Some(mut group) = self.groups.remove(name) {
             assert!(
                 group.offsets.in_flight() == 0,
@@ -395,92 +397,6 @@ impl<T: Copy + Debug> Coordinator<T> {
         for group in self.groups.values_mut() {
             group.release(code, &mut outcome.answers);
         }
-    }
-
-    /// The partition begins there, or some of its records were read; `next` is where to read on, `None` at its end.
-    pub fn read(
-        &mut self,
-        result: Result<(Vec<Loaded>, Option<Offset>), Fault>,
-        view: View<'_>,
-        outcome: &mut Outcome<T>,
-    ) {
-        if self.state != State::Loading {
-            return;
-        }
-        match result {
-            Ok((loaded, next)) => {
-                for loaded in loaded {
-                    self.replay(loaded, view.now);
-                }
-                match next {
-                    Some(next) => outcome.want = Some(Want::Read(next)),
-                    None => self.activate(view, outcome),
-                }
-            }
-            Err(fault) => {
-                outcome.reports.push(format!("the groups could not be read: {fault}"));
-                self.groups.clear();
-                self.state = State::Failed(view.now.monotonic.plus_millis(RETRY_MS));
-            }
-        }
-    }
-
-    fn replay(&mut self, loaded: Loaded, now: Now) {
-        match loaded {
-            Loaded::Offset(key, value) => {
-                let (name, topic): (Arc<str>, Arc<str>) = (Arc::from(&*key.group), Arc::from(&*key.topic));
-                match value {
-                    Some(value) => {
-                        let group = self.groups.entry(name);
-                        let group = group.or_insert_with_key(|name| Group::new(Arc::clone(name), now));
-                        group
-                            .offsets
-                            .insert(&topic, key.partition, record::committed(&value, now));
-                    }
-                    None => {
-                        if let Some(group) = self.groups.get_mut(&name) {
-                            group.offsets.remove(&topic, key.partition);
-                        }
-                    }
-                }
-            }
-            Loaded::Group(name, value) => {
-                let name: Arc<str> = Arc::from(&*name);
-                let before = self.groups.remove(&name).map(|group| group.offsets);
-                let mut group = match value {
-                    Some(value) => record::loaded_group(Arc::clone(&name), &value, now),
-                    None if before.as_ref().is_none_or(super::offsets::Offsets::is_none) => return,
-                    None => Group::new(Arc::clone(&name), now),
-                };
-                group.offsets = before.unwrap_or_default();
-                self.groups.insert(name, group);
-            }
-        }
-    }
-
-    /// Everything is read: the groups live.
-    fn activate(&mut self, view: View<'_>, outcome: &mut Outcome<T>) {
-        self.state = State::Active;
-        let interval = self.config.groups.offsets_retention_check_interval_ms.max(1);
-        self.check_at = view.now.monotonic.plus_millis(self.seed.within(1, interval));
-        self.checked = None;
-        let names: Vec<_> = self.groups.keys().cloned().collect();
-        for name in names {
-            self.forget_stale(&name, view);
-            self.with(&name, view, outcome, |group, work| group.resume(work));
-            self.settle(&name, view, outcome);
-        }
-        self.hand_over(view, outcome);
-    }
-
-    /// Drops offsets of topics that are gone.
-    fn forget_stale(&mut self, name: &Arc<str>, view: View<'_>) {
-        let offsets = self.groups[name].offsets.iter();
-        let stale = offsets.filter(|(topic, _, it)| !is_current(it, topic, view.image));
-        let stale: Vec<_> = stale
-            .map(|(topic, partition, _)| (Arc::clone(topic), partition))
-            .collect();
-        self.forget(name, stale);
     }
 
     /// Has tombstones written for offsets.

@@ -14,12 +14,13 @@ mod expiry;
 mod load;
 mod offsets;
 mod queue;
+mod reading;
 mod record;
 
 pub use ask::{
     CommitAsk, CommitOffset, Described, DescribedMember, FetchAsk, FirstJoin, GroupAnswer, GroupAsk, HeartbeatAsk,
     JoinAsk, JoinRefusal, Joined, JoinedMember, Leaver, Listed, Protocol, ReplacedLeader, Stability, StateName,
-    SyncAsk, Synced,
+    SyncAsk, Synced, ToldOffset,
 };
 pub use coordinator::{Coordinator, Outcome, View, Want};
 pub use expiry::Since;

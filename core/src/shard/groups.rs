@@ -282,7 +282,7 @@ impl Shard {
         if let Some(coordinated) = self.coordinators.get_mut(&id) {
             coordinated.timer = None;
         }
-        self.with_coordinator(now, id, effects, |machine, view, outcome| machine.fire(view, outcome));
+        self.with_coordinator(now, id, effects, Coordinator::fire);
     }
 
     /// An answer that was announced as late has come.

@@ -199,14 +199,6 @@ impl<T: Copy + Debug> Group<T> {
         matches!(self.storing.as_ref().map(|it| &it.after), Some(After::Removed(_)))
     }
 
-    /// Nothing of it is due any more.
-    pub(in crate::group) fn disarm(&mut self, work: &mut Work<'_, T>) {
-        self.disarm_join(work);
-        self.disarm_sync(work);
-        let members: Vec<_> = self.members.keys().chain(self.pending.keys()).cloned().collect();
-        members.iter().for_each(|id| self.remove(id, work));
-    }
-
     pub(super) fn enter(&mut self, state: State, now: Now) {
         self.state = state;
         self.state_since = now.wall;
@@ -302,7 +294,7 @@ impl<T: Copy + Debug> Group<T> {
         self.disarm_session(&mut member, work);
         self.spoken.remove(&member);
         self.joining -= usize::from(member.is_joining());
-        self.dismiss(&member, ErrorCode::UnknownMemberId, &Arc::from(""), work);
+        Self::dismiss(&member, ErrorCode::UnknownMemberId, &Arc::from(""), work);
         if let Some(instance) = &member.instance {
             self.statics.remove(instance);
         }
@@ -312,69 +304,11 @@ impl<T: Copy + Debug> Group<T> {
     }
 
     /// Tells whoever waits for a member that it will not get what it waits for.
-    pub(super) fn dismiss(&self, member: &Member<T>, code: ErrorCode, id: &Arc<str>, work: &mut Work<'_, T>) {
+    pub(super) fn dismiss(member: &Member<T>, code: ErrorCode, id: &Arc<str>, work: &mut Work<'_, T>) {
         match member.waiting {
             Waiting::Nothing => {}
             Waiting::Join(part) => work.answers.push((part, refuse_join(code, id))),
             Waiting::Sync(part) => work.answers.push((part, GroupAnswer::Synced(Err(code)))),
-        }
-    }
-
-    /// The member was heard of: it may be silent for its session timeout from now on.
-    pub(in crate::group) fn heard(&mut self, id: &str, work: &mut Work<'_, T>) {
-        let Some(mut member) = self.members.remove(id) else {
-            return;
-        };
-        let timeout = member.session_ms();
-        self.expire_in(&mut member, timeout, work);
-        self.members.insert(Arc::clone(&member.id), member);
-    }
-
-    pub(super) fn expire_in(&self, member: &mut Member<T>, millis: u64, work: &mut Work<'_, T>) {
-        member.expires = work.now.monotonic.plus_millis(millis);
-        // A deadline that comes too early looks again; only one that would come too late has to move.
-        if member.armed.is_none_or(|armed| armed > member.expires) {
-            self.disarm_session(member, work);
-            self.arm_session(member, work);
-        }
-    }
-
-    pub(super) fn arm_session(&self, member: &mut Member<T>, work: &mut Work<'_, T>) {
-        member.armed = Some(member.expires);
-        let due = Due::Session(Arc::clone(&member.id));
-        work.deadlines.arm(member.expires, &self.name, due);
-    }
-
-    pub(super) fn disarm_session(&self, member: &mut Member<T>, work: &mut Work<'_, T>) {
-        if let Some(armed) = member.armed.take() {
-            let due = Due::Session(Arc::clone(&member.id));
-            work.deadlines.disarm(armed, &self.name, due);
-        }
-    }
-
-    pub(super) fn arm_join(&mut self, millis: u64, work: &mut Work<'_, T>) {
-        self.disarm_join(work);
-        let at = work.now.monotonic.plus_millis(millis);
-        self.join_deadline = Some(at);
-        work.deadlines.arm(at, &self.name, Due::Join);
-    }
-
-    pub(super) fn disarm_join(&mut self, work: &mut Work<'_, T>) {
-        if let Some(at) = self.join_deadline.take() {
-            work.deadlines.disarm(at, &self.name, Due::Join);
-        }
-    }
-
-    pub(super) fn arm_sync(&mut self, millis: u64, work: &mut Work<'_, T>) {
-        self.disarm_sync(work);
-        let at = work.now.monotonic.plus_millis(millis);
-        self.sync_deadline = Some(at);
-        work.deadlines.arm(at, &self.name, Due::Sync);
-    }
-
-    pub(super) fn disarm_sync(&mut self, work: &mut Work<'_, T>) {
-        if let Some(at) = self.sync_deadline.take() {
-            work.deadlines.disarm(at, &self.name, Due::Sync);
         }
     }
 

@@ -115,15 +115,11 @@ impl<T: Copy + Debug> Group<T> {
         let changed = self.members[&id].protocols != ask.protocols;
         let leads = self.is_leader(&id);
         match self.state {
-            State::Preparing(_) => {
-                self.update(part, ask, work);
-                self.rebalance(work);
-            }
             // Its answer was lost: it hears the same again.
             State::Completing if !changed => self.repeat_join(part, &id, leads, work),
             // A follower with nothing new; a leader that joins wants to assign anew.
             State::Stable if !changed && !leads => self.repeat_join(part, &id, false, work),
-            State::Completing | State::Stable => {
+            State::Preparing(_) | State::Completing | State::Stable => {
                 self.update(part, ask, work);
                 self.rebalance(work);
             }
@@ -142,7 +138,7 @@ impl<T: Copy + Debug> Group<T> {
         let Some(mut member) = self.members.remove(&ask.member) else {
             return;
         };
-        self.dismiss(&member, ErrorCode::RebalanceInProgress, &ask.member, work);
+        Self::dismiss(&member, ErrorCode::RebalanceInProgress, &ask.member, work);
         self.joining += usize::from(!member.is_joining());
         self.spoken.remove(&member);
         member.protocols = ask.protocols;

@@ -5,6 +5,7 @@ mod join;
 mod member;
 mod static_members;
 mod sync;
+mod time;
 mod vote;
 
 pub(super) use group::{After, Group, Record, State, Work};

@@ -51,7 +51,7 @@ impl<T: Copy + Debug> Group<T> {
         let Some(mut member) = self.members.remove(before) else {
             panic!("{}: a static member is no member", self.name);
         };
-        self.dismiss(&member, ErrorCode::FencedInstanceId, before, work);
+        Self::dismiss(&member, ErrorCode::FencedInstanceId, before, work);
         self.joining -= usize::from(member.is_joining());
         member.waiting = Waiting::Nothing;
         self.disarm_session(&mut member, work);

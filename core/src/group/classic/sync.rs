@@ -182,10 +182,11 @@ impl<T: Copy + Debug> Group<T> {
             _ if leaver.member.is_empty() => return ErrorCode::UnknownMemberId,
             _ => Arc::clone(&leaver.member),
         };
-        if !leaver.member.is_empty() && !self.pending.contains_key(&id) {
-            if let Err(code) = self.check_member(&id, leaver.instance.as_ref()) {
-                return code;
-            }
+        if !leaver.member.is_empty()
+            && !self.pending.contains_key(&id)
+            && let Err(code) = self.check_member(&id, leaver.instance.as_ref())
+        {
+            return code;
         }
         self.remove(&id, work);
         ErrorCode::None

@@ -4,7 +4,7 @@ use super::{Log, Scene, consumer};
 use crate::config::GroupConfig;
 use crate::group::{FirstJoin, GroupAnswer, GroupAsk, JoinAsk, StateName};
 use crate::types::ErrorCode;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -59,7 +59,7 @@ fn parts_reach_every_member_and_one_without_a_part_gets_an_empty_one() {
     assert_eq!(scene.synced(leading), Ok("a".into()));
     assert_eq!(scene.synced(follower), Ok("b".into()));
     let late = scene.sync(&members[2], &[]);
-    assert_eq!(scene.synced(late), Ok("".into()));
+    assert_eq!(scene.synced(late), Ok(String::new()));
     assert_eq!(scene.state(), Ok(StateName::Stable));
 }
 
@@ -149,7 +149,7 @@ fn a_client_that_must_come_again_is_given_an_id_and_waited_for_as_long_as_its_se
     let joined = scene.joined(again);
     assert_eq!(*joined.member, *member);
     let sync = scene.sync(&joined, &[]);
-    assert_eq!(scene.synced(sync), Ok("".into()));
+    assert_eq!(scene.synced(sync), Ok(String::new()));
     let leader = scene.join(ask(&member));
     assert!(scene.waits(leader), "the one that was given an id may come yet");
     scene.pass(7000);
@@ -216,7 +216,10 @@ fn a_full_group_takes_nobody_else() {
         ..GroupConfig::default()
     });
     let asks = [0, 1, 2].map(|_| scene.join(consumer("", &["range"])));
-    assert_eq!(scene.refused_join(asks[2]), (ErrorCode::GroupMaxSizeReached, "".into()));
+    assert_eq!(
+        scene.refused_join(asks[2]),
+        (ErrorCode::GroupMaxSizeReached, String::new())
+    );
     scene.pass(6000);
     let members = [scene.joined(asks[0]), scene.joined(asks[1])];
     let late = scene.join(consumer("", &["range"]));
@@ -236,7 +239,7 @@ fn an_answer_that_was_lost_is_given_again_and_a_leader_that_joins_assigns_anew()
         "it joins a generation that has no parts yet"
     );
     let sync = scene.sync(&members[0], &[]);
-    assert_eq!(scene.synced(sync), Ok("".into()));
+    assert_eq!(scene.synced(sync), Ok(String::new()));
     let follower = scene.join(consumer(&members[1].member, &["range"]));
     assert_eq!(scene.joined(follower).generation, 1);
     let leader = scene.join(consumer(&members[0].member, &["range"]));

@@ -258,7 +258,7 @@ impl Scene {
         let wall = self.now.wall.0 + millis as i64;
         while let Some(deadline) = self.coordinator.next_deadline().filter(|it| *it <= until) {
             self.now.monotonic = self.now.monotonic.max(deadline);
-            self.step(|it, view, outcome| it.fire(view, outcome));
+            self.step(Coordinator::fire);
         }
         self.now = Now {
             monotonic: until,

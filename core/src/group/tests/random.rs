@@ -215,7 +215,7 @@ fn a_group_reads_back_as_it_was_written() {
             let (_, value) = record::group(group, Extent::Members).unwrap();
             let value = decode_value(&value.unwrap()).unwrap();
             let read: Group<u32> = record::loaded_group(group.name.clone(), &value, now);
-            let (again, _) = (record::group(&read, Extent::Members).unwrap().1, ());
+            let (_, again) = record::group(&read, Extent::Members).unwrap();
             assert_eq!(decode_value(&again.unwrap()), Ok(value), "run {run}");
             assert_eq!(read.generation, group.generation);
             assert_eq!(read.leader, group.leader);

@@ -71,9 +71,9 @@ fn a_generation_is_never_issued_twice_wherever_it_crashes() {
     assert_eq!(scene.synced(follower), Ok("b".into()));
     // Generation 2 is durable, and nobody was told.
     scene.log = Log::Held;
-    members.iter().for_each(|it| {
-        let _ = scene.join(consumer(&it.member, &["range", "more"]));
-    });
+    for it in &members {
+        scene.join(consumer(&it.member, &["range", "more"]));
+    }
     assert!(scene.is_appending());
     scene.crash_after_write();
     assert_eq!(scene.heartbeat(&leader, 1), ErrorCode::IllegalGeneration);

@@ -3,7 +3,7 @@
 use super::{Scene, consumer, id};
 use crate::group::{GroupAnswer, GroupAsk, HeartbeatAsk, JoinAsk, Joined, Leaver, ReplacedLeader, StateName};
 use crate::types::ErrorCode;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 fn fixed(member: &str, instance: &str, protocols: &[&str]) -> JoinAsk {
@@ -85,7 +85,7 @@ fn one_that_comes_back_with_another_protocol_has_everybody_join_anew() {
     let joined: Vec<_> = asks.into_iter().map(|it| scene.joined(it)).collect();
     let leader = joined.iter().find(|it| !it.members.is_empty()).unwrap().clone();
     let sync = scene.sync(&leader, &[]);
-    assert_eq!(scene.synced(sync), Ok("".into()));
+    assert_eq!(scene.synced(sync), Ok(String::new()));
     let back = scene.join(fixed("", "two", &["b"]));
     assert!(scene.waits(back));
     assert_eq!(scene.state(), Ok(StateName::PreparingRebalance));

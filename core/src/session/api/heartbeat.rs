@@ -14,11 +14,11 @@ pub(in crate::session) struct Heartbeat;
 pub(super) fn begin(request: &HeartbeatRequest, call: &mut Call<'_, '_>) -> Progress {
     let ask = match read(request) {
         Ok(ask) => ask,
-        Err(code) => return settle(GroupAnswer::Alive(code), call),
+        Err(code) => return settle(&GroupAnswer::Alive(code), call),
     };
     match call.ask_group(0, &request.group_id, GroupAsk::Heartbeat(ask)) {
         None => Progress::Working(Work::Heartbeat(Heartbeat)),
-        Some(refused) => settle(refused, call),
+        Some(refused) => settle(&refused, call),
     }
 }
 
@@ -34,12 +34,12 @@ fn read(request: &HeartbeatRequest) -> Result<HeartbeatAsk, ErrorCode> {
 impl Heartbeat {
     #[expect(clippy::unused_self, reason = "a work is spent by resuming it, whatever it holds")]
     pub(super) fn resume(self, answer: Answer, call: &Call<'_, '_>) -> Progress {
-        settle(group_answer(answer), call)
+        settle(&group_answer(answer), call)
     }
 }
 
-fn settle(answer: GroupAnswer, call: &Call<'_, '_>) -> Progress {
-    let GroupAnswer::Alive(code) = answer else {
+fn settle(answer: &GroupAnswer, call: &Call<'_, '_>) -> Progress {
+    let GroupAnswer::Alive(code) = *answer else {
         panic!("a heartbeat was answered {answer:?}")
     };
     call.respond(&HeartbeatResponse {

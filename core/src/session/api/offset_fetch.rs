@@ -2,7 +2,7 @@
 
 use super::groups::{group_answer, text};
 use super::{Progress, Work};
-use crate::group::{Committed, FetchAsk, GroupAnswer, GroupAsk, Stability};
+use crate::group::{Committed, FetchAsk, GroupAnswer, GroupAsk, Stability, ToldOffset};
 use crate::session::{Answer, Call};
 use crate::types::{ErrorCode, TopicId, Uuid};
 use crate::wire::Text;
@@ -38,7 +38,7 @@ struct Lookup {
     answer: Option<Told>,
 }
 
-type Told = Result<Vec<(Arc<str>, i32, Option<Committed>)>, ErrorCode>;
+type Told = Result<Vec<ToldOffset>, ErrorCode>;
 
 #[derive(Debug)]
 struct Wanted {
@@ -200,7 +200,7 @@ impl Wanted {
 }
 
 /// All offsets of a group, which come in the order of their topics.
-fn all(told: Vec<(Arc<str>, i32, Option<Committed>)>, call: &Call<'_, '_>) -> Vec<OffsetFetchResponseTopics> {
+fn all(told: Vec<ToldOffset>, call: &Call<'_, '_>) -> Vec<OffsetFetchResponseTopics> {
     let mut topics: Vec<OffsetFetchResponseTopics> = Vec::new();
     for (topic, partition, committed) in told {
         let Some(committed) = committed else { continue };

@@ -10,6 +10,7 @@ mod describing;
 mod durability;
 mod groups;
 mod hostile;
+mod members;
 mod resting;
 mod serving;
 mod starts;
