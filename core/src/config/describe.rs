@@ -1,6 +1,7 @@
 //! Settings as DescribeConfigs lists them: every key with value, type, source and synonyms.
 
-use super::broker_keys::BrokerKey;
+use super::broker_keys::{BrokerKey, BrokerRole};
+use super::broker_protection::{self, PROTECTION_KEYS, ProtectionKey};
 use super::dynamic::is_dynamic;
 use super::topic_keys::{Role, TOPIC_KEYS, TopicKey, Unit};
 use super::value::ValueType;
@@ -60,7 +61,7 @@ pub struct ConfigEntry {
     pub kind: ValueType,
     /// Where the value comes from.
     pub source: ConfigSource,
-    /// Whether the value is a secret. None is: nothing that needs one is accepted yet.
+    /// Whether the value is a secret. None that is can be given yet.
     pub sensitive: bool,
     /// Whether it can only be set at the broker's start.
     pub read_only: bool,
@@ -92,30 +93,19 @@ fn topic_entry(key: &'static TopicKey, overrides: &TopicOverrides, broker: &Brok
         });
     }
     // Where only one value is accepted, a broker's setting is inert and gives no default.
-    let inherited = if matches!(key.role, Role::Only(..)) {
-        &[]
-    } else {
-        key.broker
-    };
+    let inherits = !matches!(key.role, Role::Only(..));
     for (settings, source) in given(broker) {
-        for &(name, unit) in inherited {
-            let Some(value) = settings.get(name) else { continue };
-            in_effect.get_or_insert_with(|| (in_topic_unit(value, unit), source));
-            let value = Some(value.clone());
-            synonyms.push(ConfigSynonym { name, value, source });
+        for &(name, unit) in key.broker.iter().filter(|_| inherits) {
+            if let Some(value) = settings.get(name) {
+                in_effect.get_or_insert_with(|| (in_topic_unit(value, unit), source));
+            }
         }
     }
-    let default = key.default.unwrap_or_default();
-    if let Some(&(name, _)) = key.broker.first()
-        && BrokerKey::find(name).is_some_and(|broker_key| broker_key.default == Some(default))
-    {
-        let value = Some(default.to_owned());
-        synonyms.push(ConfigSynonym {
-            name,
-            value,
-            source: ConfigSource::Default,
-        });
+    if let Some(of_broker) = key.broker.first().and_then(|&(name, _)| BrokerKey::find(name)) {
+        let of_broker = broker_synonyms(of_broker, broker).into_iter();
+        synonyms.extend(of_broker.filter(|it| inherits || it.source == ConfigSource::Default));
     }
+    let default = key.default.unwrap_or_default();
     let (value, source) = in_effect.unwrap_or_else(|| (default.to_owned(), ConfigSource::Default));
     ConfigEntry {
         name: key.name,
@@ -148,22 +138,48 @@ fn given(broker: &BrokerConfig) -> [(&BTreeMap<&'static str, String>, ConfigSour
     ]
 }
 
+/// The settings that give a broker's setting its value: itself, and others in other units
+/// (`DynamicBrokerConfig.brokerConfigSynonyms`).
+fn units_of(key: &'static BrokerKey) -> &'static [&'static str] {
+    const ROLL: &[&str] = &["log.roll.ms", "log.roll.hours"];
+    const JITTER: &[&str] = &["log.roll.jitter.ms", "log.roll.jitter.hours"];
+    const RETENTION: &[&str] = &["log.retention.ms", "log.retention.minutes", "log.retention.hours"];
+    const FLUSH: &[&str] = &["log.flush.interval.ms", "log.flush.scheduler.interval.ms"];
+    let all = [ROLL, JITTER, RETENTION];
+    let units = all.into_iter().find(|units| units.contains(&key.name));
+    let units = units.or_else(|| (key.name == FLUSH[0]).then_some(FLUSH));
+    units.unwrap_or(core::slice::from_ref(&key.name))
+}
+
+/// Where the value of a broker's setting comes from, the last word first. What stands before the setting's own name is
+/// not told (`ConfigHelper.configSynonyms`), but for what somebody has given where that is all there is.
+fn broker_synonyms(key: &'static BrokerKey, broker: &BrokerConfig) -> Vec<ConfigSynonym> {
+    let synonym = |name, value: &str, source| ConfigSynonym {
+        name,
+        value: Some(value.to_owned()),
+        source,
+    };
+    let mut all: Vec<ConfigSynonym> = Vec::new();
+    for (settings, source) in given(broker) {
+        let values = units_of(key)
+            .iter()
+            .filter_map(|&name| Some((name, settings.get(name)?)));
+        all.extend(values.map(|(name, value)| synonym(name, value, source)));
+    }
+    let defaults = units_of(key).iter().filter_map(|name| BrokerKey::find(name));
+    all.extend(defaults.filter_map(|key| Some(synonym(key.name, key.default?, ConfigSource::Default))));
+    match all.iter().position(|synonym| synonym.name == key.name) {
+        Some(own) => drop(all.drain(..own)),
+        None => all.retain(|synonym| synonym.source != ConfigSource::Default),
+    }
+    all
+}
+
 /// Every setting of the broker, sorted by key.
 pub fn describe_broker(broker: &BrokerConfig) -> Vec<ConfigEntry> {
-    let mut keys: Vec<&BrokerKey> = BrokerKey::all().collect();
-    keys.sort_unstable_by_key(|key| key.name);
     let entry = |key: &'static BrokerKey| {
-        let synonym = |value: &str, source| ConfigSynonym {
-            name: key.name,
-            value: Some(value.to_owned()),
-            source,
-        };
-        let given = given(broker)
-            .into_iter()
-            .filter_map(|(settings, source)| settings.get(key.name).map(|value| synonym(value, source)));
-        let default = key.default.map(|value| synonym(value, ConfigSource::Default));
-        let synonyms: Vec<ConfigSynonym> = given.chain(default).collect();
-        let in_effect = synonyms.first();
+        let synonyms = broker_synonyms(key, broker);
+        let in_effect = synonyms.first().filter(|synonym| synonym.name == key.name);
         ConfigEntry {
             name: key.name,
             kind: key.kind,
@@ -171,11 +187,35 @@ pub fn describe_broker(broker: &BrokerConfig) -> Vec<ConfigEntry> {
             value: in_effect.and_then(|synonym| synonym.value.clone()),
             sensitive: false,
             read_only: !is_dynamic(key.name),
+            documentation: match key.role {
+                BrokerRole::Only(_, reason) if key.doc.is_empty() => reason,
+                _ => key.doc,
+            },
             synonyms,
-            documentation: key.doc,
         }
     };
-    keys.into_iter().map(entry).collect()
+    let mut entries: Vec<ConfigEntry> = BrokerKey::all().map(entry).collect();
+    entries.extend(PROTECTION_KEYS.iter().map(protection_entry));
+    entries.sort_unstable_by_key(|entry| entry.name);
+    entries
+}
+
+fn protection_entry(key: &'static ProtectionKey) -> ConfigEntry {
+    let default = key.default.map(|value| ConfigSynonym {
+        name: key.name,
+        value: Some(value.to_owned()),
+        source: ConfigSource::Default,
+    });
+    ConfigEntry {
+        name: key.name,
+        value: key.default.map(ToOwned::to_owned),
+        kind: key.kind,
+        source: ConfigSource::Default,
+        sensitive: key.kind == ValueType::Password,
+        read_only: true,
+        synonyms: default.into_iter().collect(),
+        documentation: broker_protection::DOC,
+    }
 }
 
 /// The settings that all running brokers were given, sorted by key (`ConfigHelper.describeConfigs`).

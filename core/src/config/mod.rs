@@ -9,6 +9,7 @@
 mod broker;
 mod broker_inert;
 mod broker_keys;
+mod broker_protection;
 mod describe;
 mod dynamic;
 mod groups;

@@ -28,6 +28,8 @@ pub enum ValueType {
     List,
     /// The name of a Java class.
     Class,
+    /// Text that is kept secret.
+    Password,
 }
 
 impl ValueType {
@@ -42,6 +44,7 @@ impl ValueType {
             Self::Double => 6,
             Self::List => 7,
             Self::Class => 8,
+            Self::Password => 9,
         }
     }
 
@@ -207,7 +210,7 @@ pub(super) fn parse_value(name: &str, kind: ValueType, bounds: Bounds, text: &st
             }
             Value::Double(number)
         }
-        ValueType::String | ValueType::Class => Value::Text(text.to_owned()),
+        ValueType::String | ValueType::Class | ValueType::Password => Value::Text(text.to_owned()),
         ValueType::List => Value::List(split_list(text)),
     };
     if within(&value, bounds) {

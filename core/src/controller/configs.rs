@@ -103,6 +103,9 @@ const OF_BROKER: Lists = Lists {
     error: ErrorCode::InvalidRequest,
 };
 
+/// The kind of resource that loggers of a broker are (`ConfigResource.Type`).
+const BROKER_LOGGER: i8 = 8;
+
 impl<A> Controller<A> {
     pub(super) fn alter_configs(
         &self,
@@ -122,6 +125,10 @@ impl<A> Controller<A> {
             let change = match &alteration.resource {
                 ConfigResource::Topic(name) => self.alter_topic(name, &alteration.change, decided)?,
                 ConfigResource::Broker(name) => self.alter_broker(name, &alteration.change, decided)?,
+                // Its settings are the levels of loggers, and there is no logger that has a name.
+                ConfigResource::Other(BROKER_LOGGER, name) if name.parse() == Ok(self.config.node_id.0) => {
+                    return refused(ErrorCode::InvalidConfig, "There is no logger of this name.");
+                }
                 ConfigResource::Other(kind, _) => {
                     let text = format!("Resources of type {kind} have no settings here.");
                     return refused(ErrorCode::InvalidRequest, text);

@@ -51,6 +51,14 @@ fn value_of(broker: &mut Broker, client: ConnectionId, kind: i8, name: &str, key
     )
 }
 
+/// The synonyms of a key of a resource, each with its source.
+fn synonyms(broker: &mut Broker, client: ConnectionId, kind: i8, name: &str, key: &str) -> Vec<(String, i8)> {
+    let result = described(broker, client, kind, name);
+    let entry = result.configs.into_iter().find(|entry| entry.name.as_str() == key);
+    let synonyms = entry.expect("the key is there").synonyms.into_iter();
+    synonyms.map(|it| (it.name.to_string(), it.source)).collect()
+}
+
 /// Changes keys of one resource.
 fn change(
     broker: &mut Broker,
@@ -165,6 +173,61 @@ fn a_changed_setting_of_brokers_is_described_with_where_it_comes_from() {
 }
 
 #[test]
+fn the_synonyms_of_a_setting_are_told_in_all_its_units() {
+    let mut broker = Broker::start(1);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 1);
+    assert_eq!(
+        synonyms(&mut broker, client, TOPIC, "orders", "retention.ms"),
+        [],
+        "the default is that of another unit"
+    );
+    let hours = || ("log.retention.hours".to_string(), 5);
+    assert_eq!(
+        synonyms(&mut broker, client, BROKER, "1", "log.retention.hours"),
+        [hours()]
+    );
+    let given = [("log.retention.ms", SET, Some("9"))];
+    assert_eq!(change(&mut broker, client, (BROKER, ""), &given, 1), 0);
+    let ms = ("log.retention.ms".to_string(), 3);
+    assert_eq!(
+        synonyms(&mut broker, client, TOPIC, "orders", "retention.ms"),
+        [ms.clone(), hours()]
+    );
+    assert_eq!(
+        synonyms(&mut broker, client, BROKER, "1", "log.retention.ms"),
+        [ms, hours()]
+    );
+    assert_eq!(
+        synonyms(&mut broker, client, BROKER, "1", "log.retention.hours"),
+        [hours()]
+    );
+}
+
+#[test]
+fn the_settings_of_a_broker_are_all_of_kafkas_and_each_says_what_it_does() {
+    let mut broker = Broker::start(1);
+    let client = broker.connect(0);
+    let result = described(&mut broker, client, BROKER, "1");
+    assert!(result.configs.len() >= 340, "{}", result.configs.len());
+    let find = |name: &str| result.configs.iter().find(|entry| entry.name.as_str() == name).unwrap();
+    let password = find("ssl.keystore.password");
+    assert_eq!(
+        (password.is_sensitive, password.config_type, &password.value),
+        (true, 9, &None)
+    );
+    assert_eq!(find("ssl.protocol").value.as_ref().map(Text::as_str), Some("TLSv1.3"));
+    for entry in &result.configs {
+        let text = entry.documentation.as_ref().unwrap();
+        assert!(
+            !text.as_str().is_empty() && entry.config_type > 0,
+            "{}",
+            entry.name.as_str()
+        );
+    }
+}
+
+#[test]
 fn what_cannot_be_changed_is_refused_resource_by_resource() {
     let mut broker = Broker::start(2);
     let client = broker.connect(1);
@@ -191,6 +254,10 @@ fn what_cannot_be_changed_is_refused_resource_by_resource() {
     assert_eq!(refused((TOPIC, "nobody"), "retention.ms", SET, Some("1")), nobody);
     assert_eq!(
         refused((8, "1"), "root", SET, Some("DEBUG")),
+        ErrorCode::InvalidConfig.code()
+    );
+    assert_eq!(
+        refused((8, "2"), "root", SET, Some("DEBUG")),
         ErrorCode::InvalidRequest.code()
     );
     assert_eq!(value_of(&mut broker, client, TOPIC, "orders", "retention.ms").1, 5);

@@ -189,7 +189,7 @@ fn what_may_not_be_changed_is_refused_with_kafkas_code_and_changes_nothing() {
         (set(broker_of("99"), "log.retention.ms", "1"), ErrorCode::InvalidRequest),
         (set(broker_of(""), "num.partitions", "1"), ErrorCode::InvalidRequest),
         (
-            set(ConfigResource::Other(8, text("1").unwrap()), "a", "1"),
+            set(ConfigResource::Other(16, text("1").unwrap()), "a", "1"),
             ErrorCode::InvalidRequest,
         ),
         (
