@@ -96,24 +96,29 @@ impl Log {
         if !settled || !durable || self.durable.offset != self.end || !storage.is_log_quiet(self.id) {
             return None;
         }
+        Some(self.entry())
+    }
+
+    /// What the manifest would say of the log as it is now, durable or not.
+    pub(crate) fn entry(&self) -> ManifestEntry {
         let there = self
             .segments
             .iter()
-            .filter(|segment| segment.standing == Standing::Durable);
+            .filter(|segment| segment.standing != Standing::Planned);
         let segments = there.map(|segment| ManifestSegment {
             base: segment.base,
             size: segment.size,
             peak: segment.peak,
             began: segment.age.map_or(Timestamp(0), |age| age.began),
         });
-        Some(ManifestEntry {
+        ManifestEntry {
             name: self.place.name().into(),
             topic: self.place.topic,
             partition: self.place.partition,
             start: self.start,
             end: self.end,
             segments: segments.collect(),
-        })
+        }
     }
 
     /// Forgets a closed log: its descriptors go as soon as nobody reads with them.

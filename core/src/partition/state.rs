@@ -3,6 +3,7 @@
 use super::ask::{PartitionAnswer, PartitionAsk};
 use super::job::{Incarnation, LogJob, LogOutcome, Purpose};
 use super::leader::Leader;
+use crate::bugs::bug;
 use crate::config::TopicConfig;
 use crate::log::{
     Log, LogConfig, LogPlace, ManifestEntry, Recover, RecoverSettings, Recovered, RecoveryReport, Source,
@@ -512,6 +513,7 @@ impl Closed {
     /// How far a log is that is being closed.
     pub fn of(log: &Log, storage: &Storage) -> Self {
         match log.closed(storage) {
+            None if bug!(ManifestBeforeSync) => Self::Clean(log.entry()),
             None => Self::NotYet,
             Some(entry) if entry.segments.is_empty() => Self::Empty,
             Some(entry) => Self::Clean(entry),

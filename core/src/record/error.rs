@@ -214,14 +214,11 @@ impl fmt::Display for BatchError {
             Self::Crc { stored, computed } => {
                 write!(
                     f,
-                    "the batch is corrupt: its CRC is {stored:#010x}, its bytes give {computed:#010x}"
+                    "the batch's CRC is {stored:#010x}, and its bytes give {computed:#010x}"
                 )
             }
             Self::TooLarge { size, max } => {
-                write!(
-                    f,
-                    "the batch has {size} bytes, above the topic's max.message.bytes of {max}"
-                )
+                write!(f, "the batch has {size} bytes, above max.message.bytes, which is {max}")
             }
             Self::UnknownCodec { id } => write!(f, "compression codec {id} does not exist; 0 to 4 are allowed"),
             Self::BaseOffset { base_offset } => write!(f, "the base offset is {base_offset}; producers send 0"),
@@ -265,19 +262,26 @@ impl fmt::Display for BatchError {
                 timestamp,
                 earliest,
                 latest,
-            } => {
-                match index {
-                    Some(index) => write!(f, "record {index} has the timestamp {}", timestamp.0)?,
-                    None => write!(f, "the batch has the max timestamp {}", timestamp.0)?,
-                }
-                write!(f, "; the topic allows {} to {} now", earliest.0, latest.0)
-            }
+            } => outside(f, index, timestamp, (earliest, latest)),
             Self::CountMismatch { declared } => {
                 write!(f, "the batch declares {declared} records and contains another number")
             }
             Self::Codec(error) => error.fmt(f),
         }
     }
+}
+
+fn outside(
+    f: &mut fmt::Formatter<'_>,
+    index: Option<i32>,
+    timestamp: Timestamp,
+    (earliest, latest): (Timestamp, Timestamp),
+) -> fmt::Result {
+    match index {
+        Some(index) => write!(f, "record {index} has the timestamp {}", timestamp.0)?,
+        None => write!(f, "the batch has the max timestamp {}", timestamp.0)?,
+    }
+    write!(f, "; the topic allows {} to {} now", earliest.0, latest.0)
 }
 
 impl core::error::Error for BatchError {}

@@ -230,10 +230,6 @@ impl Shard {
             }
             Phase::Drained if self.stopping.close => {
                 self.phase = Phase::Closing;
-                if first && bug!(ManifestBeforeSync) {
-                    self.write_manifest(&[], effects);
-                    return true;
-                }
                 self.close_logs(now, effects);
             }
             Phase::Closed if first && self.stopping.closed == shards => {
@@ -277,7 +273,8 @@ impl Shard {
 
     /// Once all logs are closed, tells the first shard so; the others are done then.
     fn report_closed(&mut self, effects: &mut Effects) -> bool {
-        if self.ops.len() > 0 || !self.storage.is_quiet() {
+        let settled = self.ops.len() == 0 && self.storage.is_quiet();
+        if !settled && !bug!(ManifestBeforeSync) {
             return false;
         }
         let mut entries = Vec::new();

@@ -263,7 +263,8 @@ impl Storage {
     }
 
     /// Bytes of batches kept for readers at the tail.
-    pub fn tail_bytes(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn tail_bytes(&self) -> usize {
         self.tail.bytes()
     }
 

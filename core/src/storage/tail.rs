@@ -92,6 +92,7 @@ impl TailCache {
         self.order.retain(|&(other, _)| other != log);
     }
 
+    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
