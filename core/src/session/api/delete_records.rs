@@ -2,7 +2,7 @@
 
 use super::{Progress, Work};
 use crate::config::BrokerConfig;
-use crate::metadata::Topic;
+use crate::metadata::{Topic, is_internal};
 use crate::partition::{PartitionAnswer, PartitionAsk};
 use crate::session::scatter::Scatter;
 use crate::session::{Answer, Call};
@@ -18,8 +18,6 @@ use alloc::vec::Vec;
 const HIGH_WATERMARK: i64 = -1;
 /// The low watermark of a partition that was refused (`DeleteRecordsResponse.INVALID_LOW_WATERMARK`).
 const NOWHERE: i64 = -1;
-/// Topics whose records only brokers delete (`org.apache.kafka.common.internals.Topic`).
-const INTERNAL: [&str; 3] = ["__consumer_offsets", "__share_group_state", "__transaction_state"];
 
 /// A request whose logs are to begin later.
 #[derive(Debug)]
@@ -69,10 +67,15 @@ fn by_topic(request: DeleteRecordsRequest) -> BTreeMap<Text, BTreeMap<i32, i64>>
 /// Why no records of the topic may be deleted: it is internal, or keeps the last record of each key
 /// (`Partition.deleteRecordsOnLeader`).
 fn refusal(topic: &Topic, config: &BrokerConfig) -> Option<ErrorCode> {
-    if INTERNAL.contains(&&*topic.name) {
+    if is_internal(&topic.name) {
         return Some(ErrorCode::InvalidTopicException);
     }
-    let of_broker = || config.settings.get("log.cleanup.policy");
+    let given = [&config.dynamic, &config.dynamic_defaults, &config.settings];
+    let of_broker = || {
+        given
+            .into_iter()
+            .find_map(|settings| settings.get("log.cleanup.policy"))
+    };
     let policy = topic.config.get("cleanup.policy").or_else(of_broker)?;
     let has = |part| policy.split(',').any(|it| it.trim() == part);
     (has("compact") && !has("delete")).then_some(ErrorCode::PolicyViolation)

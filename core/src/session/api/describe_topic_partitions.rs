@@ -3,7 +3,7 @@
 use super::Progress;
 use super::metadata::TOPIC_OPERATIONS;
 use crate::controller::check_topic_name;
-use crate::metadata::{Partition, Topic};
+use crate::metadata::{Partition, Topic, is_internal};
 use crate::session::Call;
 use crate::types::{BrokerId, ErrorCode};
 use crate::wire::Text;
@@ -88,7 +88,7 @@ impl Page<'_, '_, '_> {
         self.response.topics.push(ResponseTopic {
             name: Some(Text::from(name.to_string())),
             topic_id: topic.id.0,
-            is_internal: crate::metadata::is_internal(&topic.name),
+            is_internal: is_internal(name),
             partitions,
             topic_authorized_operations: TOPIC_OPERATIONS,
             ..ResponseTopic::default()
@@ -126,6 +126,7 @@ impl Page<'_, '_, '_> {
 fn refused(name: Text, code: ErrorCode) -> ResponseTopic {
     ResponseTopic {
         error_code: code.code(),
+        is_internal: is_internal(&name),
         name: Some(name),
         topic_authorized_operations: TOPIC_OPERATIONS,
         ..ResponseTopic::default()
