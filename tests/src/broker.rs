@@ -307,7 +307,7 @@ fn signal(pid: u32, signal: &str) {
 
 /// A port that is free now, from below the range out of which the system gives ports to clients: a client that looks for
 /// a broker between its kill and its restart could otherwise be given the broker's own.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     const FIRST: u32 = 10_000;
     const PORTS: u32 = 20_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -67,6 +67,7 @@ impl CreateTopics {
                 let failed = |name| CreatableTopicResult {
                     name,
                     error_code: ErrorCode::KafkaStorageError.code(),
+                    error_message: None,
                     ..CreatableTopicResult::default()
                 };
                 self.names.into_iter().map(failed).collect()
@@ -88,13 +89,14 @@ fn result(name: Text, outcome: Outcome, call: &Call<'_, '_>) -> CreatableTopicRe
             num_partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
             replication_factor: i16::try_from(topic.partitions[0].replicas.len()).unwrap_or(i16::MAX),
             configs: Some(configs(&topic, call)),
+            error_message: None,
             ..CreatableTopicResult::default()
         },
         Err(refusal) => CreatableTopicResult {
             name,
             error_code: refusal.code.code(),
             error_message: refusal.message.map(Text::from),
-            configs: None,
+            configs: Some(Vec::new()),
             ..CreatableTopicResult::default()
         },
     }

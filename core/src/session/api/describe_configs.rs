@@ -45,7 +45,8 @@ pub(super) fn answer(request: &DescribeConfigsRequest, call: &Call<'_, '_>) -> P
             }
             Err(Refusal { code, message }) => DescribeConfigsResult {
                 error_code: code.code(),
-                error_message: message.map(Text::from),
+                // Without a text it is empty, not null (`ConfigHelper`).
+                error_message: Some(message.map_or_else(Text::default, Text::from)),
                 ..base
             },
         }

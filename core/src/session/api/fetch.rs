@@ -26,6 +26,8 @@ const READ_COMMITTED: i8 = 1;
 #[derive(Debug)]
 pub(in crate::session) struct Fetch {
     mode: Mode,
+    /// How the client names topics: by id, since version 13.
+    by_id: bool,
     targets: Vec<Target>,
     read_committed: bool,
     min_bytes: usize,
@@ -78,6 +80,7 @@ pub(super) fn begin(request: FetchRequest, call: &mut Call<'_, '_>) -> Progress 
     let stage = Stage::Asking;
     Fetch {
         mode,
+        by_id,
         targets,
         read_committed,
         min_bytes,
@@ -143,19 +146,17 @@ fn target(topic: TopicKey, partition: &FetchPartition) -> Target {
     }
 }
 
-fn find(target: &Target, image: &Image) -> Result<TopicPartition, ErrorCode> {
-    let by_id = !target.topic.id.is_zero();
+fn find(target: &Target, by_id: bool, image: &Image) -> Result<TopicPartition, ErrorCode> {
     let topic = if by_id {
         image.topic(TopicId(target.topic.id))
     } else {
         image.topic_named(&target.topic.name)
     };
     let Some(topic) = topic else {
-        let by_name = !target.topic.name.is_empty();
-        return Err(if by_name {
-            ErrorCode::UnknownTopicOrPartition
-        } else {
+        return Err(if by_id {
             ErrorCode::UnknownTopicId
+        } else {
+            ErrorCode::UnknownTopicOrPartition
         });
     };
     let known = (0..topic.partitions.len() as i64).contains(&i64::from(target.partition));
@@ -171,7 +172,7 @@ impl Fetch {
     fn ask(mut self, call: &mut Call<'_, '_>) -> Progress {
         let mut scatter = Scatter::new();
         for target in &self.targets {
-            match find(target, call.context.image) {
+            match find(target, self.by_id, call.context.image) {
                 Ok(partition) => {
                     let ask = FetchAsk {
                         current_leader_epoch: target.current_leader_epoch,
@@ -361,6 +362,16 @@ fn list(responses: &mut Vec<FetchableTopicResponse>, target: &Target, data: Part
     }
 }
 
+/// Whether there is a list, if only an empty one: for readers of committed records, and for what is not there, but for
+/// no other error (`ReplicaManager.readFromLog`, `FetchResponse.partitionResponse`).
+fn has_aborted_transactions(error: ErrorCode, read_committed: bool) -> bool {
+    match error {
+        ErrorCode::None => read_committed,
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId => true,
+        _ => false,
+    }
+}
+
 fn partition_data(target: &Target, fetched: &Fetched, records: Records, read_committed: bool) -> PartitionData {
     let offset = |offset: Option<Offset>| offset.map_or(-1, |offset| offset.0);
     let mut data = PartitionData {
@@ -370,7 +381,7 @@ fn partition_data(target: &Target, fetched: &Fetched, records: Records, read_com
         // Without transactions every readable record is stable.
         last_stable_offset: offset(fetched.high_watermark),
         log_start_offset: offset(fetched.log_start_offset),
-        aborted_transactions: read_committed.then(Vec::new),
+        aborted_transactions: has_aborted_transactions(fetched.error, read_committed).then(Vec::new),
         preferred_read_replica: -1,
         records,
         ..PartitionData::default()

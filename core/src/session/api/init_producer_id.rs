@@ -14,6 +14,10 @@ pub(super) fn begin(request: &InitProducerIdRequest, call: &mut Call<'_, '_>) ->
         // Not retriable: see `find_coordinator`.
         return refuse(ErrorCode::InvalidRequest, call);
     }
+    // An id without an epoch, or an epoch without an id (`KafkaApis.handleInitProducerIdRequest`).
+    if (request.producer_id == -1) != (request.producer_epoch == -1) {
+        return refuse(ErrorCode::InvalidRequest, call);
+    }
     call.ask(call.context.here, Ask::ProducerId);
     Progress::Working(Work::InitProducerId(InitProducerId))
 }

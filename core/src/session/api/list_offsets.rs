@@ -12,6 +12,10 @@ use crate::wire::message::list_offsets::{
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+/// The leader epoch of a client that knows none. Any other is compared, a negative one too
+/// (`ReplicaManager.fetchOffset`).
+const NO_LEADER_EPOCH: i32 = -1;
+
 /// A request whose partitions are looking.
 #[derive(Debug)]
 pub(in crate::session) struct ListOffsets {
@@ -53,7 +57,7 @@ pub(super) fn begin(request: ListOffsetsRequest, call: &mut Call<'_, '_>) -> Pro
             match ask {
                 Ok((partition, target)) => {
                     let epoch = part.current_leader_epoch;
-                    let current_leader_epoch = (epoch >= 0).then_some(LeaderEpoch(epoch));
+                    let current_leader_epoch = (epoch != NO_LEADER_EPOCH).then_some(LeaderEpoch(epoch));
                     let ask = PartitionAsk::ListOffset {
                         current_leader_epoch,
                         target,

@@ -23,6 +23,9 @@ use alloc::vec::Vec;
 pub(super) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 pub(super) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 
+/// What a topic's operations are while nobody asked for them.
+const NOT_ASKED_FOR: i32 = i32::MIN;
+
 /// A request that waits for the topics it creates.
 #[derive(Debug)]
 pub(in crate::session) struct Metadata {
@@ -139,8 +142,15 @@ fn find(
 ) -> MetadataResponseTopic {
     let image = call.context.image;
     let by_id = !asked.topic_id.is_zero();
+    let may_ask = call.header.version >= 8 && request.include_topic_authorized_operations;
     let refuse = |code: ErrorCode| MetadataResponseTopic {
         error_code: code.code(),
+        // Nobody is denied anything on a topic that could be there either (`KafkaApis.handleTopicMetadataRequest`).
+        topic_authorized_operations: if may_ask && !by_id && asked.name.is_some() {
+            TOPIC_OPERATIONS
+        } else {
+            NOT_ASKED_FOR
+        },
         // Before version 12 the name may not be null.
         name: asked
             .name

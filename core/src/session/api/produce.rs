@@ -3,6 +3,7 @@
 use super::{Progress, Work};
 use crate::metadata::{Image, is_internal};
 use crate::partition::{Acks, PartitionAnswer, PartitionAsk, Produced};
+use crate::record::{BatchHeader, Compression, MAGIC};
 use crate::session::scatter::Scatter;
 use crate::session::{Answer, Call, CloseReason};
 use crate::types::{ErrorCode, Refusal, TopicId, TopicPartition, Uuid};
@@ -13,9 +14,12 @@ use crate::wire::message::produce::{
 };
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
+
+const ZSTD_SINCE: i16 = 7;
 
 /// A produce request whose batches are on their way to being durable.
 #[derive(Debug)]
@@ -57,7 +61,8 @@ pub(super) fn begin(request: ProduceRequest, call: &mut Call<'_, '_>) -> Progres
             partitions.push(index);
             let refused = refusal
                 .clone()
-                .map_or_else(|| check(found, index, call.context.image), Err);
+                .map_or_else(|| check(found, index, call.context.image), Err)
+                .and_then(|partition| check_codec(call.header.version, records.as_ref()).map(|()| partition));
             match refused {
                 Ok(partition) => {
                     let acks = acks.unwrap_or(Acks::All);
@@ -116,6 +121,21 @@ fn last_named(topic_data: Vec<TopicProduceData>) -> Vec<TopicProduceData> {
         }
     }
     topics
+}
+
+/// zstd only since version 7: a client of an earlier one could not read back what it wrote (KIP-110).
+fn check_codec(version: i16, records: Option<&Bytes>) -> Result<(), Refusal> {
+    let header = records
+        .filter(|_| version < ZSTD_SINCE)
+        .and_then(|records| records.first_chunk())
+        .map(BatchHeader::parse);
+    match header {
+        Some(header) if header.magic == MAGIC && header.compression() == Ok(Compression::Zstd) => Err(Refusal {
+            code: ErrorCode::UnsupportedCompressionType,
+            message: Some(format!("zstd is served since version {ZSTD_SINCE} of Produce.")),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn find_topic(image: &Image, version: i16, name: &Text, id: Uuid) -> Result<TopicId, ErrorCode> {

@@ -1,0 +1,130 @@
+//! Apache Kafka as a process: one node that is broker and controller, on two ports of the loopback, with a directory of
+//! its own. It is killed by its id and its directory removed when dropped.
+
+use klamm_tests::broker::free_port;
+use klamm_tests::client::Scratch;
+use klamm_tests::frame::{Connection, api};
+use klamm_tests::installed;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// The release that klamm is compared with, as `ci/install` names its folder.
+const INSTALLED: &str = "kafka_2.13-4.3.1";
+/// A cluster id; both brokers' ids are masked.
+const CLUSTER_ID: &str = "cGFyaXR5LW9mLWtsYW1tLQ";
+
+/// A running broker.
+pub(crate) struct Kafka {
+    folder: Scratch,
+    port: u16,
+    process: Child,
+}
+
+impl Kafka {
+    /// Formats a directory and starts a broker on it with these settings besides those of where it lies and listens.
+    pub(crate) fn start(settings: &[(String, String)]) -> Self {
+        let folder = Scratch::new("kafka");
+        fs::create_dir_all(folder.path()).expect("a folder for Kafka");
+        let (port, controller) = (free_port(), free_port());
+        let mut lines = vec![
+            format!("controller.quorum.bootstrap.servers=127.0.0.1:{controller}"),
+            format!("listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
+            format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
+            format!("log.dirs={}", folder.path().join("data").display()),
+        ];
+        lines.extend(settings.iter().map(|(name, value)| format!("{name}={value}")));
+        let config = folder.path().join("server.properties");
+        fs::write(&config, lines.join("\n") + "\n").expect("the configuration is written");
+        let mut format = java(&folder, "format");
+        format
+            .args([
+                "kafka.tools.StorageTool",
+                "format",
+                "--standalone",
+                "-t",
+                CLUSTER_ID,
+                "-c",
+            ])
+            .arg(&config);
+        let formatted = format.status().expect("java runs");
+        let mut kafka = Self {
+            port,
+            process: java(&folder, "output")
+                .arg("kafka.Kafka")
+                .arg(&config)
+                .spawn()
+                .expect("java runs"),
+            folder,
+        };
+        assert!(
+            formatted.success(),
+            "Kafka's directory was not formatted\n{}",
+            kafka.output("format")
+        );
+        kafka.await_start();
+        kafka
+    }
+
+    fn await_start(&mut self) {
+        for _ in 0..1200 {
+            let answers = Connection::open_for(&self.address(), Duration::from_secs(5))
+                .and_then(|mut connection| connection.call(api::API_VERSIONS, 0, &[]));
+            if answers.is_ok() {
+                return;
+            }
+            if let Some(status) = self.process.try_wait().expect("Kafka is a child") {
+                panic!("Kafka ended at its start: {status}\n{}", self.output("output"));
+            }
+            sleep(Duration::from_millis(100));
+        }
+        panic!("Kafka does not serve\n{}", self.output("output"));
+    }
+
+    /// Where clients connect: `host:port`.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn output(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A Java machine with Kafka's jars: little memory, and quick to start rather than fast.
+fn java(folder: &Scratch, output: &str) -> Command {
+    let jars: PathBuf = installed::client(INSTALLED).join("*");
+    let log = || {
+        fs::File::options()
+            .create(true)
+            .append(true)
+            .open(folder.path().join(output))
+            .expect("a file for the output")
+    };
+    let mut command = Command::new("java");
+    command
+        .args([
+            "-Xms256m",
+            "-Xmx512m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-Xshare:auto",
+            "-cp",
+        ])
+        .arg(jars)
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(log())
+        .stderr(log());
+    command
+}

@@ -1,0 +1,119 @@
+//! Parity with Apache Kafka: both brokers run as processes and are sent the same frames, and their answers are compared
+//! field by field. Every difference must stand in `differences.txt` with its reason, and everything there must still
+//! differ.
+//!
+//! `parity [PART]...` runs the scenarios whose names hold one of the parts, all without; a part of them cannot tell which
+//! listed differences are gone.
+
+mod batch;
+mod compare;
+mod differences;
+mod kafka;
+mod mask;
+mod message;
+mod peer;
+mod report;
+mod scenarios;
+
+use kafka::Kafka;
+use klamm_tests::{Broker, Options};
+use peer::{Peer, Step};
+use report::Report;
+use scenarios::Scenario;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::thread;
+
+/// What both brokers are told besides where they lie and listen.
+const SETTINGS: &[(&str, &str)] = &[
+    ("process.roles", "broker,controller"),
+    ("node.id", "1"),
+    ("controller.listener.names", "CONTROLLER"),
+    (
+        "listener.security.protocol.map",
+        "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    ),
+    ("num.partitions", "1"),
+    ("offsets.topic.replication.factor", "1"),
+    ("transaction.state.log.replication.factor", "1"),
+    ("transaction.state.log.min.isr", "1"),
+    ("share.coordinator.state.topic.replication.factor", "1"),
+    ("share.coordinator.state.topic.min.isr", "1"),
+    // Three seconds at every first join would be most of the run.
+    ("group.initial.rebalance.delay.ms", "200"),
+];
+
+fn main() -> ExitCode {
+    let parts: Vec<String> = std::env::args().skip(1).collect();
+    let known = differences::read(include_str!("differences.txt")).expect("differences.txt can be read");
+    let unknown = mask::unknown_fields();
+    assert!(unknown.is_empty(), "masks of fields that no answer has: {unknown:?}");
+    let chosen: Vec<Scenario> = scenarios::all()
+        .filter(|(name, _)| parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str())))
+        .collect();
+    assert!(!chosen.is_empty(), "no scenario is called so");
+
+    // What a scenario stumbles over is told with its name.
+    std::panic::set_hook(Box::new(|_| {}));
+    let settings: Vec<(String, String)> = SETTINGS
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let (kafka, klamm) = thread::scope(|scope| {
+        let kafka = scope.spawn(|| Kafka::start(&settings));
+        let klamm = Broker::start_with(Options {
+            config: settings.clone(),
+            ..Options::default()
+        });
+        (kafka.join().expect("Kafka starts"), klamm)
+    });
+    let addresses = [kafka.address(), klamm.address()];
+    let mut report = Report::new(known);
+    for (name, run) in chosen {
+        let [theirs, ours] = both(&addresses, name, run);
+        match (theirs, ours) {
+            (Ok(theirs), Ok(ours)) => {
+                report.add(name, &theirs, &ours, addresses.each_ref().map(|address| port(address)));
+            }
+            (theirs, ours) => {
+                for (broker, outcome) in [("Apache Kafka", theirs), ("klamm", ours)] {
+                    if let Err(problem) = outcome {
+                        report.broken(name, broker, &problem);
+                    }
+                }
+            }
+        }
+    }
+    if report.finish(parts.is_empty()) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn port(address: &str) -> u16 {
+    let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
+    port.expect("an address ends in a port")
+}
+
+/// Runs a scenario on both brokers at once. An error is what the scenario stumbled over.
+fn both(addresses: &[String; 2], name: &str, run: fn(&mut Peer)) -> [Result<Vec<Step>, String>; 2] {
+    thread::scope(|scope| {
+        let running = addresses.each_ref().map(|address| {
+            scope.spawn(move || {
+                let mut peer = Peer::new(address, name);
+                let outcome = catch_unwind(AssertUnwindSafe(|| run(&mut peer)));
+                outcome
+                    .map(|()| peer.into_steps())
+                    .map_err(|cause| text_of(cause.as_ref()))
+            })
+        });
+        running.map(|thread| thread.join().expect("panics are caught"))
+    })
+}
+
+fn text_of(cause: &(dyn std::any::Any + Send)) -> String {
+    let text = cause.downcast_ref::<String>().cloned();
+    text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_default()
+}

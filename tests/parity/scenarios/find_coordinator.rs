@@ -1,0 +1,50 @@
+//! `FindCoordinator`: of groups and transactions, one or several, and keys that cannot be.
+
+use super::Scenario;
+use crate::message::versions;
+use crate::peer::Peer;
+use serde_json::{Value as Json, json};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    ("find_coordinator/transactions", transactions),
+    ("find_coordinator/other kinds", other_kinds),
+];
+
+const COORDINATOR_NOT_AVAILABLE: i16 = 15;
+
+fn asked(version: i16, kind: i8, keys: &[&str]) -> Json {
+    if version >= 4 {
+        json!({ "key_type": kind, "coordinator_keys": keys })
+    } else {
+        json!({ "key_type": kind, "key": keys.first().copied().unwrap_or_default() })
+    }
+}
+
+/// The first request makes the topic that the coordinators keep, which takes a broker a moment.
+fn awake(peer: &mut Peer, kind: i8) {
+    peer.settle("a coordinator", |peer| {
+        let answer = peer.quiet("FindCoordinator", 4, &asked(4, kind, &["key"]));
+        answer["coordinators"][0]["error_code"] != COORDINATOR_NOT_AVAILABLE
+    });
+}
+
+fn transactions(peer: &mut Peer) {
+    awake(peer, 1);
+    for version in 1..=*versions("FindCoordinator").end() {
+        for key in ["", "transaction"] {
+            peer.note(format!("transaction {key:?}"));
+            peer.ask("FindCoordinator", version, &asked(version, 1, &[key]));
+        }
+    }
+}
+
+fn other_kinds(peer: &mut Peer) {
+    for version in 1..=*versions("FindCoordinator").end() {
+        for kind in [2, 3, -1, 127] {
+            for key in ["", "key", "group:dGhpcyBpcyBubyB0b3BpYw:0"] {
+                peer.note(format!("kind {kind}, key {key:?}"));
+                peer.ask("FindCoordinator", version, &asked(version, kind, &[key]));
+            }
+        }
+    }
+}

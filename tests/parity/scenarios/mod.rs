@@ -1,0 +1,46 @@
+//! What both brokers are asked. Each file holds one API or one family; each scenario is a function that runs once for
+//! each broker.
+
+mod api_versions;
+mod batches;
+mod describe_configs;
+mod fetch;
+mod fetch_sessions;
+mod find_coordinator;
+mod frames;
+mod generated;
+mod idempotence;
+mod list_offsets;
+mod metadata;
+mod produce;
+mod topics;
+
+use crate::peer::Peer;
+
+/// A scenario's name, and what it does.
+pub(crate) type Scenario = (&'static str, fn(&mut Peer));
+
+/// Every scenario, in the order in which they run.
+pub(crate) fn all() -> impl Iterator<Item = Scenario> {
+    let families: [&[Scenario]; 13] = [
+        api_versions::SCENARIOS,
+        metadata::SCENARIOS,
+        topics::SCENARIOS,
+        produce::SCENARIOS,
+        batches::SCENARIOS,
+        idempotence::SCENARIOS,
+        fetch::SCENARIOS,
+        fetch_sessions::SCENARIOS,
+        list_offsets::SCENARIOS,
+        find_coordinator::SCENARIOS,
+        describe_configs::SCENARIOS,
+        frames::SCENARIOS,
+        generated::SCENARIOS,
+    ];
+    families.into_iter().flatten().copied()
+}
+
+/// An id that no topic has.
+pub(crate) const NO_TOPIC_ID: &str = "dGhpcyBpcyBubyB0b3BpYw";
+/// Kafka's 'no id'.
+pub(crate) const ZERO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
