@@ -106,6 +106,12 @@ counters! {
     recoveries
     /// Bytes that recoveries cut off torn tails.
     truncated_bytes
+    /// Compactions of a log that came to their end.
+    compactions
+    /// Bytes that compactions made logs smaller by.
+    compacted_bytes
+    /// Logs that were due to be compacted when that was looked at last.
+    compaction_backlog
     /// Partitions that are in use now.
     active_partitions
 }
@@ -120,6 +126,9 @@ impl Counters {
             (&self.refused_batches, shard.refused_batches),
             (&self.recoveries, shard.recoveries),
             (&self.truncated_bytes, shard.truncated_bytes),
+            (&self.compactions, shard.compactions),
+            (&self.compacted_bytes, shard.compacted_bytes),
+            (&self.compaction_backlog, shard.compaction_backlog),
             (&self.active_partitions, shard.active_partitions),
         ];
         for (counter, value) in observed {

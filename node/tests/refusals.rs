@@ -77,7 +77,7 @@ fn a_bad_value_is_named_with_what_is_allowed() {
         ("num.partitions=0", "from 1 to 10000"),
         ("log.segment.bytes=1k", "whole number"),
         ("flush=sometimes", "fsync, os"),
-        ("log.cleanup.policy=compact", "not available yet"),
+        ("log.cleanup.policy=burn", "compact, delete"),
     ] {
         let said = refused_start(&["--listen", "127.0.0.1:0", "--set", setting]);
         let name = setting.split('=').next().expect("a name");

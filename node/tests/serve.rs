@@ -172,7 +172,7 @@ fn topics_are_created_described_and_deleted() {
 
     let again = broker.refusal(&["topic", "create", "orders"]);
     assert!(again.contains("TOPIC_ALREADY_EXISTS"), "{again}");
-    let bad = broker.refusal(&["topic", "create", "bad", "-c", "cleanup.policy=compact"]);
+    let bad = broker.refusal(&["topic", "create", "bad", "-c", "remote.storage.enable=true"]);
     assert!(
         bad.contains("INVALID_CONFIG") && bad.contains("not available yet"),
         "{bad}"

@@ -255,6 +255,8 @@ fn draw_broker(draw: &mut Draw) -> BrokerConfig {
         timers_per_tick: draw.pick(&[1, 4, limits.timers_per_tick]),
         recoveries: draw.pick(&[1, 2, limits.recoveries]),
         dormant_after_ms: draw.pick(&[10, 300, limits.dormant_after_ms]),
+        cleaner_key_bytes: limits.cleaner_key_bytes,
+        cleaner_stretch_bytes: limits.cleaner_stretch_bytes,
     };
     let defaults = TopicConfig::default();
     let topic_defaults = TopicConfig {

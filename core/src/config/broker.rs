@@ -54,6 +54,10 @@ pub struct Limits {
     pub recoveries: usize,
     /// Milliseconds after which the log of a partition that nobody uses is closed.
     pub dormant_after_ms: u64,
+    /// Bytes of memory for the keys of logs that are being compacted, over all shards (`log.cleaner.dedupe.buffer.size`).
+    pub cleaner_key_bytes: usize,
+    /// Bytes a compaction reads before its log may stop it, or go on.
+    pub cleaner_stretch_bytes: u64,
 }
 
 impl Default for Limits {
@@ -73,6 +77,8 @@ impl Default for Limits {
             asks_in_flight: 1024,
             recoveries: 4,
             dormant_after_ms: 600_000,
+            cleaner_key_bytes: 128 << 20,
+            cleaner_stretch_bytes: 64 << 20,
         }
     }
 }
@@ -104,6 +110,8 @@ pub struct BrokerConfig {
     pub connections_max_idle_ms: u64,
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval_ms: u64,
+    /// `log.cleaner.backoff.ms`: how often logs are looked through for one to compact.
+    pub cleaner_backoff_ms: u64,
     /// `fetch.max.bytes`: the most a fetch response carries, whatever the client asks for.
     pub fetch_max_bytes: u32,
     /// `max.request.partition.size.limit`: the most partitions that one response of `DescribeTopicPartitions` has.
@@ -140,6 +148,7 @@ impl Default for BrokerConfig {
             producer_id_expiration_ms: 86_400_000,
             connections_max_idle_ms: 600_000,
             retention_check_interval_ms: 300_000,
+            cleaner_backoff_ms: 15_000,
             fetch_max_bytes: 57_671_680,
             max_request_partitions: 2000,
             topic_defaults: TopicConfig::default(),

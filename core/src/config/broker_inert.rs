@@ -4,7 +4,8 @@
 use super::broker_keys::{BrokerKey, BrokerRole};
 use super::value::{Bounds, ValueType};
 
-const COMPACTION: &str = "log compaction is not available yet";
+const COMPACTION: &str =
+    "each shard compacts one log at a time, with buffers of its own and as fast as the disk allows";
 const COMPRESSION: &str = "the broker compresses with the fast mode of lz4, which has no levels";
 const CONNECTIONS: &str = "connections are bounded by max.connections and max.connections.per.ip alone";
 const DIRECTORIES: &str = "there is one log directory; when it fails, the broker stops";
@@ -149,10 +150,6 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
         row("kafka.metrics.polling.interval.secs", Int, Some("10"), METRICS),
         row("kafka.metrics.reporters", List, Some(""), METRICS),
         row("leader.imbalance.check.interval.seconds", Long, Some("300"), REPLICAS),
-        row("log.cleaner.backoff.ms", Long, Some("15000"), COMPACTION),
-        row("log.cleaner.dedupe.buffer.size", Long, Some("134217728"), COMPACTION),
-        row("log.cleaner.delete.retention.ms", Long, Some("86400000"), COMPACTION),
-        row("log.cleaner.enable", Boolean, Some("true"), COMPACTION),
         row("log.cleaner.io.buffer.load.factor", Double, Some("0.9"), COMPACTION),
         row("log.cleaner.io.buffer.size", Int, Some("524288"), COMPACTION),
         row(
@@ -161,14 +158,6 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
             Some("1.7976931348623157E308"),
             COMPACTION,
         ),
-        row(
-            "log.cleaner.max.compaction.lag.ms",
-            Long,
-            Some("9223372036854775807"),
-            COMPACTION,
-        ),
-        row("log.cleaner.min.cleanable.ratio", Double, Some("0.5"), COMPACTION),
-        row("log.cleaner.min.compaction.lag.ms", Long, Some("0"), COMPACTION),
         row("log.cleaner.threads", Int, Some("1"), COMPACTION),
         row("log.dir.failure.timeout.ms", Long, Some("30000"), DIRECTORIES),
         row("log.flush.offset.checkpoint.interval.ms", Int, Some("60000"), LAYOUT),

@@ -51,7 +51,7 @@ impl BrokerKey {
     }
 }
 
-const COMPACTION: &str = "log compaction is not available yet; use 'delete'";
+const CLEANER: &str = "topics are compacted when their cleanup.policy says so; use 'true'";
 const JAVA: &str = "a Java class cannot run in this broker; remove the setting";
 const OPEN: &str = "there is no authorizer yet, and the broker would serve everybody; remove the setting, and keep the \
                     listeners on addresses that only trusted clients reach";
@@ -66,7 +66,7 @@ pub(super) const LISTENERS: &str = "PLAINTEXT://127.0.0.1:9092,PLAINTEXT://[::1]
 /// The settings that act, or that would have to.
 pub(super) const ACTING_KEYS: &[BrokerKey] = {
     use Bounds::{Any, AtLeast, Between, BetweenOr, OneOf};
-    use ValueType::{Boolean, Class, Int, List, Long, String};
+    use ValueType::{Boolean, Class, Double, Int, List, Long, String};
     &[
         key("advertised.listeners", List, Any, None)
             .doc("Where clients are told to connect; never a wildcard address."),
@@ -112,13 +112,31 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
         )
         .doc("The security protocol of each listener name."),
         key("listeners", List, Any, Some(LISTENERS)).doc("The addresses the broker listens on."),
+        key("log.cleaner.backoff.ms", Long, AtLeast(0), Some("15000"))
+            .doc("Milliseconds between two looks for logs to compact."),
+        key("log.cleaner.dedupe.buffer.size", Long, AtLeast(0), Some("134217728"))
+            .doc("Bytes of memory for the keys of the logs that are being compacted, over all shards."),
+        key("log.cleaner.delete.retention.ms", Long, AtLeast(0), Some("86400000"))
+            .doc("Default of a topic's delete.retention.ms."),
+        key("log.cleaner.enable", Boolean, Any, Some("true")).only("true", CLEANER),
+        key(
+            "log.cleaner.max.compaction.lag.ms",
+            Long,
+            AtLeast(1),
+            Some("9223372036854775807"),
+        )
+        .doc("Default of a topic's max.compaction.lag.ms."),
+        key("log.cleaner.min.cleanable.ratio", Double, Between(0, 1), Some("0.5"))
+            .doc("Default of a topic's min.cleanable.dirty.ratio."),
+        key("log.cleaner.min.compaction.lag.ms", Long, AtLeast(0), Some("0"))
+            .doc("Default of a topic's min.compaction.lag.ms."),
         key(
             "log.cleanup.policy",
             List,
             OneOf(&["compact", "delete"]),
             Some("delete"),
         )
-        .only("delete", COMPACTION),
+        .doc("Default of a topic's cleanup.policy."),
         key("log.dir", List, Any, Some("klamm-data")).doc("The log directory, where log.dirs is not set."),
         key("log.dirs", List, Any, None).doc("The log directory."),
         key(

@@ -34,5 +34,5 @@ pub use overrides::TopicOverrides;
 pub use properties::{MAX_PROPERTIES_BYTES, parse_properties};
 pub use resources::{describe_client_metrics, describe_group};
 pub use server::{Metrics, Notes, ServerConfig};
-pub use topic::TopicConfig;
+pub use topic::{CleanupPolicy, CompactionConfig, TopicConfig};
 pub use value::{Bounds, ConfigError, Value, ValueType};

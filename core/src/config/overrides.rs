@@ -100,7 +100,7 @@ fn check_compaction_lag(values: &BTreeMap<&'static str, Value>) -> Result<(), Co
 
 #[cfg(test)]
 mod tests {
-    use super::super::TimestampType;
+    use super::super::{CleanupPolicy, CompactionConfig, TimestampType};
     use super::*;
     use crate::record::{Compression, Level};
     use alloc::string::ToString;
@@ -136,6 +136,8 @@ mod tests {
             segment_ms: 1000,
             index_interval_bytes: 1,
             max_message_bytes: 100,
+            cleanup: CleanupPolicy::Delete,
+            compaction: CompactionConfig::default(),
             retention_ms: Some(60_000),
             retention_bytes: Some(1000),
             min_insync_replicas: 2,
@@ -182,15 +184,42 @@ mod tests {
     #[test]
     fn what_cannot_act_yet_is_refused_with_its_reason() {
         for (name, value, reason) in [
-            ("cleanup.policy", "compact", "compaction"),
-            ("cleanup.policy", "compact,delete", "compaction"),
-            ("cleanup.policy", "", "retention.ms=-1"),
             ("remote.storage.enable", "true", "tiered storage"),
             ("unclean.leader.election.enable", "true", "unclean leader election"),
         ] {
             let error = parse(&[(name, value)]).unwrap_err().to_string();
             assert!(error.starts_with(name) && error.contains(reason), "{error}");
         }
+    }
+
+    #[test]
+    fn compaction_is_asked_for_by_policy_and_tuned() {
+        for (policy, cleanup) in [
+            ("compact", CleanupPolicy::Compact),
+            ("delete, compact", CleanupPolicy::CompactDelete),
+            ("delete", CleanupPolicy::Delete),
+            ("", CleanupPolicy::Keep),
+        ] {
+            let (config, _) = parse(&[("cleanup.policy", policy)]).unwrap();
+            assert_eq!(config.cleanup, cleanup, "{policy}");
+        }
+        let settings = [
+            ("delete.retention.ms", "1"),
+            ("max.compaction.lag.ms", "4"),
+            ("min.cleanable.dirty.ratio", "0.1"),
+            ("min.compaction.lag.ms", "3"),
+        ];
+        let (config, _) = parse(&settings).unwrap();
+        assert_eq!(
+            config.compaction,
+            CompactionConfig {
+                min_dirty_millionths: 100_000,
+                min_lag_ms: 3,
+                max_lag_ms: 4,
+                delete_retention_ms: 1,
+            }
+        );
+        assert!(parse(&[("min.cleanable.dirty.ratio", "1.1")]).is_err());
     }
 
     #[test]
@@ -201,7 +230,6 @@ mod tests {
             ("flush.ms", "9223372036854775807"),
             ("remote.storage.enable", "FALSE"),
             ("segment.jitter.ms", "10"),
-            ("min.cleanable.dirty.ratio", "0.1"),
             ("leader.replication.throttled.replicas", "0:1"),
         ];
         let (config, overrides) = parse(&settings).unwrap();

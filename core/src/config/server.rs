@@ -161,6 +161,10 @@ fn broker_config(values: &Values, advertised: AdvertisedListener) -> Result<Brok
             "producer.id.expiration.ms" => broker.producer_id_expiration_ms = value.size(),
             "connections.max.idle.ms" => broker.connections_max_idle_ms = value.size(),
             "log.retention.check.interval.ms" => broker.retention_check_interval_ms = value.size(),
+            "log.cleaner.backoff.ms" => broker.cleaner_backoff_ms = value.size(),
+            "log.cleaner.dedupe.buffer.size" => {
+                broker.limits.cleaner_key_bytes = usize::try_from(value.size()).unwrap_or(usize::MAX);
+            }
             "fetch.max.bytes" => broker.fetch_max_bytes = value.size32(),
             "max.request.partition.size.limit" => broker.max_request_partitions = value.size32(),
             "max.incremental.fetch.session.cache.slots" => broker.limits.fetch_sessions = value.size32() as usize,

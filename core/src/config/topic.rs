@@ -2,6 +2,56 @@
 
 use crate::record::{Compression, Level, TimestampType};
 
+/// What happens to old records (`cleanup.policy`).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum CleanupPolicy {
+    /// They are kept, whatever their age and size: the list is empty.
+    Keep,
+    /// Segments go by age and size.
+    #[default]
+    Delete,
+    /// Records go that are followed by another of their key.
+    Compact,
+    /// Both.
+    CompactDelete,
+}
+
+impl CleanupPolicy {
+    /// Whether segments go by age and size.
+    pub const fn deletes(self) -> bool {
+        matches!(self, Self::Delete | Self::CompactDelete)
+    }
+
+    /// Whether records go that are followed by another of their key.
+    pub const fn compacts(self) -> bool {
+        matches!(self, Self::Compact | Self::CompactDelete)
+    }
+}
+
+/// When and how a log is compacted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CompactionConfig {
+    /// `min.cleanable.dirty.ratio`, in millionths.
+    pub min_dirty_millionths: u32,
+    /// `min.compaction.lag.ms`: how long a record is safe.
+    pub min_lag_ms: u64,
+    /// `max.compaction.lag.ms`: how long a record may wait, whatever the dirty ratio.
+    pub max_lag_ms: u64,
+    /// `delete.retention.ms`: how long tombstones are kept once compaction came upon them.
+    pub delete_retention_ms: u64,
+}
+
+impl Default for CompactionConfig {
+    fn default() -> Self {
+        Self {
+            min_dirty_millionths: 500_000,
+            min_lag_ms: 0,
+            max_lag_ms: i64::MAX as u64,
+            delete_retention_ms: 24 * 3_600_000,
+        }
+    }
+}
+
 /// The resolved configuration of a topic: topic override, else broker default, else Kafka's default.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TopicConfig {
@@ -13,6 +63,10 @@ pub struct TopicConfig {
     pub index_interval_bytes: u32,
     /// `max.message.bytes`: the largest batch, header included.
     pub max_message_bytes: u32,
+    /// `cleanup.policy`.
+    pub cleanup: CleanupPolicy,
+    /// What compaction goes by, where the policy asks for it.
+    pub compaction: CompactionConfig,
     /// `retention.ms`; `None` keeps records however old.
     pub retention_ms: Option<u64>,
     /// `retention.bytes`; `None` keeps however many.
@@ -58,6 +112,8 @@ impl Default for TopicConfig {
             segment_ms: 7 * 24 * 3_600_000,
             index_interval_bytes: 4096,
             max_message_bytes: 1_048_588,
+            cleanup: CleanupPolicy::Delete,
+            compaction: CompactionConfig::default(),
             retention_ms: Some(7 * 24 * 3_600_000),
             retention_bytes: None,
             min_insync_replicas: 1,

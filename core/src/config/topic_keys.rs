@@ -4,7 +4,7 @@
 //! tunes is off. What cannot act yet is refused with its reason.
 
 use super::value::{Bounds, Value, ValueType};
-use super::{TimestampType, TopicConfig};
+use super::{CleanupPolicy, TimestampType, TopicConfig};
 use crate::record::{Compression, Level};
 
 /// How a broker's setting, the default of a topic's, converts to it.
@@ -55,8 +55,6 @@ pub(super) struct TopicKey {
 }
 
 const MAX: &str = "9223372036854775807";
-const NO_COMPACTION: &str = "log compaction is not available yet; use 'delete', and retention.ms=-1 with \
-                             retention.bytes=-1 to keep every record";
 const NO_TIERED: &str = "tiered storage is not available yet";
 const NO_UNCLEAN: &str = "unclean leader election is not available yet";
 
@@ -72,10 +70,10 @@ pub(super) const TOPIC_KEYS: &[TopicKey] = {
             List,
             OneOf(&["compact", "delete"]),
             "delete",
-            Only("delete", NO_COMPACTION),
+            Acts(set_cleanup),
         )
         .of(&[("log.cleanup.policy", Same)])
-        .doc("What happens to old records: 'delete' drops segments by age and size."),
+        .doc("What happens to old records: 'delete' drops segments by age and size, 'compact' keeps the last of each key."),
         key(
             "compression.gzip.level",
             Int,
@@ -106,9 +104,15 @@ pub(super) const TOPIC_KEYS: &[TopicKey] = {
         )
             .of(&[("compression.zstd.level", Same)])
             .doc("Level of zstd where the broker compresses with it."),
-        key("delete.retention.ms", Long, AtLeast(0), "86400000", Echoed)
-            .of(&[("log.cleaner.delete.retention.ms", Same)])
-            .doc("Milliseconds that tombstones of a compacted topic are kept."),
+        key(
+            "delete.retention.ms",
+            Long,
+            AtLeast(0),
+            "86400000",
+            Acts(|topic, value| topic.compaction.delete_retention_ms = value.size()),
+        )
+        .of(&[("log.cleaner.delete.retention.ms", Same)])
+        .doc("Milliseconds that tombstones of a compacted topic are kept."),
         key("file.delete.delay.ms", Long, AtLeast(0), "60000", Echoed)
             .of(&[("log.segment.delete.delay.ms", Same)])
             .doc("Milliseconds before a dropped segment's file goes; here it goes with its last reader."),
@@ -167,9 +171,15 @@ pub(super) const TOPIC_KEYS: &[TopicKey] = {
         key("local.retention.ms", Long, AtLeast(-2), "-2", Echoed)
             .of(&[("log.local.retention.ms", Same)])
             .doc("Milliseconds kept locally where remote.storage.enable is true; -2 is retention.ms."),
-        key("max.compaction.lag.ms", Long, AtLeast(1), MAX, Echoed)
-            .of(&[("log.cleaner.max.compaction.lag.ms", Same)])
-            .doc("Milliseconds after which a record of a compacted topic must be considered for compaction."),
+        key(
+            "max.compaction.lag.ms",
+            Long,
+            AtLeast(1),
+            MAX,
+            Acts(|topic, value| topic.compaction.max_lag_ms = value.size()),
+        )
+        .of(&[("log.cleaner.max.compaction.lag.ms", Same)])
+        .doc("Milliseconds after which a record of a compacted topic must be considered for compaction."),
         key(
             "max.message.bytes",
             Int,
@@ -206,12 +216,24 @@ pub(super) const TOPIC_KEYS: &[TopicKey] = {
         )
         .of(&[("log.message.timestamp.type", Same)])
         .doc("Whose clock stamps records: the producer's (CreateTime) or the broker's (LogAppendTime)."),
-        key("min.cleanable.dirty.ratio", Double, Between(0, 1), "0.5", Echoed)
-            .of(&[("log.cleaner.min.cleanable.ratio", Same)])
-            .doc("Share of uncompacted bytes from which a log is compacted."),
-        key("min.compaction.lag.ms", Long, AtLeast(0), "0", Echoed)
-            .of(&[("log.cleaner.min.compaction.lag.ms", Same)])
-            .doc("Milliseconds that a record of a compacted topic is safe from compaction."),
+        key(
+            "min.cleanable.dirty.ratio",
+            Double,
+            Between(0, 1),
+            "0.5",
+            Acts(|topic, value| topic.compaction.min_dirty_millionths = value.millionths()),
+        )
+        .of(&[("log.cleaner.min.cleanable.ratio", Same)])
+        .doc("Share of uncompacted bytes from which a log is compacted."),
+        key(
+            "min.compaction.lag.ms",
+            Long,
+            AtLeast(0),
+            "0",
+            Acts(|topic, value| topic.compaction.min_lag_ms = value.size()),
+        )
+        .of(&[("log.cleaner.min.compaction.lag.ms", Same)])
+        .doc("Milliseconds that a record of a compacted topic is safe from compaction."),
         key(
             "min.insync.replicas",
             Int,
@@ -290,6 +312,17 @@ pub(super) const TOPIC_KEYS: &[TopicKey] = {
 
 pub(super) const COMPRESSIONS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 
+fn set_cleanup(topic: &mut TopicConfig, value: &Value) {
+    let Value::List(parts) = value else { return };
+    let has = |policy: &str| parts.iter().any(|part| part == policy);
+    topic.cleanup = match (has("compact"), has("delete")) {
+        (false, false) => CleanupPolicy::Keep,
+        (false, true) => CleanupPolicy::Delete,
+        (true, false) => CleanupPolicy::Compact,
+        (true, true) => CleanupPolicy::CompactDelete,
+    };
+}
+
 fn set_timestamp_type(topic: &mut TopicConfig, value: &Value) {
     topic.timestamp_type = match value {
         Value::Text(text) if text == "LogAppendTime" => TimestampType::LogAppendTime,
@@ -355,6 +388,7 @@ impl TopicKey {
 
 #[cfg(test)]
 mod tests {
+    use super::super::CompactionConfig;
     use super::super::value::parse_value;
     use super::*;
 
@@ -379,6 +413,13 @@ mod tests {
             segment_ms: 0,
             index_interval_bytes: 0,
             max_message_bytes: 0,
+            cleanup: CleanupPolicy::Keep,
+            compaction: CompactionConfig {
+                min_dirty_millionths: 0,
+                min_lag_ms: 1,
+                max_lag_ms: 0,
+                delete_retention_ms: 0,
+            },
             retention_ms: None,
             retention_bytes: Some(0),
             min_insync_replicas: 0,

@@ -126,6 +126,19 @@ impl Value {
         u64::try_from(self.whole()).ok()
     }
 
+    /// A share of one, in millionths.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of one fits, and casts saturate"
+    )]
+    pub(super) fn millionths(&self) -> u32 {
+        match self {
+            Self::Double(share) => (*share * 1e6 + 0.5) as u32,
+            _ => 0,
+        }
+    }
+
     /// Whether it is `true`.
     pub(super) fn is_true(&self) -> bool {
         matches!(self, Self::Boolean(true))

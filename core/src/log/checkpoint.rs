@@ -3,12 +3,13 @@
 //! Layout, big-endian: magic `KLMCKPT` and version; base offset i64; bytes covered u64; end offset i64; wall clock of the
 //! first append i64; greatest timestamp i64 and the base offset of its batch i64; index entries (count u32; relative
 //! offset u32, position u32, greatest timestamp before i64); leader epochs (count u32; epoch i32, start offset i64);
-//! producers (count u32; see [`Producers`]); CRC-32C u32.
+//! producers (count u32; see [`Producers`]); the offset up to which it was compacted i64; CRC-32C u32.
 //!
 //! Invariant: it is written only after the bytes it covers were synced. So whoever finds a valid checkpoint knows that
 //! fewer bytes in the segment, or others, are corruption.
 
 use super::epochs::EpochHistory;
+use super::place::Stem;
 use super::producers::Producers;
 use super::segment::Peak;
 use crate::storage::codec::{DecodeError, Decoder, Encoder};
@@ -17,7 +18,7 @@ use crate::types::{Monotonic, Offset, Timestamp};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-const MAGIC: [u8; 8] = *b"KLMCKPT\x01";
+const MAGIC: [u8; 8] = *b"KLMCKPT\x02";
 
 /// The largest checkpoint that is read: several times what the bounds of its parts amount to.
 pub(super) const MAX_BYTES: u64 = 64 << 20;
@@ -41,6 +42,8 @@ pub struct Checkpoint {
     pub epochs: EpochHistory,
     /// The producers of the log as of `end`.
     pub producers: Producers,
+    /// No record below this is followed, below this, by another of its key; `base` where nothing is known of that.
+    pub clean_to: Offset,
 }
 
 impl Checkpoint {
@@ -66,18 +69,24 @@ impl Checkpoint {
         }
         self.epochs.encode(&mut out);
         self.producers.encode(now, &mut out);
+        out.i64(self.clean_to.0);
         out.seal()
     }
 
-    /// Reads the checkpoint of the segment that begins at `base`.
-    pub fn decode(bytes: &[u8], base: Offset) -> Result<Self, DecodeError> {
+    /// Reads the checkpoint of a segment.
+    pub fn decode(bytes: &[u8], segment: impl Into<Stem>) -> Result<Self, DecodeError> {
+        let Stem { base, cleaning } = segment.into();
         let mut from = Decoder::open(MAGIC, bytes)?;
         if from.i64()? != base.0 {
             return Err(DecodeError::Value("base offset"));
         }
         let size = from.u64()?;
         let end = Offset(from.i64()?);
-        if end < base || (end == base) != (size == 0) {
+        let sound = match cleaning {
+            Some(cleaning) => end == cleaning.end,
+            None => end >= base && (end == base) == (size == 0),
+        };
+        if !sound {
             return Err(DecodeError::Value("end offset"));
         }
         let began = Timestamp(from.i64()?);
@@ -97,6 +106,10 @@ impl Checkpoint {
         let index = Arc::new(index.ok_or(DecodeError::Value("index"))?);
         let epochs = EpochHistory::decode(&mut from)?;
         let producers = Producers::decode(&mut from)?;
+        let clean_to = Offset(from.i64()?);
+        if clean_to < base || clean_to > end {
+            return Err(DecodeError::Value("compacted offset"));
+        }
         from.end()?;
         Ok(Self {
             base,
@@ -107,6 +120,7 @@ impl Checkpoint {
             index,
             epochs,
             producers,
+            clean_to,
         })
     }
 }

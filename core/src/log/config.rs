@@ -1,6 +1,6 @@
 //! What a log needs of its topic's and its broker's configuration.
 
-use crate::config::{BrokerConfig, FlushMode, TopicConfig};
+use crate::config::{BrokerConfig, CleanupPolicy, CompactionConfig, FlushMode, TopicConfig};
 
 /// How the batches of a log follow each other to the device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +20,10 @@ pub struct LogConfig {
     pub segment_ms: u64,
     /// `index.interval.bytes`.
     pub index_interval_bytes: u32,
+    /// `cleanup.policy`.
+    pub cleanup: CleanupPolicy,
+    /// What compaction goes by.
+    pub compaction: CompactionConfig,
     /// `retention.ms`.
     pub retention_ms: Option<u64>,
     /// `retention.bytes`.
@@ -45,9 +49,17 @@ pub struct LogConfig {
 impl LogConfig {
     /// The settings of a log of a topic on a broker.
     pub fn new(topic: &TopicConfig, broker: &BrokerConfig) -> Self {
+        // What grows cannot be compacted, and must not grow for longer than that (`LogConfig.maxSegmentMs`).
+        let longest = if topic.cleanup.compacts() {
+            topic.compaction.max_lag_ms
+        } else {
+            u64::MAX
+        };
         Self {
             segment_bytes: topic.segment_bytes,
-            segment_ms: topic.segment_ms,
+            segment_ms: topic.segment_ms.min(longest),
+            cleanup: topic.cleanup,
+            compaction: topic.compaction,
             index_interval_bytes: topic.index_interval_bytes,
             retention_ms: topic.retention_ms,
             retention_bytes: topic.retention_bytes,

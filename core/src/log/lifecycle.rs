@@ -23,7 +23,7 @@ impl Log {
     /// start moved. To be called now and then.
     pub fn retain(&mut self, limit: Offset, now: Now, storage: &mut Storage) -> bool {
         self.producers.expire(now.monotonic);
-        if self.phase != Phase::Open {
+        if self.phase != Phase::Open || self.is_compacting() {
             return false;
         }
         let steady = storage.steady(now);
@@ -31,12 +31,11 @@ impl Log {
         let mut size = self.size();
         while let Some(oldest) = self.segments.front() {
             let expired = is_expired(oldest.peak, &self.config, steady);
-            let too_much = self
-                .config
-                .retention_bytes
-                .is_some_and(|kept| size - oldest.size >= kept);
+            let too_much = is_too_much(size - oldest.size, &self.config);
             let passed = oldest.end <= self.start;
-            if !(expired || too_much || passed) || oldest.end > limit || oldest.size == 0 {
+            let emptied = oldest.size == 0 && oldest.cleaning.is_some();
+            let goes = expired || too_much || passed || emptied;
+            if !goes || oldest.end > limit || (oldest.size == 0 && !emptied) {
                 break;
             }
             if self.segments.len() == 1 {
@@ -62,6 +61,7 @@ impl Log {
     pub fn may_rest(&self, storage: &Storage) -> bool {
         let settled = self.phase == Phase::Open && !self.writing && !self.marking && self.drafts.is_empty();
         settled
+            && !self.is_compacting()
             && self.durable.offset == self.end
             && storage.is_log_quiet(self.id)
             && !self.producers.expects_a_beginning()
@@ -88,7 +88,8 @@ impl Log {
     /// What the manifest is to say of the log, once it is closed and everything of it is durable; `None` before. To be
     /// asked after each event and outcome.
     pub fn closed(&self, storage: &Storage) -> Option<ManifestEntry> {
-        let settled = self.phase == Phase::Closing && self.drafts.is_empty() && !self.writing && !self.marking;
+        let worked_on = self.writing || self.marking || self.is_compacting();
+        let settled = self.phase == Phase::Closing && self.drafts.is_empty() && !worked_on;
         let durable = self
             .segments
             .iter()
@@ -110,6 +111,8 @@ impl Log {
             size: segment.size,
             peak: segment.peak,
             began: segment.age.map_or(Timestamp(0), |age| age.began),
+            generation: segment.cleaning.map_or(0, |cleaning| cleaning.generation),
+            clean_to: segment.clean_to,
         });
         ManifestEntry {
             name: self.place.name().into(),
@@ -134,13 +137,13 @@ impl Log {
         storage.delete(self.id);
     }
 
-    /// The job that brings a failed log back; `None` while a checkpoint or a mark of it is being written: ask again after
-    /// its outcome. The log is of no use any more then: [open](Self::open) it again from what the job finds.
+    /// The job that brings a failed log back; `None` while something works on it: ask again after its outcome. The log is
+    /// of no use any more then: [open](Self::open) it again from what the job finds.
     ///
     /// `latest_epoch` is the latest leader epoch that was appended under.
     pub fn recovery(&mut self, latest_epoch: LeaderEpoch, now: Now, storage: &mut Storage) -> Option<Recover> {
         assert!(self.phase == Phase::Failed, "only a failed log is recovered");
-        if self.writing || self.marking {
+        if self.writing || self.marking || self.is_compacting() {
             return None;
         }
         storage.forget_log(self.id);
@@ -161,8 +164,13 @@ impl Log {
 }
 
 /// Whether records up to this timestamp are older than `retention.ms` allows.
+/// Whether so many bytes beside the oldest segment are enough.
+fn is_too_much(spare: u64, config: &LogConfig) -> bool {
+    config.cleanup.deletes() && config.retention_bytes.is_some_and(|kept| spare >= kept)
+}
+
 fn is_expired(peak: Option<Peak>, config: &LogConfig, steady: Timestamp) -> bool {
-    let (Some(kept), Some(peak)) = (config.retention_ms, peak) else {
+    let (Some(kept), Some(peak)) = (config.retention_ms.filter(|_| config.cleanup.deletes()), peak) else {
         return false;
     };
     let age = i128::from(steady.0) - i128::from(peak.timestamp.0);
@@ -170,14 +178,17 @@ fn is_expired(peak: Option<Peak>, config: &LogConfig, steady: Timestamp) -> bool
 }
 
 impl ManifestEntry {
-    /// Whether [`Log::retain`] would find something to remove from the closed log.
+    /// Whether [`Log::retain`] would find something to remove from the closed log, or compaction something to do.
     pub fn is_due(&self, config: &LogConfig, steady: Timestamp) -> bool {
+        if self.is_dirty(config, steady) {
+            return true;
+        }
         let Some(oldest) = self.segments.first().filter(|oldest| oldest.size > 0) else {
             return false;
         };
         let size: u64 = self.segments.iter().map(|segment| segment.size).sum();
         let spare = size - oldest.size;
-        let too_much = config.retention_bytes.is_some_and(|kept| spare >= kept) && self.segments.len() > 1;
+        let too_much = is_too_much(spare, config) && self.segments.len() > 1;
         let passed = self.segments.get(1).is_some_and(|next| next.base <= self.start);
         too_much || passed || is_expired(oldest.peak, config, steady)
     }

@@ -6,7 +6,7 @@
 //! - the segment is leased from the job's beginning until its outcome is handed in.
 
 use super::checkpoint::{self, Checkpoint};
-use super::place::LogPlace;
+use super::place::{Cleaning, LogPlace, Stem};
 use super::segment::Peak;
 use super::spans::Span;
 use crate::record::{Batch, BatchHeader, HEADER_LEN};
@@ -48,6 +48,8 @@ pub(super) enum Goal {
 pub(super) struct LookupSettings {
     /// The segment.
     pub(super) base: Offset,
+    /// What compaction made of it.
+    pub(super) cleaning: Option<Cleaning>,
     /// How many of its bytes are durable.
     pub(super) readable: u64,
     /// Where the log begins: by time, nothing before is looked for.
@@ -150,13 +152,17 @@ impl Lookup {
         mut files: FileIds,
     ) -> Self {
         let (expected, position) = settings.known.unwrap_or((settings.base, 0));
+        let stem = Stem {
+            base: settings.base,
+            cleaning: settings.cleaning,
+        };
         Self {
             goal,
             lease: Some(lease),
             file: files.next(),
             files,
-            segment: place.segment(settings.base),
-            checkpoint: place.checkpoint(settings.base),
+            segment: place.segment(stem),
+            checkpoint: place.checkpoint(stem),
             phase: Phase::Begin,
             window: Bytes::new(),
             window_at: 0,
@@ -244,7 +250,11 @@ impl Lookup {
 
     /// Takes the index of a checkpoint, and starts from it.
     fn adopt(&mut self, bytes: &[u8]) {
-        let Ok(checkpoint) = Checkpoint::decode(bytes, self.settings.base) else {
+        let stem = Stem {
+            base: self.settings.base,
+            cleaning: self.settings.cleaning,
+        };
+        let Ok(checkpoint) = Checkpoint::decode(bytes, stem) else {
             return;
         };
         if checkpoint.size != self.settings.readable {
@@ -280,7 +290,11 @@ impl Lookup {
                 Ok(length) => length as u64,
                 Err(error) => return self.corrupt(&format!("{error}")),
             };
-            let sound = header.base_offset == self.expected && header.last_offset_delta >= 0;
+            let follows = match self.settings.cleaning {
+                None => header.base_offset == self.expected,
+                Some(cleaning) => header.base_offset >= self.expected && header.next_offset() <= cleaning.end,
+            };
+            let sound = follows && header.last_offset_delta >= 0;
             if !sound || self.position + length > self.settings.readable {
                 return self.corrupt("the batch is not the one that belongs here");
             }
@@ -316,9 +330,10 @@ impl Lookup {
 
     /// Looks at one batch. Says what to do if not to go on.
     fn visit(&mut self, header: &BatchHeader, length: u64) -> Option<Next<LookupOutcome>> {
+        // A batch also stands for the offsets in front of it that compaction left empty.
         let span = Span {
             segment: self.settings.base,
-            base: header.base_offset,
+            base: self.expected,
             next: header.next_offset(),
             position: self.position,
             end: self.position + length,
@@ -341,7 +356,7 @@ impl Lookup {
                     self.rebuilt.is_none().then(|| self.close(Phase::Closed))
                 }
             }
-            Goal::Time(_) | Goal::Peak if span.next <= self.settings.start => None,
+            Goal::Time(_) | Goal::Peak if span.next <= self.settings.start || header.record_count <= 0 => None,
             Goal::Time(timestamp) if header.max_timestamp >= timestamp && self.found.time.is_none() => {
                 Some(self.read(self.position, length, Phase::BatchRead))
             }
@@ -360,6 +375,16 @@ impl Lookup {
     }
 
     fn end_of_walk(&mut self) -> Next<LookupOutcome> {
+        if let (Goal::Offset { .. }, None, Some(cleaning)) = (self.goal, self.start, self.settings.cleaning) {
+            // Compaction left nothing from there to the end.
+            self.found.spans.push(Span {
+                segment: self.settings.base,
+                base: self.expected,
+                next: cleaning.end,
+                position: self.position,
+                end: self.position,
+            });
+        }
         if let Some((index, ..)) = self.rebuilt.take() {
             self.found.index = Some(Arc::new(index));
         }

@@ -1,9 +1,10 @@
 //! The log itself: what is appended, what of it is durable, where segments begin.
 
 use super::checkpoint::Checkpoint;
+use super::compact::Compaction;
 use super::config::LogConfig;
 use super::epochs::EpochHistory;
-use super::place::LogPlace;
+use super::place::{LogPlace, Stem};
 use super::producers::{Check, Producers};
 use super::recover::Recovered;
 use super::segment::{Age, Segment, Standing};
@@ -81,6 +82,7 @@ pub struct Log {
     pub(super) marking: bool,
     /// What was appended and not asked to be synced since, where acknowledgements do not wait for that.
     pub(super) unsynced: Unsynced,
+    pub(super) compaction: Compaction,
 }
 
 impl Log {
@@ -114,6 +116,7 @@ impl Log {
             marked: None,
             marking: false,
             unsynced: Unsynced::default(),
+            compaction: Compaction::Idle,
         }
     }
 
@@ -138,8 +141,11 @@ impl Log {
         producers.adopt_bounds(config.producers, config.producer_expiration_ms);
         let mut log = Self::empty(id, place, config, producers);
         for found in segments {
-            let path = log.place.segment(found.base);
-            let file = storage.add_file(id, path, Presence::Existing);
+            let stem = Stem {
+                base: found.base,
+                cleaning: found.cleaning,
+            };
+            let file = storage.add_file(id, log.place.segment(stem), Presence::Existing);
             let before_ms = u64::try_from(now.wall.0.saturating_sub(found.began.0)).unwrap_or(0);
             log.segments.push_back(Segment {
                 end: found.end,
@@ -153,15 +159,26 @@ impl Log {
                 standing: Standing::Durable,
                 checkpointed: found.checkpointed,
                 proven: found.proven,
+                cleaning: found.cleaning,
+                clean_to: found.clean_to,
                 ..Segment::planned(found.base, file)
             });
         }
-        if let Some(active) = log.segments.back_mut() {
-            active.index = index;
-            active.unindexed = unindexed;
-        }
         log.marked = marked;
         log.end = end;
+        match log.segments.back_mut() {
+            // It stays as it is; what is appended goes behind it.
+            Some(cleaned) if cleaned.cleaning.is_some() => {
+                storage.keep_index(cleaned.file, Arc::new(index));
+                let file = storage.add_file(id, log.place.segment(end), Presence::New);
+                log.segments.push_back(Segment::planned(end, file));
+            }
+            Some(active) => {
+                active.index = index;
+                active.unindexed = unindexed;
+            }
+            None => {}
+        }
         log.epochs = epochs;
         log.durable = log.tail();
         log.begin_at(start);
@@ -374,6 +391,7 @@ impl Log {
             index: Arc::new(active.index.clone()),
             epochs: self.epochs.clone(),
             producers: self.producers.clone(),
+            clean_to: active.clean_to,
         };
         if self.drafts.len() == DRAFTS {
             // It would only have saved the next start some reading.

@@ -3,16 +3,17 @@
 //!
 //! Layout, big-endian: magic `KLMMANI` and version; logs (count u32): name (length u8, bytes), topic id 16 bytes,
 //! partition i32, start offset i64, end offset i64, segments (count u32): base offset i64, bytes u64, greatest timestamp
-//! i64, base offset of its batch i64 (−1 for none), wall clock of its first append i64; CRC-32C u32.
+//! i64, base offset of its batch i64 (−1 for none), wall clock of its first append i64, its generation u32 (0 as it was
+//! appended), the offset up to which it was compacted i64; CRC-32C u32.
 
-use super::place::LogPlace;
+use super::place::{Cleaning, LogPlace, Stem};
 use super::segment::Peak;
 use crate::storage::codec::{DecodeError, Decoder, Encoder};
 use crate::types::{LogDirectoryId, Offset, Timestamp, TopicId, Uuid};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-const MAGIC: [u8; 8] = *b"KLMMANI\x01";
+const MAGIC: [u8; 8] = *b"KLMMANI\x02";
 
 /// What the manifest says of one segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,7 +26,28 @@ pub struct ManifestSegment {
     pub peak: Option<Peak>,
     /// The wall clock of its first append.
     pub began: Timestamp,
+    /// How often it was cleaned; 0 as it was appended.
+    pub generation: u32,
+    /// The offset up to which it was compacted; its base offset where it was not.
+    pub clean_to: Offset,
 }
+
+impl ManifestSegment {
+    /// What its files are called, if the next segment begins at `end`.
+    pub(super) fn stem(&self, end: Offset) -> Stem {
+        let cleaning = Cleaning {
+            end,
+            generation: self.generation,
+        };
+        Stem {
+            base: self.base,
+            cleaning: (self.generation > 0).then_some(cleaning),
+        }
+    }
+}
+
+/// Bytes of a segment.
+const SEGMENT_BYTES: usize = 52;
 
 /// What the manifest says of one log.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,7 +89,7 @@ impl ManifestEntry {
 /// The manifest's bytes.
 pub fn encode(entries: &[ManifestEntry]) -> Vec<u8> {
     let segments: usize = entries.iter().map(|entry| entry.segments.len()).sum();
-    let mut out = Encoder::new(MAGIC, entries.len() * 96 + segments * 40 + 4);
+    let mut out = Encoder::new(MAGIC, entries.len() * 96 + segments * SEGMENT_BYTES + 4);
     out.u32(entries.len() as u32);
     for entry in entries {
         assert!(entry.name.len() <= 255, "names of log directories are bounded");
@@ -85,6 +107,8 @@ pub fn encode(entries: &[ManifestEntry]) -> Vec<u8> {
             out.i64(timestamp);
             out.i64(batch);
             out.i64(segment.began.0);
+            out.u32(segment.generation);
+            out.i64(segment.clean_to.0);
         }
     }
     out.seal()
@@ -119,7 +143,7 @@ fn decode_entry(from: &mut Decoder<'_>) -> Result<ManifestEntry, DecodeError> {
         end: Offset(from.i64()?),
         segments: Vec::new(),
     };
-    let count = from.count(40)?;
+    let count = from.count(SEGMENT_BYTES)?;
     entry.segments.reserve_exact(count);
     for _ in 0..count {
         let base = Offset(from.i64()?);
@@ -130,6 +154,8 @@ fn decode_entry(from: &mut Decoder<'_>) -> Result<ManifestEntry, DecodeError> {
             size,
             peak: (batch.0 >= 0).then_some(Peak { timestamp, batch }),
             began: Timestamp(from.i64()?),
+            generation: from.u32()?,
+            clean_to: Offset(from.i64()?),
         });
     }
     Ok(entry)

@@ -12,6 +12,7 @@
 //! - a plan to read never holds what is not durable, unless from memory and up to where the caller allows.
 
 mod checkpoint;
+mod compact;
 mod config;
 mod epochs;
 mod lifecycle;
@@ -34,12 +35,13 @@ mod work;
 mod tests;
 
 pub use checkpoint::Checkpoint;
+pub use compact::{Cleanable, Compact, CompactOutcome, CompactRun, CompactStop, Swapped};
 pub use config::{LogConfig, Writes};
 pub use epochs::EpochHistory;
 pub use lookup::{Lookup, LookupOutcome, TimeFound};
 pub use machine::{Appended, Log};
 pub use manifest::{ManifestEntry, ManifestSegment};
-pub use place::LogPlace;
+pub use place::{Cleaning, LogPlace, Stem};
 pub use producers::{ActiveProducer, Check, PastBatch, Producers, WINDOW};
 pub use read::{Read, ReadPlan};
 pub use recover::{Recover, RecoverSettings, Recovered, RecoveryReport, Source};

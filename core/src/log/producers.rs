@@ -208,6 +208,16 @@ impl Producers {
         }
     }
 
+    /// Each producer, and the offset of the last record of its last batch.
+    pub(super) fn last_offsets(&self) -> BTreeMap<ProducerId, Offset> {
+        let last = |producer: &Producer| producer.batches().last().map(|batch| batch.next_offset().plus(-1));
+        let known = self
+            .map
+            .iter()
+            .filter_map(|(&id, producer)| Some((id, last(producer)?)));
+        known.collect()
+    }
+
     /// Producers that began with what is remembered of them.
     pub(super) fn begun(&self) -> Vec<(ProducerId, ProducerEpoch)> {
         let begun = self.map.iter().filter(|(_, producer)| {

@@ -1,7 +1,8 @@
 //! Reading: plans of what to send, made without touching the disk.
 //!
 //! Invariants:
-//! - a plan begins with the batch that holds the offset asked for, and ends at a batch's end;
+//! - a plan begins with the batch that holds the offset asked for, or the next where compaction left a gap, and ends at a
+//!   batch's end;
 //! - it holds nothing at or beyond `upto`, and from a file nothing that is not durable;
 //! - a plan of file ranges stays within one segment.
 
@@ -126,26 +127,31 @@ impl Log {
         if from < self.start || from > self.end {
             return Read::OutOfRange;
         }
-        let wanted = Wanted {
+        let mut wanted = Wanted {
             from,
             upto: upto.min(self.end),
             max_bytes: max_bytes.min(i32::MAX as usize),
             at_least_one,
         };
-        if from >= wanted.upto || (max_bytes == 0 && !at_least_one) {
-            return Read::Plan(ReadPlan::nothing(from));
+        loop {
+            if wanted.from >= wanted.upto || (max_bytes == 0 && !at_least_one) {
+                return Read::Plan(ReadPlan::nothing(wanted.from));
+            }
+            if let Some(plan) = plan_recent(storage.recent(self.id, wanted.from), &wanted) {
+                return Read::Plan(plan);
+            }
+            let durable = Wanted {
+                upto: wanted.upto.min(self.durable.offset),
+                ..wanted
+            };
+            if durable.from >= durable.upto {
+                return Read::Plan(ReadPlan::nothing(durable.from));
+            }
+            match self.read_file(&durable, storage) {
+                Ok(read) => return read,
+                Err(behind) => wanted.from = behind,
+            }
         }
-        if let Some(plan) = plan_recent(storage.recent(self.id, from), &wanted) {
-            return Read::Plan(plan);
-        }
-        let wanted = Wanted {
-            upto: wanted.upto.min(self.durable.offset),
-            ..wanted
-        };
-        if from >= wanted.upto {
-            return Read::Plan(ReadPlan::nothing(from));
-        }
-        self.read_file(&wanted, storage)
     }
 
     /// Takes in what a look-up found. Whoever does not want to read any more has to hand the outcome in all the same.
@@ -153,6 +159,10 @@ impl Log {
         let file = outcome.lease.file();
         storage.release(outcome.lease);
         let found = outcome.found?;
+        if !self.segments.iter().any(|segment| segment.file == file) {
+            // Its place was taken meanwhile.
+            return Ok(());
+        }
         let sealed = self.segments.iter().rev().skip(1).any(|segment| segment.file == file);
         if let Some(index) = found.index.filter(|_| sealed) {
             storage.keep_index(file, index);
@@ -170,7 +180,8 @@ impl Log {
             .checked_sub(1)
     }
 
-    fn read_file(&mut self, wanted: &Wanted, storage: &mut Storage) -> Read {
+    /// Reads from the segment that holds the offset; where it has nothing from there on, answers where the next begins.
+    fn read_file(&mut self, wanted: &Wanted, storage: &mut Storage) -> Result<Read, Offset> {
         let place = self
             .segment_of(wanted.from)
             .expect("the log's start lies in its first segment");
@@ -178,7 +189,8 @@ impl Log {
         let segment = &self.segments[place];
         let index = if active { None } else { storage.index(segment.file) };
         let known = if active { Some(&segment.index) } else { index.as_deref() };
-        match self.locate(segment, known, wanted) {
+        Ok(match self.locate(segment, known, wanted) {
+            Located::Beyond => return Err(segment.end),
             Located::Range(start, end) => {
                 let shorter = shorter(segment, known, start, end);
                 self.plan_range(segment, start, end, shorter, storage)
@@ -195,7 +207,7 @@ impl Log {
                 let known = known.is_some().then_some((near.offset, near.position));
                 Read::Lookup(Box::new(self.lookup(place, readable, known, goal, storage)))
             }
-        }
+        })
     }
 
     /// How many bytes of the segment may be read: what is durable.
@@ -227,6 +239,9 @@ impl Log {
     }
 
     fn locate(&self, segment: &Segment, index: Option<&Index>, wanted: &Wanted) -> Located {
+        if segment.size == 0 {
+            return Located::Beyond;
+        }
         let near = self.bound(segment, index, wanted.from, u64::MAX);
         let start = if near.offset == wanted.from {
             near
@@ -238,6 +253,9 @@ impl Log {
         } else {
             return Located::Unknown;
         };
+        if start.position >= segment.size {
+            return Located::Beyond;
+        }
         let limit = start.position.saturating_add(wanted.max_bytes as u64);
         let end = self.bound(segment, index, wanted.upto, limit);
         if end.position > start.position {
@@ -301,6 +319,7 @@ impl Log {
         let lease = storage.lease(segment.file);
         let settings = LookupSettings {
             base: segment.base,
+            cleaning: segment.cleaning,
             readable,
             start: self.start,
             known,
@@ -313,6 +332,8 @@ impl Log {
 
 enum Located {
     Range(Bound, Bound),
+    /// Compaction left nothing from there to the segment's end.
+    Beyond,
     /// Nothing fits.
     Nothing,
     /// Only the file can tell.

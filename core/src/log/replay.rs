@@ -1,7 +1,7 @@
 //! Reads all batches of a log in order, a bounded piece at a time: how the metadata log is replayed.
 
 use super::machine::Log;
-use super::place::LogPlace;
+use super::place::{LogPlace, Stem};
 use crate::record::{Batch, BatchHeader, HEADER_LEN};
 use crate::storage::{FileIds, FileOp, IoError, IoErrorKind, IoResult, IoValue, Job, Next, OpenMode, Storage};
 use crate::types::{Fault, FileId, Offset};
@@ -20,8 +20,19 @@ pub struct ReplayChunk {
 
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
-    base: Offset,
+    stem: Stem,
     size: u64,
+}
+
+impl Stretch {
+    /// Whether a batch may come next where `expected` is the offset after the one before it.
+    fn admits(&self, header: &BatchHeader, expected: Offset) -> bool {
+        let follows = match self.stem.cleaning {
+            None => header.base_offset == expected,
+            Some(cleaning) => header.base_offset >= expected && header.next_offset() <= cleaning.end,
+        };
+        follows && header.last_offset_delta >= 0
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,7 +67,7 @@ impl Log {
     /// A job that reads the durable part of the log from its start.
     pub fn replay(&self, storage: &mut Storage) -> Replay {
         let stretch = |segment: &super::segment::Segment| Stretch {
-            base: segment.base,
+            stem: segment.stem(),
             size: self.readable(segment),
         };
         let mut files = storage.job_files();
@@ -89,11 +100,15 @@ impl Replay {
         let Some(segment) = self.segments.get(self.at) else {
             return self.piece(true);
         };
+        if self.position == 0 {
+            // Segments follow each other; one that compaction emptied is not read.
+            self.expected = segment.stem.base;
+        }
         self.step = Step::Opened;
         self.file = self.files.next();
         Next::Io(FileOp::Open {
             file: self.file,
-            path: self.place.segment(segment.base),
+            path: self.place.segment(segment.stem),
             mode: OpenMode::Existing,
         })
     }
@@ -122,7 +137,7 @@ impl Replay {
     }
 
     fn corrupt(&mut self, what: &str) -> Turn {
-        let path = self.place.segment(self.segments[self.at].base);
+        let path = self.place.segment(self.segments[self.at].stem);
         self.fault = Some(Fault::Corruption(format!("{path}, byte {}: {what}", self.position)));
         self.close()
     }
@@ -148,7 +163,7 @@ impl Replay {
             let whole = self.pending.split_to(length).freeze();
             let batch = Batch::parse(&whole).and_then(|batch| batch.check_crc().map(|()| batch));
             match batch {
-                Ok(batch) if header.base_offset == self.expected && header.last_offset_delta >= 0 => {
+                Ok(batch) if self.segments[self.at].admits(&header, self.expected) => {
                     self.batches.push(batch);
                 }
                 Ok(_) => return self.corrupt("the batch is not the one that belongs here"),

@@ -1,6 +1,7 @@
 //! A part of a log: one file of batches, and what is known of it.
 
 use super::config::LogConfig;
+use super::place::{Cleaning, Stem};
 use crate::record::BatchHeader;
 use crate::storage::{Index, IndexEntry};
 use crate::types::{FileId, Monotonic, Offset, Timestamp};
@@ -72,6 +73,10 @@ pub(super) struct Segment {
     pub(super) checkpointed: u64,
     /// It has a checkpoint, of whatever it covers: a proof that the segments before it were durable once.
     pub(super) proven: bool,
+    /// Compaction made it: its batches ascend, with gaps between them, and nothing is appended to it.
+    pub(super) cleaning: Option<Cleaning>,
+    /// Where in it records begin that were never compacted.
+    pub(super) clean_to: Offset,
 }
 
 impl Segment {
@@ -89,6 +94,16 @@ impl Segment {
             standing: Standing::Planned,
             checkpointed: 0,
             proven: false,
+            cleaning: None,
+            clean_to: base,
+        }
+    }
+
+    /// What its files are called.
+    pub(super) fn stem(&self) -> Stem {
+        Stem {
+            base: self.base,
+            cleaning: self.cleaning,
         }
     }
 
@@ -118,11 +133,12 @@ impl Segment {
         self.unindexed += length;
         self.size += length;
         self.end = batch.next_offset();
-        let peak = Peak {
+        // What compaction emptied is there for its producer alone.
+        let peak = (batch.record_count > 0).then_some(Peak {
             timestamp: batch.max_timestamp,
             batch: batch.base_offset,
-        };
-        self.peak = Peak::max(self.peak, Some(peak));
+        });
+        self.peak = Peak::max(self.peak, peak);
         position
     }
 }

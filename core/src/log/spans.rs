@@ -1,4 +1,7 @@
 //! Single batches whose bounds are known although no index entry names them: what look-ups found.
+//!
+//! Invariant: a place between two batches is known by an offset that lies behind the last record before it, and not behind
+//! the first after it. Where compaction left a gap, every offset in it will do.
 
 use crate::types::Offset;
 use alloc::collections::VecDeque;
@@ -8,7 +11,7 @@ use alloc::collections::VecDeque;
 pub(super) struct Span {
     /// The base offset of the segment.
     pub(super) segment: Offset,
-    /// The batch's first offset.
+    /// The batch's first offset, or where the gap in front of it begins. Behind the last batch of a segment, the gap alone.
     pub(super) base: Offset,
     /// The offset after its last.
     pub(super) next: Offset,
@@ -48,6 +51,11 @@ impl Spans {
     pub(super) fn bounds(&self, segment: Offset) -> impl Iterator<Item = (Offset, u64)> {
         let of_segment = self.ring.iter().filter(move |span| span.segment == segment);
         of_segment.flat_map(|span| [(span.base, span.position), (span.next, span.end)])
+    }
+
+    /// Drops what is known of segments that begin from `base` on, below `end`.
+    pub(super) fn forget(&mut self, base: Offset, end: Offset) {
+        self.ring.retain(|span| span.segment < base || span.segment >= end);
     }
 
     /// Drops what lies below `start`.

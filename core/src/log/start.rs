@@ -122,6 +122,10 @@ impl Log {
 
     /// Whether the oldest segment may go; asks for the checkpoint that is missing, if one is.
     pub(super) fn may_remove_oldest(&mut self, now: Now) -> bool {
+        if self.is_compacting() {
+            // What a compaction reads stays until it is done.
+            return false;
+        }
         let [oldest, next] = [0, 1].map(|place| self.segments.get(place).map(|segment| segment.standing));
         if oldest != Some(Standing::Durable) || next.is_none_or(|next| next == Standing::Planned) {
             return false;
@@ -145,7 +149,7 @@ impl Log {
     /// Removes the oldest segment, behind which there is another.
     pub(super) fn remove_oldest(&mut self, storage: &mut Storage) {
         let gone = self.segments.pop_front().expect("there is one to remove");
-        storage.remove(self.id, gone.file, self.place.checkpoint(gone.base));
+        storage.remove(self.id, gone.file, self.place.checkpoint(gone.stem()));
         let next = self.segments.front().expect("a log keeps its last segment").base;
         self.begin_at(next);
     }

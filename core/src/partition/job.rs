@@ -2,7 +2,8 @@
 
 use super::ask::{Acks, FetchAsk, Fetched, PartitionAnswer};
 use crate::log::{
-    CheckpointOutcome, Log, Lookup, LookupOutcome, MarkStart, Recover, Recovered, StartOutcome, WriteCheckpoint,
+    CheckpointOutcome, Compact, CompactOutcome, Log, Lookup, LookupOutcome, MarkStart, Recover, Recovered,
+    StartOutcome, WriteCheckpoint,
 };
 use crate::record::validate::{ProduceRules, validate_opened};
 use crate::record::{Batch, BatchError, Compression, Level, Restamp};
@@ -17,6 +18,8 @@ pub enum LogJob {
     Recover(Box<Recover>),
     /// Writes a checkpoint.
     Checkpoint(Box<WriteCheckpoint>),
+    /// Compacts the log.
+    Compact(Box<Compact>),
     /// Finds where a batch lies, by offset or by time.
     Lookup(Box<Lookup>),
     /// Opens compressed records and checks them, or writes records under another codec.
@@ -45,6 +48,8 @@ pub enum LogOutcome {
     Recovered(Box<Result<Recovered, Fault>>),
     /// Of [`LogJob::Checkpoint`].
     Checkpointed(CheckpointOutcome),
+    /// Of [`LogJob::Compact`].
+    Compacted(CompactOutcome),
     /// Of [`LogJob::Lookup`].
     LookedUp(LookupOutcome),
     /// Of [`LogJob::Validate`].
@@ -67,6 +72,8 @@ pub enum Purpose<T> {
     Checkpoint,
     /// To let the log begin later.
     MarkStart,
+    /// To drop what later records of the same keys replaced.
+    Compact,
     /// To read on.
     Fetch(T, FetchAsk, Incarnation),
     /// To find a record by its time.
@@ -79,7 +86,7 @@ impl<T> Purpose<T> {
     /// Which opening of the log the job belongs to; `None` for work that the log itself waits for.
     pub(super) const fn incarnation(&self) -> Option<Incarnation> {
         match self {
-            Self::Recover | Self::Checkpoint | Self::MarkStart => None,
+            Self::Recover | Self::Checkpoint | Self::MarkStart | Self::Compact => None,
             Self::Fetch(_, _, incarnation) | Self::Locate(_, incarnation) | Self::Produce(_, _, incarnation) => {
                 Some(*incarnation)
             }
@@ -89,7 +96,7 @@ impl<T> Purpose<T> {
     /// The answer that refuses the part that waits, if one does.
     pub fn refused(self, code: ErrorCode) -> Option<(T, PartitionAnswer)> {
         match self {
-            Self::Recover | Self::Checkpoint | Self::MarkStart => None,
+            Self::Recover | Self::Checkpoint | Self::MarkStart | Self::Compact => None,
             Self::Fetch(part, ..) => Some((part, PartitionAnswer::Fetched(Fetched::refused(code)))),
             Self::Locate(part, _) => Some((part, PartitionAnswer::Offset(Err(code)))),
             Self::Produce(part, ..) => Some((part, PartitionAnswer::Produced(Err(code.into())))),
@@ -104,7 +111,14 @@ impl LogOutcome {
             (Self::Checkpointed(checkpointed), Some(log)) => drop(log.worked(&checkpointed, storage)),
             (Self::StartMarked(marked), Some(log)) => drop(log.start_marked(&marked, storage)),
             (Self::LookedUp(found), _) => storage.release(found.into_lease()),
-            (Self::Checkpointed(_) | Self::Recovered(_) | Self::Validated(_) | Self::StartMarked(_), _) => {}
+            (
+                Self::Checkpointed(_)
+                | Self::Compacted(_)
+                | Self::Recovered(_)
+                | Self::Validated(_)
+                | Self::StartMarked(_),
+                _,
+            ) => {}
         }
     }
 }
@@ -118,6 +132,7 @@ impl Job for LogJob {
                 .resume(done)
                 .map(|recovered| LogOutcome::Recovered(Box::new(recovered))),
             Self::Checkpoint(job) => job.resume(done).map(LogOutcome::Checkpointed),
+            Self::Compact(job) => job.resume(done).map(LogOutcome::Compacted),
             Self::Lookup(job) => job.resume(done).map(LogOutcome::LookedUp),
             Self::MarkStart(job) => job.resume(done).map(LogOutcome::StartMarked),
             Self::Validate(job) => {

@@ -99,6 +99,14 @@ impl<T: Copy + Debug> Leader<T> {
         log
     }
 
+    pub(super) const fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(super) const fn log_mut(&mut self) -> &mut Log {
+        &mut self.log
+    }
+
     pub(super) fn has_failed(&self) -> bool {
         self.log.has_failed()
     }
@@ -200,7 +208,11 @@ impl<T: Copy + Debug> Leader<T> {
     fn rules(&self, now: Now) -> ProduceRules {
         ProduceRules {
             max_message_bytes: self.config.max_message_bytes as usize,
-            keys: Keys::Optional,
+            keys: if self.config.cleanup.compacts() {
+                Keys::Required
+            } else {
+                Keys::Optional
+            },
             timestamp_type: self.config.timestamp_type,
             now: now.wall,
             before_max_ms: self.config.timestamp_before_max_ms,

@@ -8,6 +8,7 @@
 //! - asks are answered one by one in the order that they reach the log: what waits for recovery keeps its order.
 
 mod ask;
+mod compaction;
 mod job;
 mod leader;
 mod replicas;
@@ -15,5 +16,6 @@ mod state;
 mod trims;
 
 pub use ask::{Acks, FetchAsk, Fetched, Located, OffsetTarget, PartitionAnswer, PartitionAsk, Produced, home};
+pub use compaction::{Compacted, RunEnd};
 pub use job::{Incarnation, LogJob, LogOutcome, Purpose, Validate};
 pub use state::{Appended, Closed, Outcome, Partition, Setting};

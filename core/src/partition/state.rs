@@ -1,6 +1,7 @@
 //! What a partition is at the moment: being opened, led, or lost.
 
 use super::ask::{PartitionAnswer, PartitionAsk};
+use super::compaction::Compacted;
 use super::job::{Incarnation, LogJob, LogOutcome, Purpose};
 use super::leader::Leader;
 use crate::bugs::bug;
@@ -62,6 +63,8 @@ pub struct Outcome<T> {
     pub sync_at: Option<Monotonic>,
     /// What was appended.
     pub appended: Appended,
+    /// What compaction did.
+    pub compacted: Compacted,
 }
 
 /// What was appended, for the counters.
@@ -89,6 +92,7 @@ impl<T> Default for Outcome<T> {
             asleep: None,
             sync_at: None,
             appended: Appended::default(),
+            compacted: Compacted::default(),
         }
     }
 }
@@ -103,12 +107,12 @@ pub struct Partition<T> {
     jobs: usize,
     /// When it was asked something last.
     used: Monotonic,
-    state: State<T>,
+    pub(super) state: State<T>,
 }
 
 /// What is known of a log that is not open, besides what its directory holds.
 #[derive(Debug)]
-struct Known {
+pub(super) struct Known {
     /// How it was closed.
     clean: Option<ManifestEntry>,
     /// Records below this are gone, whether their files still are there or not.
@@ -129,8 +133,9 @@ impl Known {
 
 /// Milliseconds before a recovery that failed for a reason that may pass is tried again.
 const AGAIN_AFTER_MS: u64 = 1000;
+
 #[derive(Debug)]
-enum State<T> {
+pub(super) enum State<T> {
     /// Its log is being recovered. Asks wait, in order.
     Opening {
         known: Known,
@@ -267,6 +272,7 @@ impl<T: Copy + Debug> Partition<T> {
         self.jobs -= 1;
         match (job, &mut self.state) {
             (LogOutcome::Recovered(recovered), _) => self.recovered(*recovered, now, storage, outcome),
+            (LogOutcome::Compacted(brought), _) => self.compacted(brought, now, storage, outcome),
             (job, State::Leading(leader)) => leader.job_done(purpose, job, now, storage, outcome),
             (LogOutcome::Checkpointed(done), State::Resting { log, .. }) => {
                 outcome.fault = log.worked(&done, storage).err();
@@ -340,7 +346,7 @@ impl<T: Copy + Debug> Partition<T> {
     }
 
     /// Starts what has become due: a checkpoint, or the recovery of a log that could not be written.
-    fn settle(&mut self, now: Now, storage: &mut Storage, outcome: &mut Outcome<T>) {
+    pub(super) fn settle(&mut self, now: Now, storage: &mut Storage, outcome: &mut Outcome<T>) {
         if let State::Leading(leader) = &mut self.state {
             leader.work(storage, outcome);
         }

@@ -65,34 +65,14 @@ impl BatchBuilder {
             self.max_timestamp = timestamp;
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
-        let timestamp_delta = timestamp.0.wrapping_sub(self.base_timestamp.0);
-        let offset_delta = self.count as i64;
-
-        let header_bytes: usize = headers
-            .iter()
-            .map(|(key, value)| nullable_len(Some(key.as_bytes())) + nullable_len(*value))
-            .sum();
-        let length = 1
-            + varint_len(timestamp_delta)
-            + varint_len(offset_delta)
-            + nullable_len(key)
-            + nullable_len(value)
-            + varint_len(headers.len() as i64)
-            + header_bytes;
-
-        let out = &mut self.records;
-        out.reserve(length + varint_len(length as i64));
-        put_varint(out, length as i64);
-        out.push(0);
-        put_varint(out, timestamp_delta);
-        put_varint(out, offset_delta);
-        put_nullable(out, key);
-        put_nullable(out, value);
-        put_varint(out, headers.len() as i64);
-        for (key, value) in headers {
-            put_nullable(out, Some(key.as_bytes()));
-            put_nullable(out, *value);
-        }
+        let headers = headers.iter().map(|&(key, value)| (key.as_bytes(), value));
+        let record = RecordFields {
+            timestamp_delta: timestamp.0.wrapping_sub(self.base_timestamp.0),
+            offset_delta: self.count as i64,
+            key,
+            value,
+        };
+        record.put(headers, &mut self.records);
         self.count += 1;
         self
     }
@@ -144,6 +124,47 @@ impl BatchBuilder {
             record_count: self.count as i32,
         };
         Ok(Batch::assemble(header, body))
+    }
+}
+
+/// A record as it is to be written, but for its headers.
+pub(super) struct RecordFields<'a> {
+    pub(super) timestamp_delta: i64,
+    pub(super) offset_delta: i64,
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) value: Option<&'a [u8]>,
+}
+
+impl RecordFields<'_> {
+    /// Appends the record with these headers.
+    pub(super) fn put<'h>(
+        &self,
+        headers: impl ExactSizeIterator<Item = (&'h [u8], Option<&'h [u8]>)> + Clone,
+        out: &mut Vec<u8>,
+    ) {
+        let header_bytes: usize = headers
+            .clone()
+            .map(|(key, value)| nullable_len(Some(key)) + nullable_len(value))
+            .sum();
+        let length = 1
+            + varint_len(self.timestamp_delta)
+            + varint_len(self.offset_delta)
+            + nullable_len(self.key)
+            + nullable_len(self.value)
+            + varint_len(headers.len() as i64)
+            + header_bytes;
+        out.reserve(length + varint_len(length as i64));
+        put_varint(out, length as i64);
+        out.push(0);
+        put_varint(out, self.timestamp_delta);
+        put_varint(out, self.offset_delta);
+        put_nullable(out, self.key);
+        put_nullable(out, self.value);
+        put_varint(out, headers.len() as i64);
+        for (key, value) in headers {
+            put_nullable(out, Some(key));
+            put_nullable(out, value);
+        }
     }
 }
 

@@ -110,6 +110,18 @@ impl Attributes {
     pub const fn control(self) -> Self {
         Self(self.0 | Self::CONTROL)
     }
+
+    /// These flags, saying that the base timestamp is the delete horizon (KIP-534).
+    #[must_use]
+    pub const fn with_delete_horizon(self) -> Self {
+        Self(self.0 | Self::DELETE_HORIZON)
+    }
+
+    /// What is left of these flags when no record is (`DefaultRecordBatch.writeEmptyHeader`).
+    #[must_use]
+    pub const fn emptied(self) -> Self {
+        Self(self.0 & (Self::LOG_APPEND_TIME | Self::TRANSACTIONAL | Self::CONTROL))
+    }
 }
 
 /// A batch's header, decoded. Its fields are what the bytes say.

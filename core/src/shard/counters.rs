@@ -19,6 +19,12 @@ pub struct Counters {
     pub recoveries: u64,
     /// Bytes cut off torn tails by recoveries.
     pub truncated_bytes: u64,
+    /// Compactions of a log that came to their end.
+    pub compactions: u64,
+    /// Bytes that compactions made logs smaller by.
+    pub compacted_bytes: u64,
+    /// Logs that were due to be compacted when that was looked at last.
+    pub compaction_backlog: u64,
     /// Partitions that are not dormant, at this moment.
     pub active_partitions: u64,
 }
@@ -38,7 +44,7 @@ pub struct Audit {
     pub leases: usize,
     /// Connections.
     pub connections: usize,
-    /// Armed timers; the one for retention stays.
+    /// Armed timers; those for retention and for compaction stay.
     pub timers: usize,
 }
 

@@ -194,6 +194,8 @@ impl Shard {
         let interval = self.view.config.retention_check_interval_ms;
         let first = self.seed.within(1, interval.max(1));
         self.wheel.arm(now.monotonic.plus_millis(first), Timer::Retention);
+        let first = self.seed.within(1, self.view.config.cleaner_backoff_ms.max(1));
+        self.wheel.arm(now.monotonic.plus_millis(first), Timer::Compaction);
         self.mailbox.send(CONTROLLER, Mail::Published, effects);
         self.take_early(now, effects);
         self.coordinate_groups(now, effects);

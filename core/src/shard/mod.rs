@@ -10,6 +10,7 @@
 
 mod boot;
 mod clients;
+mod compaction;
 mod counters;
 mod early;
 mod effect;
@@ -90,6 +91,10 @@ pub struct Shard {
     metadata: Option<MetadataLog>,
     /// Recoveries that run, and those that wait for their turn.
     recoveries: task::Turns,
+    /// The log that is being compacted.
+    compacting: Option<LogId>,
+    /// One was, and the next has its turn.
+    compact_soon: bool,
     stopping: Stopping,
     counters: Counters,
     // Buffers that steps use again.
@@ -131,6 +136,8 @@ enum Timer {
     Retention,
     /// What was appended to a log has to be synced.
     Sync(LogId),
+    /// Logs may have to be compacted.
+    Compaction,
 }
 
 impl Shard {
@@ -171,6 +178,8 @@ impl Shard {
             producer_ids: ProducerIds::new(),
             metadata: None,
             recoveries: task::Turns::new(limits.recoveries),
+            compacting: None,
+            compact_soon: false,
             stopping: Stopping::default(),
             counters: Counters::default(),
             actions: Vec::new(),
@@ -318,6 +327,7 @@ impl Shard {
                         partition.sync(&mut self.storage);
                     }
                 }
+                Timer::Compaction => self.look_for_compaction(now, effects),
             }
         }
         self.fired = fired;

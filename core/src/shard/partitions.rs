@@ -272,6 +272,11 @@ impl Shard {
         if let Some(at) = outcome.sync_at.take() {
             self.wheel.arm(at, Timer::Sync(log));
         }
+        let compacted = core::mem::take(&mut outcome.compacted);
+        self.counters.compacted_bytes += compacted.reclaimed;
+        if let Some(end) = compacted.ended {
+            self.compaction_ended(log, end);
+        }
         if let Some(entry) = outcome.asleep.take() {
             self.fall_asleep(id, log, entry);
         }
@@ -339,6 +344,9 @@ impl Shard {
         self.with_partition(log, effects, |partition, storage, outcome| {
             partition.job_done(purpose, job, now, storage, outcome);
         });
+        if core::mem::take(&mut self.compact_soon) {
+            self.compact_next(now, effects);
+        }
     }
 
     /// A recovery ended: the next takes its turn.

@@ -296,6 +296,14 @@ impl Storage {
         Timestamp(now.wall.0.min(started.wall.0.saturating_add(elapsed)))
     }
 
+    /// As [`steady`](Self::steady), but the later of the two: no step makes it lag behind. Whatever is kept for a time
+    /// from now on asks this one.
+    pub fn hasty(&mut self, now: Now) -> Timestamp {
+        let started = *self.started.get_or_insert(now);
+        let elapsed = now.monotonic.millis_since(started.monotonic) as i64;
+        Timestamp(now.wall.0.max(started.wall.0.saturating_add(elapsed)))
+    }
+
     /// Holds a file for a reader or a job.
     pub fn lease(&mut self, file: FileId) -> Lease {
         self.files.lease(file, &mut self.outbox);
@@ -430,6 +438,11 @@ impl Storage {
 
     pub(crate) fn remember(&mut self, log: LogId, base: Offset, recent: Recent) {
         self.tail.add(log, base, recent);
+    }
+
+    /// The batches that begin below `end` are not what the log holds any more.
+    pub(crate) fn forget_recent(&mut self, log: LogId, end: Offset) {
+        self.tail.forget_below(log, end);
     }
 
     pub(crate) fn recent(&self, log: LogId, from: Offset) -> impl Iterator<Item = &Recent> {

@@ -92,6 +92,21 @@ impl TailCache {
         self.order.retain(|&(other, _)| other != log);
     }
 
+    /// Drops the batches of `log` that begin below `end`.
+    pub(super) fn forget_below(&mut self, log: LogId, end: Offset) {
+        let below = (log, Offset(i64::MIN))..(log, end);
+        let gone: alloc::vec::Vec<_> = self.batches.range(below).map(|(&key, _)| key).collect();
+        if gone.is_empty() {
+            return;
+        }
+        for key in gone {
+            if let Some(recent) = self.batches.remove(&key) {
+                self.bytes -= cost(&recent.batch);
+            }
+        }
+        self.order.retain(|&(other, base)| other != log || base >= end);
+    }
+
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.bytes

@@ -146,6 +146,24 @@ fn partitions(page: &mut Page, c: &Snapshot) {
             "Bytes cut off torn tails.",
             c.truncated_bytes,
         ),
+        (
+            "klamm_log_compactions_total",
+            "counter",
+            "Compactions of a log that came to their end.",
+            c.compactions,
+        ),
+        (
+            "klamm_log_compacted_bytes_total",
+            "counter",
+            "Bytes that compactions made logs smaller by.",
+            c.compacted_bytes,
+        ),
+        (
+            "klamm_log_compaction_backlog",
+            "gauge",
+            "Logs that were due to be compacted when that was looked at last.",
+            c.compaction_backlog,
+        ),
     ];
     for (name, kind, help, value) in families {
         page.single(name, kind, help, value);

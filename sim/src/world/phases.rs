@@ -250,11 +250,11 @@ impl World {
         process.map_or_else(Vec::new, super::Process::audits)
     }
 
-    /// Without clients and work a shard holds nothing but the timer that looks for old segments.
+    /// Without clients and work a shard holds nothing but the timers that look for old segments and for what to compact.
     fn audit(&mut self) {
         for (shard, audit) in self.audits().into_iter().enumerate() {
             let nothing = Audit {
-                timers: audit.timers.min(1),
+                timers: audit.timers.min(2),
                 ..Audit::default()
             };
             if audit != nothing {

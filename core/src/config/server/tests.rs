@@ -223,7 +223,8 @@ fn a_wildcard_is_never_advertised() {
 #[test]
 fn what_cannot_be_honoured_is_an_error_that_names_the_setting() {
     for (name, value) in [
-        ("log.cleanup.policy", "compact"),
+        ("log.cleanup.policy", "burn"),
+        ("log.cleaner.enable", "false"),
         ("compression.type", "zip"),
         ("unclean.leader.election.enable", "true"),
         ("remote.log.storage.system.enable", "true"),

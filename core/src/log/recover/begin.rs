@@ -4,8 +4,7 @@ use super::{FoundSegment, Listed, Recover, Source, Step, Turn};
 use crate::bugs::bug;
 use crate::log::place::FileKind;
 use crate::storage::{DirectoryEntry, EntryKind, FileIds, FileOp, Next};
-use crate::types::{Fault, Offset};
-use alloc::format;
+use crate::types::Offset;
 
 impl Recover {
     pub(super) fn begin(&mut self) -> Turn {
@@ -13,19 +12,18 @@ impl Recover {
             let path = self.place.path.clone();
             return self.io(Step::Listed, FileOp::List { path });
         };
-        self.listed = entry
-            .segments
-            .iter()
-            .map(|segment| Listed {
-                base: segment.base,
-                size: segment.size,
-                peak: segment.peak,
-                began: segment.began,
-            })
-            .collect();
+        let ends = entry.segments.iter().skip(1).map(|next| next.base).chain([entry.end]);
+        let listed = entry.segments.iter().zip(ends).map(|(segment, end)| Listed {
+            stem: segment.stem(end),
+            size: segment.size,
+            peak: segment.peak,
+            began: segment.began,
+            clean_to: segment.clean_to,
+        });
+        self.listed = listed.collect();
         self.there = !self.listed.is_empty();
         let sized = self.listed.iter().filter(|segment| segment.size > 0);
-        self.checkpoints = sized.map(|segment| segment.base).collect();
+        self.checkpoints = sized.map(|segment| segment.stem).collect();
         self.trust_all_but_last()
     }
 
@@ -41,17 +39,19 @@ impl Recover {
                 break;
             }
             self.done.push(FoundSegment {
-                base: segment.base,
-                end: self.listed.get(place + 1).map_or(end, |next| next.base),
+                base: segment.stem.base,
+                end: self.listed.get(place + 1).map_or(end, |next| next.stem.base),
                 size: segment.size,
                 peak: segment.peak,
                 began: segment.began,
                 checkpointed: segment.size,
                 proven: false,
+                cleaning: segment.stem.cleaning,
+                clean_to: segment.clean_to,
             });
         }
         self.at = self.done.len();
-        self.state.segment.end = self.listed.get(self.at).map_or(end, |segment| segment.base);
+        self.state.segment.end = self.listed.get(self.at).map_or(end, |segment| segment.stem.base);
         self.next_segment()
     }
 
@@ -74,14 +74,15 @@ impl Recover {
         for entry in entries {
             let EntryKind::File(size) = entry.kind else { continue };
             match FileKind::of(&entry.name) {
-                FileKind::Segment(base) => self.listed.push(Listed {
-                    base,
+                FileKind::Segment(stem) => self.listed.push(Listed {
+                    stem,
                     size,
                     peak: None,
                     began: self.settings.wall,
+                    clean_to: stem.base,
                 }),
-                FileKind::Checkpoint(base) => {
-                    self.checkpoints.insert(base);
+                FileKind::Checkpoint(stem) => {
+                    self.checkpoints.insert(stem);
                 }
                 FileKind::Start(start) => drop(self.marks.insert(start)),
                 FileKind::Temporary => self.remove.push(self.place.path.join(&entry.name)),
@@ -89,20 +90,14 @@ impl Recover {
                 FileKind::Foreign => {}
             }
         }
-        self.listed.sort_unstable_by_key(|segment| segment.base);
-        let orphan = self
-            .checkpoints
-            .iter()
-            .find(|&&base| !self.listed.iter().any(|segment| segment.base == base));
-        if let Some(&base) = orphan {
-            let text = format!("{} is there, its segment is not", self.place.checkpoint(base));
-            return Next::Done(Err(Fault::Corruption(text)));
+        if let Err(fault) = self.supersede() {
+            return Next::Done(Err(fault));
         }
-        // Segments are removed only once a later one has a checkpoint: without any, nothing was removed, and a log that
-        // does not begin at 0 lost its first segment before that was durable.
-        self.proven = !self.checkpoints.is_empty();
+        // Segments are removed only once a later one has a checkpoint, or was cleaned: without any, nothing was removed, and
+        // a log that does not begin at 0 lost its first segment before that was durable.
+        self.proven = !self.checkpoints.is_empty() || self.listed.iter().any(|listed| listed.stem.cleaning.is_some());
         let first = self.listed.first().filter(|_| self.proven);
-        self.state.segment.end = first.map_or(Offset::ZERO, |first| first.base);
+        self.state.segment.end = first.map_or(Offset::ZERO, |first| first.stem.base);
         self.sync_names()
     }
 

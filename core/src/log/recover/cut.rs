@@ -12,6 +12,9 @@ use alloc::format;
 impl Recover {
     /// The segment ends with its last good batch.
     pub(super) fn tear(&mut self) -> Turn {
+        if self.state.segment.cleaning.is_some() {
+            return self.damaged();
+        }
         self.torn = true;
         self.scan.leave_traces(&mut self.state);
         if self.settings.writes == Writes::OneByOne {
@@ -31,22 +34,22 @@ impl Recover {
     pub(super) fn object(&mut self) -> Turn {
         self.purpose = Purpose::Object;
         if let Some(listed) = self.listed.get(self.later) {
-            let base = listed.base;
-            if self.settings.writes == Writes::OneByOne {
-                let (path, end) = (self.place.segment(base), self.state.segment.end);
+            let stem = listed.stem;
+            if self.settings.writes == Writes::OneByOne || stem.cleaning.is_some() {
+                let (path, end) = (self.place.segment(stem), self.state.segment.end);
                 let text = format!("{path} is there, so all before it was synced, but that ends at offset {end}");
                 return self.fail(Fault::Corruption(text));
             }
-            return self.open_checkpoint(base);
+            return self.open_checkpoint(stem);
         }
         if self.is_short(self.state.segment.end) {
             return self.lose(self.state.segment.end);
         }
-        let torn_inside = self.state.segment.base == self.listed[self.at].base;
+        let torn_inside = self.state.segment.base == self.listed[self.at].stem.base;
         let kept = if torn_inside { self.at + 1 } else { self.at };
         for listed in self.listed.drain(kept..) {
-            self.remove.push(self.place.checkpoint(listed.base));
-            self.remove.push(self.place.segment(listed.base));
+            self.remove.push(self.place.checkpoint(listed.stem));
+            self.remove.push(self.place.segment(listed.stem));
             self.report.segments_removed += 1;
             self.report.bytes_truncated += listed.size;
         }

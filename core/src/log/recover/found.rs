@@ -3,7 +3,7 @@
 use crate::log::config::Writes;
 use crate::log::epochs::EpochHistory;
 use crate::log::manifest::ManifestEntry;
-use crate::log::place::LogPlace;
+use crate::log::place::{Cleaning, LogPlace};
 use crate::log::producers::Producers;
 use crate::log::segment::Peak;
 use crate::storage::Index;
@@ -57,6 +57,8 @@ pub(in crate::log) struct FoundSegment {
     pub(in crate::log) checkpointed: u64,
     /// It has a checkpoint, of whatever it covers.
     pub(in crate::log) proven: bool,
+    pub(in crate::log) cleaning: Option<Cleaning>,
+    pub(in crate::log) clean_to: Offset,
 }
 
 /// A log that can be [opened](crate::log::Log::open).

@@ -17,6 +17,7 @@
 
 mod begin;
 mod behind;
+mod cleaned;
 mod cut;
 mod found;
 mod lost;
@@ -26,7 +27,7 @@ pub use found::{RecoverSettings, Recovered, RecoveryReport, Source};
 
 use super::checkpoint::{self, Checkpoint};
 use super::epochs::EpochHistory;
-use super::place::LogPlace;
+use super::place::{LogPlace, Stem};
 use super::producers::Producers;
 use super::segment::{Age, Peak, Segment};
 use crate::bugs::bug;
@@ -46,11 +47,12 @@ use scan::{Bad, Rules, Scan, State};
 /// A segment that the directory shows, or the manifest.
 #[derive(Clone, Copy, Debug)]
 struct Listed {
-    base: Offset,
+    stem: Stem,
     size: u64,
     /// From the manifest.
     peak: Option<Peak>,
     began: Timestamp,
+    clean_to: Offset,
 }
 
 /// What the answer that comes next is the answer to.
@@ -117,7 +119,7 @@ pub struct Recover {
     file: FileId,
     segment_file: FileId,
     listed: Vec<Listed>,
-    checkpoints: BTreeSet<Offset>,
+    checkpoints: BTreeSet<Stem>,
     /// Where clients had the log begin.
     marks: BTreeSet<Offset>,
     /// The segment being worked on, and, behind a torn one, the one whose checkpoint is looked at.
@@ -213,13 +215,15 @@ impl Recover {
         let Some(&listed) = self.listed.get(self.at) else {
             return self.tidy();
         };
-        if listed.base != self.state.segment.end {
+        if listed.stem.base != self.state.segment.end {
             // The one before ends too early, or too late: as after a torn one.
             self.torn = true;
             self.later = self.at;
             return self.object();
         }
-        self.state.segment = Segment::planned(listed.base, self.file);
+        self.state.segment = Segment::planned(listed.stem.base, self.file);
+        self.state.segment.cleaning = listed.stem.cleaning;
+        self.state.segment.clean_to = listed.clean_to;
         self.state.segment.age = Some(Age {
             since: Monotonic(0),
             before_ms: 0,
@@ -228,18 +232,18 @@ impl Recover {
         self.scan = Scan::new();
         self.position = 0;
         self.purpose = Purpose::Adopt;
-        self.open_checkpoint(listed.base)
+        self.open_checkpoint(listed.stem)
     }
 
-    fn open_checkpoint(&mut self, base: Offset) -> Turn {
+    fn open_checkpoint(&mut self, stem: Stem) -> Turn {
         self.decoded = None;
-        if !self.checkpoints.contains(&base) {
+        if !self.checkpoints.contains(&stem) {
             return self.checkpoint_known();
         }
         self.file = self.files.next();
         let open = FileOp::Open {
             file: self.file,
-            path: self.place.checkpoint(base),
+            path: self.place.checkpoint(stem),
             mode: OpenMode::Existing,
         };
         self.io(Step::CheckpointOpened, open)
@@ -260,7 +264,7 @@ impl Recover {
             Purpose::Object => {
                 let listed = self.listed[self.later];
                 if self.decoded.is_some() {
-                    let path = self.place.segment(listed.base);
+                    let path = self.place.segment(listed.stem);
                     let end = self.state.segment.end;
                     let text = format!("{path} was synced, but the log before it ends at offset {end}");
                     return self.fail(Fault::Corruption(text));
@@ -274,12 +278,13 @@ impl Recover {
     /// Starts the segment from its checkpoint.
     fn adopt(&mut self) -> Turn {
         let listed = self.listed[self.at];
-        self.state.segment.proven = self.checkpoints.contains(&listed.base);
+        let cleaned = listed.stem.cleaning.is_some();
+        self.state.segment.proven = cleaned || self.checkpoints.contains(&listed.stem);
         if let Some(checkpoint) = self.decoded.take() {
-            if checkpoint.size > listed.size {
+            if checkpoint.size > listed.size || (cleaned && checkpoint.size < listed.size) {
                 let text = format!(
                     "{} has {} bytes, of which {} were synced",
-                    self.place.segment(listed.base),
+                    self.place.segment(listed.stem),
                     listed.size,
                     checkpoint.size
                 );
@@ -288,6 +293,7 @@ impl Recover {
             let segment = &mut self.state.segment;
             segment.size = checkpoint.size;
             segment.end = checkpoint.end;
+            segment.clean_to = checkpoint.clean_to;
             segment.peak = checkpoint.peak;
             segment.checkpointed = checkpoint.size;
             segment.unindexed = checkpoint.size
@@ -318,7 +324,7 @@ impl Recover {
         self.segment_file = self.files.next();
         let open = FileOp::Open {
             file: self.segment_file,
-            path: self.place.segment(self.listed[self.at].base),
+            path: self.place.segment(self.listed[self.at].stem),
             mode: OpenMode::Existing,
         };
         self.io(Step::SegmentOpened, open)
@@ -367,7 +373,7 @@ impl Recover {
             Ok(()) => self.read_chunk(),
             Err(Bad::Torn) => self.tear(),
             Err(Bad::Epoch(epoch)) => {
-                let path = self.place.segment(self.state.segment.base);
+                let path = self.place.segment(self.state.segment.stem());
                 let (at, latest) = (self.state.segment.end, self.settings.latest_epoch.0);
                 let text = format!(
                     "{path}, offset {at}: a whole batch carries leader epoch {}, which does not follow the batches \
@@ -399,10 +405,11 @@ impl Recover {
     /// The segment is as it stays, and synced.
     fn segment_done(&mut self) -> Turn {
         self.report.batches_read += core::mem::take(&mut self.scan.batches);
-        let segment = &self.state.segment;
+        let segment = &mut self.state.segment;
+        segment.end = segment.cleaning.map_or(segment.end, |cleaning| cleaning.end);
         let grown = segment.size > segment.checkpointed;
         // What follows a torn segment goes, and with it perhaps the only proof of where the log begins.
-        let needed = self.torn && !segment.proven && self.listed[0].base > Offset::ZERO;
+        let needed = self.torn && !segment.proven && self.listed[0].stem.base > Offset::ZERO;
         if (grown || needed) && !bug!(RecoverWithoutSync) && !(self.torn && bug!(GapAfterShortWrite)) {
             return self.write_checkpoint();
         }
@@ -419,6 +426,8 @@ impl Recover {
             began: segment.age.map_or(self.settings.wall, |age| age.began),
             checkpointed: segment.checkpointed,
             proven: segment.proven,
+            cleaning: segment.cleaning,
+            clean_to: segment.clean_to,
         });
         self.at += 1;
         if self.torn { self.tidy() } else { self.next_segment() }
@@ -439,10 +448,11 @@ impl Recover {
             index: Arc::new(segment.index.clone()),
             epochs: epochs.clone(),
             producers: producers.clone(),
+            clean_to: segment.clean_to,
         };
         let file = self.files.next();
-        let path = self.place.checkpoint(segment.base);
-        let temporary = self.place.temporary(segment.base, file.0);
+        let path = self.place.checkpoint(segment.stem());
+        let temporary = self.place.temporary(segment.stem(), file.0);
         let bytes = checkpoint.encode(Monotonic(0)).into();
         let mut replace = Replace::new(file, path, temporary, bytes);
         match replace.resume(Ok(IoValue::Done)) {
@@ -538,7 +548,7 @@ impl Job for Recover {
         match (&self.step, value) {
             (Step::Begin, _) | (Step::Listed, IoValue::Done) => self.begin(),
             // The process had no descriptor left: once more.
-            (Step::CheckpointOpened, IoValue::Done) => self.open_checkpoint(self.listed[self.looked_at()].base),
+            (Step::CheckpointOpened, IoValue::Done) => self.open_checkpoint(self.listed[self.looked_at()].stem),
             (Step::SegmentOpened, IoValue::Done) => self.open_segment(),
             (Step::Distrusted, _) => self.distrust(),
             (Step::Listed, IoValue::Entries(entries)) => self.list(&entries),
@@ -551,8 +561,8 @@ impl Job for Recover {
                 self.io(Step::CheckpointRead, read)
             }
             (Step::CheckpointRead, IoValue::Bytes(bytes)) => {
-                let base = self.listed[self.looked_at()].base;
-                self.decoded = Checkpoint::decode(&bytes, base).ok();
+                let stem = self.listed[self.looked_at()].stem;
+                self.decoded = Checkpoint::decode(&bytes, stem).ok();
                 self.close(self.file, Step::CheckpointClosed)
             }
             (Step::CheckpointOpened, _) => self.close(self.file, Step::CheckpointClosed),

@@ -124,7 +124,11 @@ impl Scan {
         let length = header.total_len().map_err(|_| Bad::Torn)? as u64;
         let left = rules.size - state.segment.size;
         let position_fits = u32::try_from(state.segment.size).is_ok();
-        let belongs = header.base_offset == state.segment.end
+        let follows = match state.segment.cleaning {
+            None => header.base_offset == state.segment.end,
+            Some(cleaning) => header.base_offset >= state.segment.end && header.next_offset() <= cleaning.end,
+        };
+        let belongs = follows
             && header.last_offset_delta >= 0
             && header.last_offset().since(state.segment.base) <= i64::from(i32::MAX);
         if !belongs || !position_fits {

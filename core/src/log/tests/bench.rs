@@ -155,6 +155,20 @@ impl Bench {
         None
     }
 
+    /// As [`run_some`](Self::run_some), counting down `left` over several jobs.
+    pub(super) fn run_steps<J: Job>(&mut self, job: &mut J, left: &mut usize) -> Option<J::Outcome> {
+        let mut done = Ok(IoValue::Done);
+        while *left > 0 {
+            *left -= 1;
+            match job.resume(done) {
+                Next::Io(op) => done = self.disk.perform(&op),
+                Next::Yield => done = Ok(IoValue::Done),
+                Next::Done(outcome) => return Some(outcome),
+            }
+        }
+        None
+    }
+
     pub(super) fn recover_job(&mut self, source: Source) -> Recover {
         let settings = RecoverSettings {
             latest_epoch: self.latest_epoch,

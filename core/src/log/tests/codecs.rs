@@ -52,6 +52,7 @@ fn checkpoints() -> impl Strategy<Value = Checkpoint> {
                 index: Arc::new(index),
                 epochs: history,
                 producers: known,
+                clean_to: Offset(base + 1),
             }
         },
     )
@@ -86,6 +87,8 @@ fn manifests() -> impl Strategy<Value = Vec<ManifestEntry>> {
                             batch: Offset(base),
                         }),
                         began: Timestamp(5),
+                        generation: (more % 3) as u32,
+                        clean_to: Offset(base),
                     }
                 })
                 .collect();

@@ -4,6 +4,7 @@ mod beginning;
 mod bench;
 mod chaos;
 mod codecs;
+mod compaction;
 mod idempotence;
 mod keeping;
 mod reading;

@@ -33,10 +33,9 @@ pub(super) fn offsets_topic(groups: &GroupConfig) -> NewTopic {
         replication_factor: 1,
         assignments: Vec::new(),
         config: Vec::from([
+            set("cleanup.policy", "compact"),
             set("compression.type", "producer"),
             set("segment.bytes", &groups.offsets_segment_bytes.to_string()),
-            set("retention.ms", "-1"),
-            set("retention.bytes", "-1"),
         ]),
     }
 }

@@ -30,6 +30,8 @@ pub(super) enum Hold {
     Tasks,
     /// Tasks that open compressed batches.
     Opening,
+    /// Compactions.
+    Compaction,
     Responses,
     /// Publications to other shards.
     Publications,
@@ -186,6 +188,7 @@ impl Broker {
         match (self.hold, effect) {
             (Hold::Syncs, Effect::Io { io, .. }) => matches!(io, FileOp::Sync { .. } | FileOp::SyncAll { .. }),
             (Hold::Writes, Effect::Io { io, .. }) => matches!(io, FileOp::Write { .. }),
+            (Hold::Compaction, Effect::Task { task, .. }) => matches!(task, Task::Log(LogJob::Compact(_))),
             (Hold::Opening, Effect::Task { task, .. }) => matches!(task, Task::Log(LogJob::Validate(_))),
             (Hold::Publications, Effect::Mail { mail, .. }) => matches!(mail, Mail::Publish(_)),
             (Hold::Tasks, Effect::Task { .. }) | (Hold::Responses, Effect::Respond { .. }) => true,

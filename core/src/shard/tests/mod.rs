@@ -5,6 +5,7 @@ mod broker;
 mod changes;
 mod client;
 mod clients;
+mod compaction;
 mod deleting;
 mod describing;
 mod durability;

@@ -1,0 +1,166 @@
+//! Compaction under failing operations, damage and crashes.
+
+use super::super::bench::{CHECKPOINT, SEGMENT};
+use super::{RUN, begin, bench, compact, compacted, everything, finish, names, one_segment, put, roll};
+use crate::log::{CompactRun, CompactStop, LogConfig, Source};
+use crate::storage::{IoError, IoErrorKind, IoValue, Job, Next};
+use crate::types::{Fault, Seed};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+#[test]
+fn a_full_disk_or_a_damaged_segment_ends_it_and_changes_nothing() {
+    let mut bench = bench(one_segment());
+    for _ in 0..5 {
+        put(&mut bench, &[("a", Some("1")), ("b", None)]);
+    }
+    roll(&mut bench);
+    let before = (everything(&mut bench, 1000), bench.disk.files());
+    bench.disk.room = Some(10);
+    let job = begin(&mut bench, RUN).expect("there is something to compact");
+    assert_eq!(finish(&mut bench, job), Err(CompactStop::Later(Fault::NoSpace)));
+    bench.disk.room = None;
+    assert_eq!((everything(&mut bench, 1000), bench.disk.files()), before);
+    let segment = bench.path(&names(&bench, SEGMENT)[0]);
+    bench.disk.spoil(&segment, |bytes| bytes[70] ^= 1);
+    let job = begin(&mut bench, RUN).expect("there is something to compact");
+    assert!(matches!(
+        finish(&mut bench, job),
+        Err(CompactStop::Unreadable(Fault::Corruption(_)))
+    ));
+    assert!(begin(&mut bench, RUN).is_none(), "nobody tries again");
+    assert_eq!(bench.disk.files(), before.1);
+}
+
+#[test]
+fn a_damaged_cleaned_segment_is_never_cut() {
+    let mut bench = bench(compacted());
+    for i in 0..4 {
+        put(&mut bench, &[(&alloc::format!("{i}"), Some("1"))]);
+    }
+    roll(&mut bench);
+    compact(&mut bench);
+    bench.disk.lose(&bench.path(&names(&bench, CHECKPOINT)[0]));
+    let whole = bench.disk.clone();
+    let segment = bench.path(&names(&bench, SEGMENT)[0]);
+    let length = whole.file(&segment).map_or(0, <[u8]>::len);
+    for at in (0..length).step_by(7) {
+        bench.disk = whole.clone();
+        bench.disk.spoil(&segment, |bytes| bytes.truncate(at));
+        // Cut between two batches it reads well, and is shorter; its checkpoint would tell.
+        if !matches!(bench.recover(Source::Directory), Err(Fault::Corruption(_))) {
+            assert_eq!(at % (length / 4), 0);
+        }
+    }
+}
+
+#[test]
+fn every_failing_operation_is_survived() {
+    let mut failures = 0;
+    for step in 0..60 {
+        let mut bench = bench(one_segment());
+        for i in 0..6 {
+            put(&mut bench, &[("a", Some("1")), (&alloc::format!("{i}"), None)]);
+        }
+        roll(&mut bench);
+        let before = everything(&mut bench, 1000);
+        let mut job = begin(&mut bench, RUN).expect("there is something to compact");
+        let mut done = Ok(IoValue::Done);
+        let mut at = 0;
+        let stop = loop {
+            match job.resume(done) {
+                Next::Io(op) => {
+                    let failed = Err(IoError {
+                        kind: IoErrorKind::Device,
+                        text: String::from("input/output error"),
+                    });
+                    done = if at == step { failed } else { bench.disk.perform(&op) };
+                    at += 1;
+                }
+                Next::Yield => done = Ok(IoValue::Done),
+                Next::Done(outcome) => {
+                    match bench.log.compacted(outcome, bench.now, &mut bench.storage) {
+                        Ok(Some(next)) => job = next,
+                        Ok(None) => break None,
+                        Err(stop) => break Some(stop),
+                    }
+                    done = Ok(IoValue::Done);
+                }
+            }
+        };
+        failures += u32::from(stop.is_some());
+        bench.disk.power_cut();
+        bench.restart();
+        let after = everything(&mut bench, 1000);
+        assert!(after == before || after.len() == 7, "step {step}: {after:?}");
+    }
+    assert!(failures > 10);
+}
+
+#[test]
+fn a_crash_at_any_operation_leaves_the_old_segments_or_the_new() {
+    for stretch_bytes in [1, 1 << 20] {
+        let mut fresh = bench(LogConfig {
+            segment_bytes: 300,
+            ..compacted()
+        });
+        let mut seed = Seed::new(77);
+        for i in 0..14 {
+            put(
+                &mut fresh,
+                &[("a", Some("1")), (&alloc::format!("{}", i % 4), Some("2")), ("b", None)],
+            );
+        }
+        roll(&mut fresh);
+        let old = everything(&mut fresh, 10_000);
+        let files = fresh.disk.clone();
+        let mut groups = Vec::new();
+        let mut steps = 0;
+        let mut finished = false;
+        while !finished {
+            fresh.disk = files.clone();
+            fresh.restart();
+            let run = CompactRun { stretch_bytes, ..RUN };
+            let mut job = begin(&mut fresh, run).expect("there is something to compact");
+            let mut left = steps;
+            finished = loop {
+                let Some(outcome) = fresh.run_steps(&mut job, &mut left) else {
+                    break false;
+                };
+                match fresh
+                    .log
+                    .compacted(outcome, fresh.now, &mut fresh.storage)
+                    .expect("the disk is well")
+                {
+                    Some(next) => job = next,
+                    None => break true,
+                }
+                while left > 0 && fresh.step() {
+                    left -= 1;
+                }
+            };
+            steps += 1;
+            for _ in 0..6 {
+                let cut = fresh.disk.clone();
+                fresh.disk.power_cut_partially(&mut seed);
+                fresh.restart();
+                let rows = everything(&mut fresh, 10_000);
+                if !groups.contains(&rows) {
+                    groups.push(rows);
+                }
+                fresh.disk = cut;
+            }
+        }
+        // The old log, and one more for each group that was swapped: a prefix is new, the rest is old.
+        let new = groups.last().expect("it was finished").clone();
+        assert!(groups.contains(&old) && groups.len() > 2, "{} states", groups.len());
+        for rows in &groups {
+            let changed = (0..=42).any(|cut| {
+                let prefix = new.iter().filter(|row| row.0 < cut);
+                let rest = old.iter().filter(|row| row.0 >= cut);
+                rows.iter().eq(prefix.chain(rest))
+            });
+            assert!(changed, "neither old nor new: {rows:?}");
+        }
+    }
+}

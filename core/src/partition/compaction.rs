@@ -1,0 +1,99 @@
+//! A partition's part in compaction: what of its log could be compacted, and the job that does it.
+
+use super::job::{LogJob, Purpose};
+use super::state::{Outcome, Partition, State};
+use crate::log::{Cleanable, CompactOutcome, CompactRun, CompactStop, Log};
+use crate::storage::Storage;
+use crate::types::Now;
+use alloc::boxed::Box;
+use alloc::format;
+use core::fmt::Debug;
+
+/// How a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RunEnd {
+    /// It is done.
+    Done,
+    /// It is not, and what it lacks may not be there at once.
+    PutOff,
+}
+
+/// What compaction did, for the counters.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Compacted {
+    /// A run ended.
+    pub ended: Option<RunEnd>,
+    /// Bytes that it made the log smaller by.
+    pub reclaimed: u64,
+}
+
+impl<T: Copy + Debug> Partition<T> {
+    /// What there is to compact, if it is worth a run.
+    pub fn cleanable(&self, now: Now, storage: &mut Storage) -> Option<Cleanable> {
+        match &self.state {
+            State::Leading(leader) => leader.log().cleanable(leader.high_watermark(), now, storage),
+            _ => None,
+        }
+    }
+
+    /// Closes the segment that grows where its records have waited for compaction long enough.
+    pub fn roll_for_compaction(&mut self, now: Now, storage: &mut Storage, outcome: &mut Outcome<T>) {
+        if let State::Leading(leader) = &mut self.state {
+            leader.log_mut().roll_for_compaction(now, storage);
+        }
+        self.settle(now, storage, outcome);
+    }
+
+    /// Begins a run, if there is something to compact still; [`Outcome::compacted`] says when it ended.
+    pub fn compact(&mut self, run: CompactRun, now: Now, storage: &mut Storage, outcome: &mut Outcome<T>) {
+        let State::Leading(leader) = &mut self.state else {
+            outcome.compacted.ended = Some(RunEnd::PutOff);
+            return;
+        };
+        let limit = leader.high_watermark();
+        match leader.log_mut().compact(limit, run, now, storage) {
+            Some(job) => outcome.jobs.push((Purpose::Compact, LogJob::Compact(Box::new(job)))),
+            None => outcome.compacted.ended = Some(RunEnd::PutOff),
+        }
+    }
+
+    /// Takes what a run brought, and has it go on.
+    pub(super) fn compacted(
+        &mut self,
+        brought: CompactOutcome,
+        now: Now,
+        storage: &mut Storage,
+        outcome: &mut Outcome<T>,
+    ) {
+        let log: &mut Log = match &mut self.state {
+            State::Leading(leader) => leader.log_mut(),
+            State::Failed { log, .. } | State::Resting { log, .. } | State::Deleting { log: Some(log) } => log,
+            State::Opening { .. } | State::Offline(_) | State::Deleting { log: None } => {
+                panic!("a log waits for its compaction whatever becomes of it")
+            }
+        };
+        let before = log.size();
+        let stop = match log.compacted(brought, now, storage) {
+            Ok(Some(job)) => {
+                outcome.jobs.push((Purpose::Compact, LogJob::Compact(Box::new(job))));
+                None
+            }
+            Ok(None) => {
+                outcome.compacted.ended = Some(RunEnd::Done);
+                None
+            }
+            Err(stop) => Some(stop),
+        };
+        outcome.compacted.reclaimed += before.saturating_sub(log.size());
+        let Some(stop) = stop else { return };
+        outcome.compacted.ended = Some(RunEnd::PutOff);
+        match stop {
+            CompactStop::Asked => {}
+            CompactStop::Later(fault) => outcome.reports.push(format!("compaction is put off: {fault}")),
+            CompactStop::Unreadable(fault) => outcome
+                .reports
+                .push(format!("it is not compacted any more until the next start: {fault}")),
+            CompactStop::Directory(fault) => outcome.fault = Some(fault),
+        }
+    }
+}
