@@ -188,6 +188,49 @@ fn topics_are_created_described_and_deleted() {
 }
 
 #[test]
+fn topics_are_changed_and_their_oldest_records_deleted() {
+    let data = directory();
+    let broker = Broker::start(data.path(), &[]);
+    broker.run(&["topic", "create", "orders", "-c", "retention.ms=-1"], "");
+    broker.run(&["produce", "orders"], &numbered(10));
+    let set = [
+        "topic",
+        "alter",
+        "orders",
+        "--set",
+        "max.message.bytes=4321",
+        "--partitions",
+        "2",
+    ];
+    assert_eq!(broker.run(&set, ""), "changed orders\n");
+    let described = broker.run(&["topic", "describe", "orders"], "");
+    assert!(
+        described.contains("partitions=2") && described.contains("max.message.bytes=4321"),
+        "{described}"
+    );
+    broker.run(&["topic", "alter", "orders", "--unset", "max.message.bytes"], "");
+    let described = broker.run(&["topic", "describe", "orders"], "");
+    assert!(!described.contains("max.message.bytes"), "{described}");
+    let begins = broker.run(&["topic", "delete-records", "orders", "-p", "0", "--before", "4"], "");
+    assert_eq!(begins, "orders-0 begins at 4\n");
+    assert!(
+        broker
+            .run(&["topic", "describe", "orders"], "")
+            .contains("offsets=4..10")
+    );
+    let begins = broker.run(&["topic", "delete-records", "orders", "-p", "0"], "");
+    assert_eq!(begins, "orders-0 begins at 10\n");
+    let beyond = broker.refusal(&["topic", "delete-records", "orders", "-p", "0", "--before", "11"]);
+    assert!(beyond.contains("OFFSET_OUT_OF_RANGE"), "{beyond}");
+    let nothing = broker.refusal(&["topic", "alter", "orders"]);
+    assert!(nothing.contains("nothing to change"), "{nothing}");
+    let fewer = broker.refusal(&["topic", "alter", "orders", "--partitions", "1"]);
+    assert!(fewer.contains("INVALID_PARTITIONS"), "{fewer}");
+    let none = broker.refusal(&["topic", "delete-records", "orders", "-p", "7"]);
+    assert!(none.contains("no partition 7"), "{none}");
+}
+
+#[test]
 fn a_topic_has_the_brokers_default_where_it_says_nothing() {
     let data = directory();
     let broker = Broker::start(

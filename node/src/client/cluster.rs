@@ -24,7 +24,7 @@ const ATTEMPTS: u32 = 60;
 /// How long to wait before it is repeated.
 const PAUSE: Duration = Duration::from_millis(250);
 /// `DescribeConfigs`' number of a topic (`ConfigResource.Type`).
-const TOPIC_RESOURCE: i8 = 2;
+pub(super) const TOPIC_RESOURCE: i8 = 2;
 
 /// Text of the wire, copied.
 pub fn text(text: &str) -> Text {
@@ -183,7 +183,7 @@ impl Cluster {
     }
 
     /// The connection to the controller, or to any broker where none is named: brokers pass such requests on.
-    async fn controller(&mut self) -> Result<&mut Connection, ClientError> {
+    pub(super) async fn controller(&mut self) -> Result<&mut Connection, ClientError> {
         if self.brokers.is_empty() {
             self.metadata(Some(&[]), false).await?;
         }
@@ -321,7 +321,7 @@ fn usable(name: &str, response: MetadataResponse) -> Result<MetadataResponseTopi
     Ok(topic)
 }
 
-fn check(what: impl Fn() -> String, code: i16, message: Option<&str>) -> Result<(), ClientError> {
+pub(super) fn check(what: impl Fn() -> String, code: i16, message: Option<&str>) -> Result<(), ClientError> {
     if code == 0 {
         Ok(())
     } else {

@@ -34,6 +34,9 @@ pub const fn spoken(api: ApiKey) -> Option<Range> {
         ApiKey::CreateTopics => (2, 7),
         ApiKey::DeleteTopics => (1, 5),
         ApiKey::DescribeConfigs => (1, 4),
+        ApiKey::IncrementalAlterConfigs => (0, 1),
+        ApiKey::CreatePartitions => (0, 3),
+        ApiKey::DeleteRecords => (0, 2),
         ApiKey::InitProducerId => (0, 4),
         _ => return None,
     })

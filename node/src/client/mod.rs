@@ -1,5 +1,6 @@
 //! A small Kafka client: enough for the command line, the benchmark and tests. It talks to any broker of the last years.
 
+mod admin;
 mod cluster;
 mod connection;
 mod error;

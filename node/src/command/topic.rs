@@ -10,6 +10,8 @@ use std::io::{Write, stdout};
 /// Kafka's special times for `ListOffsets`.
 const EARLIEST: i64 = -2;
 const LATEST: i64 = -1;
+/// What `DeleteRecords` takes for the end of what can be read.
+const HIGH_WATERMARK: i64 = -1;
 /// A configuration's source: the topic itself (`DescribeConfigsResponse.ConfigSource`).
 const TOPIC_SOURCE: i8 = 1;
 
@@ -37,6 +39,35 @@ pub(crate) enum TopicCommand {
         /// The topics' names
         #[arg(required = true)]
         names: Vec<String>,
+        #[command(flatten)]
+        bootstrap: BootstrapArgs,
+    },
+    /// Change a topic's settings, or give it more partitions
+    Alter {
+        /// The topic's name
+        name: String,
+        /// A setting to change, as key=value; may be given several times
+        #[arg(short, long = "set", value_name = "KEY=VALUE")]
+        settings: Vec<String>,
+        /// A setting to put back to its default; may be given several times
+        #[arg(short, long, value_name = "KEY")]
+        unset: Vec<String>,
+        /// How many partitions it is to have in all
+        #[arg(short, long)]
+        partitions: Option<i32>,
+        #[command(flatten)]
+        bootstrap: BootstrapArgs,
+    },
+    /// Delete the oldest records of a partition
+    DeleteRecords {
+        /// The topic's name
+        name: String,
+        /// The partition
+        #[arg(short, long)]
+        partition: i32,
+        /// The first offset to keep; without it, all records go
+        #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
+        before: Option<i64>,
         #[command(flatten)]
         bootstrap: BootstrapArgs,
     },
@@ -85,9 +116,54 @@ pub(crate) async fn run(command: TopicCommand) -> Outcome {
             }
             Ok(())
         }
+        TopicCommand::Alter {
+            name,
+            settings,
+            unset,
+            partitions,
+            bootstrap,
+        } => alter(&mut bootstrap.cluster(), &name, (&settings, &unset), partitions).await,
+        TopicCommand::DeleteRecords {
+            name,
+            partition,
+            before,
+            bootstrap,
+        } => {
+            let mut cluster = bootstrap.cluster();
+            let leaders = cluster.leaders(&name, false).await?;
+            let at = leaders.into_iter().find(|at| at.partition == partition);
+            let at = at.ok_or_else(|| Failure::new(format!("topic {name} has no partition {partition}")))?;
+            let first = cluster
+                .delete_records(&name, at, before.unwrap_or(HIGH_WATERMARK))
+                .await?;
+            say(&format!("{name}-{partition} begins at {first}"))
+        }
         TopicCommand::List { bootstrap } => list(&mut bootstrap.cluster()).await,
         TopicCommand::Describe { name, all, bootstrap } => describe(&mut bootstrap.cluster(), &name, all).await,
     }
+}
+
+async fn alter(
+    cluster: &mut Cluster,
+    name: &str,
+    (settings, unset): (&[String], &[String]),
+    partitions: Option<i32>,
+) -> Outcome {
+    let pairs = settings.iter().map(|setting| pair(setting));
+    let mut changes = pairs
+        .map(|pair| pair.map(|(key, value)| (key, Some(value))))
+        .collect::<Result<Vec<_>, _>>()?;
+    changes.extend(unset.iter().map(|key| (key.as_str(), None)));
+    if changes.is_empty() && partitions.is_none() {
+        return Err(Failure::new("nothing to change: give --set, --unset or --partitions"));
+    }
+    if !changes.is_empty() {
+        cluster.alter_topic(name, &changes).await?;
+    }
+    if let Some(count) = partitions {
+        cluster.extend_topic(name, count).await?;
+    }
+    say(&format!("changed {name}"))
 }
 
 /// Splits `key=value`.
