@@ -2,14 +2,18 @@
 
     client.py produce BOOTSTRAP TOPIC FILE [SETTING=VALUE...]
     client.py consume BOOTSTRAP TOPIC PARTITION COUNT [SETTING=VALUE...]
+    client.py group BOOTSTRAP TOPIC GROUP MEMBERS COUNT [SETTING=VALUE...]
 
 `produce` sends the records of FILE, one a line: partition, timestamp, key, value, headers, separated by tabs. Bytes
 are hexadecimal, `-` is null; headers are `name=value` separated by commas, their names hexadecimal too. Each
 acknowledgement is a line `index partition offset`, written as it comes. `consume` reads by assignment from the first
-offset and writes lines of the same form with the offset in front.
+offset and writes lines of the same form with the offset in front. `group` reads by subscription, with some members at
+once, from where the group is, until they have COUNT records together; it commits what it read, and its members leave.
 """
 
 import sys
+import threading
+import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
@@ -73,6 +77,61 @@ def produce(bootstrap, topic, file, *arguments):
         sys.exit(f"{left} records without an answer; {len(failed)} failed, the first: {failed[:1]}")
 
 
+def show(message):
+    print(
+        message.offset(),
+        message.partition(),
+        message.timestamp()[1],
+        encode(message.key()),
+        encode(message.value()),
+        encode_headers(message.headers()),
+        sep="\t",
+        flush=True,
+    )
+
+
+def group(bootstrap, topic, name, members, count, *arguments):
+    lock = threading.Lock()
+    left = int(count)
+    failed = []
+
+    def member():
+        nonlocal left
+        consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": name,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                **settings(arguments),
+            }
+        )
+        consumer.subscribe([topic])
+        until = time.monotonic() + PATIENCE_SECONDS
+        while left > 0 and not failed:
+            message = consumer.poll(0.2)
+            if time.monotonic() > until:
+                failed.append("too slow")
+            if message is None:
+                continue
+            if message.error():
+                failed.append(message.error())
+                continue
+            with lock:
+                left -= 1
+                show(message)
+            consumer.commit(message, asynchronous=True)
+        consumer.close()
+
+    threads = [threading.Thread(target=member) for _ in range(int(members))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        sys.exit(f"{left} records left: {failed[:1]}")
+
+
 def consume(bootstrap, topic, partition, count, *arguments):
     consumer = Consumer(
         {
@@ -89,17 +148,9 @@ def consume(bootstrap, topic, partition, count, *arguments):
         message = consumer.poll(PATIENCE_SECONDS)
         if message is None or message.error():
             sys.exit(f"after {read} records: {message and message.error()}")
-        print(
-            message.offset(),
-            message.partition(),
-            message.timestamp()[1],
-            encode(message.key()),
-            encode(message.value()),
-            encode_headers(message.headers()),
-            sep="\t",
-        )
+        show(message)
     consumer.close()
 
 
 if __name__ == "__main__":
-    {"produce": produce, "consume": consume}[sys.argv[1]](*sys.argv[2:])
+    {"produce": produce, "consume": consume, "group": group}[sys.argv[1]](*sys.argv[2:])

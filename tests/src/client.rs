@@ -124,6 +124,23 @@ impl Client {
             .collect()
     }
 
+    /// Reads `count` records by `members` members of a group together, from where the group is; in the order read.
+    pub fn consume_in_group(
+        self,
+        bootstrap: &str,
+        topic: &str,
+        group: &str,
+        members: usize,
+        count: usize,
+    ) -> Vec<Stored> {
+        let mut command = self.driver();
+        let (members, count) = (members.to_string(), count.to_string());
+        command.args(["group", bootstrap, topic, group, &members, &count]);
+        let lines = output(&mut command);
+        let text = String::from_utf8(lines).expect("drivers write text");
+        text.lines().map(Stored::parse).collect()
+    }
+
     fn driver(self) -> Command {
         match self {
             Self::Kcat => Command::new("kcat"),

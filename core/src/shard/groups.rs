@@ -5,6 +5,7 @@
 //! once or late; a coordinator's one timer is armed for its next deadline.
 
 use super::clients::Asker;
+use super::lifecycle::Phase;
 use super::mail::Mail;
 use super::task::{Task, TaskFor};
 use super::wheel::TimerKey;
@@ -14,7 +15,7 @@ use crate::metadata::Delta;
 use crate::partition::{Acks, FetchAsk, Fetched, OffsetTarget, PartitionAnswer, PartitionAsk, home};
 use crate::session::{Answer, Ask};
 use crate::storage::Lease;
-use crate::types::{ErrorCode, Fault, Monotonic, Now, Offset, OpId, ShardId, TopicPartition};
+use crate::types::{ErrorCode, Fault, Monotonic, Now, Offset, OpId, ShardId, TopicId, TopicPartition};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
@@ -46,6 +47,9 @@ impl Shard {
         let Some(topic) = self.view.image.topic_named(CONSUMER_OFFSETS).cloned() else {
             return;
         };
+        if self.phase != Phase::Serving {
+            return;
+        }
         let max_batch = self.topic_config(&topic).max_message_bytes as usize;
         for partition in 0..topic.partitions.len() as i32 {
             let id = TopicPartition {
@@ -86,7 +90,16 @@ impl Shard {
                 });
             }
         }
-        self.coordinate_groups(now, effects);
+        let here = |id: TopicId| {
+            self.view
+                .image
+                .topic(id)
+                .is_some_and(|it| *it.name == *CONSUMER_OFFSETS)
+        };
+        let created = delta.created.iter().any(|topic| *topic.name == *CONSUMER_OFFSETS);
+        if created || delta.changed.iter().any(|&id| here(id)) {
+            self.coordinate_groups(now, effects);
+        }
     }
 
     fn unload(&mut self, id: TopicPartition, effects: &mut Effects) {
