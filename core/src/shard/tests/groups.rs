@@ -324,21 +324,38 @@ fn the_topic_of_groups_can_be_deleted_and_made_anew() {
 }
 
 #[test]
-fn many_records_are_read_back_piece_by_piece() {
+fn many_records_are_read_back_piece_by_piece_and_compacted_ones_too() {
     let mut broker = start(2);
     let clients = two_clients(&mut broker, 2);
+    let members = stable(&mut broker, clients, "g");
+    let member = members[0].1.member_id.to_string();
     let large = "x".repeat(4000);
-    for offset in 0..400 {
-        let mut request = commit_request("g", "", -1, offset);
+    for offset in 0..700 {
+        let mut request = commit_request("g", &member, 1, offset);
         for partition in &mut request.topics[0].partitions {
             partition.committed_metadata = Some(text(&large));
         }
-        let response: OffsetCommitResponse = broker.call(clients[0], &request, 9);
+        let response: OffsetCommitResponse = broker.call(members[0].0, &request, 9);
         assert_eq!(response.topics[0].partitions[0].error_code, 0);
     }
     broker.kill(1);
     let client = broker.connect(0);
-    assert_eq!(committed(&mut broker, client, "g"), (0, 399));
+    assert_eq!(committed(&mut broker, client, "g"), (0, 699));
+    assert_eq!(heartbeat(&mut broker, client, "g", &member, 1), 0);
+    // Before its session ends, so that nothing but compaction changes the log.
+    broker.pass(9000);
+    assert_eq!(heartbeat(&mut broker, client, "g", &member, 1), 0);
+    broker.pass(9000);
+    let compactions: u64 = broker.shards.iter().map(|shard| shard.counters().compactions).sum();
+    assert!(compactions > 0, "all but the last offset of it goes");
+    broker.power_cut(2);
+    let client = broker.connect(0);
+    assert_eq!(committed(&mut broker, client, "g"), (0, 699));
+    assert_eq!(
+        heartbeat(&mut broker, client, "g", &member, 1),
+        0,
+        "it is a member still"
+    );
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(super) fn start(shards: u16) -> Broker {
     let config = BrokerConfig {
         groups: GroupConfig {
             initial_rebalance_delay_ms: 100,
+            offsets_segment_bytes: 1 << 20,
             ..GroupConfig::default()
         },
         ..BrokerConfig::default()
