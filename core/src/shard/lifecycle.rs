@@ -102,8 +102,9 @@ impl Shard {
             }
             (TaskFor::Partition(log, purpose), TaskOutcome::Log(job)) => {
                 self.partition_job(now, (log, purpose), job, effects);
-                if self.phase == Phase::Closing {
-                    // A log that was being recovered when all others were closed.
+                if self.phase == Phase::Closing && self.partitions.contains_key(&log) {
+                    // A log that was being recovered when all others were closed, and not one that was closed for its rest,
+                    // or that went with its topic.
                     self.close_log(now, log, effects);
                 }
             }

@@ -112,6 +112,21 @@ fn who_asks_while_a_log_is_being_closed_waits_until_it_is_open_again() {
 }
 
 #[test]
+fn a_stop_while_a_log_is_being_closed_is_a_clean_one() {
+    let mut broker = Broker::start_with(1, config());
+    let client = broker.connect(0);
+    broker.create(client, "orders", 1);
+    assert_eq!(broker.produce(client, "orders", 0, batch(&["a"])).0, 0);
+    broker.hold = Hold::Tasks;
+    broker.pass(4 * INTERVAL);
+    assert_eq!(broker.active(), 1, "its checkpoint is being written");
+    broker.stop();
+    broker.let_go();
+    broker.assert_stopped();
+    assert!(broker.disk.files().iter().any(|name| name == "manifest"));
+}
+
+#[test]
 fn a_partition_on_which_somebody_waits_does_not_rest() {
     let mut broker = Broker::start_with(1, config());
     let client = broker.connect(0);
