@@ -48,6 +48,8 @@ const RULES: &[Rule] = &[
             "Fetch.responses.topic_id",
             "Produce.responses.topic_id",
             "DescribeTopicPartitions.topics.topic_id",
+            "OffsetCommit.topics.topic_id",
+            "OffsetFetch.groups.topics.topic_id",
         ],
         why: "a topic's id is drawn at random (KIP-516)",
     },
@@ -58,6 +60,32 @@ const RULES: &[Rule] = &[
             "Fetch.responses.partitions.records.batches.producer_id",
         ],
         why: "producer ids come in blocks, and which are used up depends on what the broker itself does",
+    },
+    Rule {
+        mask: Mask::Named("member"),
+        fields: &[
+            "JoinGroup.member_id",
+            "JoinGroup.leader",
+            "JoinGroup.members.member_id",
+            "LeaveGroup.members.member_id",
+            "DescribeGroups.groups.members.member_id",
+        ],
+        why: "a member's id is its client's name, or its instance's, and a random number",
+    },
+    Rule {
+        mask: Mask::Keyed(&["member_id"]),
+        fields: &["JoinGroup.members", "DescribeGroups.groups.members"],
+        why: "Kafka keeps members in a hash map",
+    },
+    Rule {
+        mask: Mask::Keyed(&["group_id"]),
+        fields: &[
+            "ListGroups.groups",
+            "DescribeGroups.groups",
+            "DeleteGroups.results",
+            "OffsetFetch.groups",
+        ],
+        why: "groups come from several coordinators, in no order; clients look them up",
     },
     Rule {
         mask: Mask::Named("session"),
@@ -86,7 +114,12 @@ const RULES: &[Rule] = &[
             "DeleteTopics.responses.error_message",
             "DescribeConfigs.results.error_message",
             "DescribeConfigs.results.configs.documentation",
+            "AlterConfigs.responses.error_message",
+            "CreatePartitions.results.error_message",
+            "DeleteGroups.results.error_message",
             "DescribeCluster.error_message",
+            "DescribeGroups.groups.error_message",
+            "IncrementalAlterConfigs.responses.error_message",
             "DescribeProducers.topics.partitions.error_message",
             "FindCoordinator.error_message",
             "FindCoordinator.coordinators.error_message",
@@ -130,6 +163,9 @@ const RULES: &[Rule] = &[
             "ListOffsets.topics",
             "DescribeTopicPartitions.topics",
             "DescribeProducers.topics",
+            "OffsetCommit.topics",
+            "OffsetFetch.topics",
+            "OffsetFetch.groups.topics",
         ],
         why: "Kafka answers in the order of a hash map, or errors first; clients look topics up",
     },
@@ -141,6 +177,9 @@ const RULES: &[Rule] = &[
     Rule {
         mask: Mask::Keyed(&["index", "partition", "partition_index"]),
         fields: &[
+            "OffsetCommit.topics.partitions",
+            "OffsetFetch.topics.partitions",
+            "OffsetFetch.groups.topics.partitions",
             "OffsetForLeaderEpoch.topics.partitions",
             "DescribeTopicPartitions.topics.partitions",
             "DescribeProducers.topics.partitions",
@@ -199,8 +238,11 @@ impl Masks {
             }
             values.sort_by_cached_key(|value| {
                 let key = key(keys, value);
-                let id = value.get("topic_id").filter(|id| plain(id) == key);
-                id.map_or(key.clone(), |id| plain(&self.named("topic", id)))
+                if value.get("topic_id").is_some_and(|id| plain(id) == key) {
+                    return plain(&self.named("topic", &json!(key)));
+                }
+                let known = self.names.get(&("member", key.clone()));
+                known.map_or(key, Clone::clone)
             });
         }
         values.into_iter().map(|value| self.masked(path, value)).collect()
@@ -245,6 +287,7 @@ impl Masks {
         let id = plain(id);
         let none = match kind {
             "session" => "0",
+            "member" => "",
             "producer" => "-1",
             _ => ZERO_ID,
         };

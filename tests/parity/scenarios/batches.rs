@@ -19,6 +19,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("batches/compressed and wrong", compressed_wrong),
     ("batches/timestamps", timestamps),
     ("batches/log append time", log_append_time),
+    ("batches/compacted topic", compacted),
     ("batches/old formats", old_formats),
     ("batches/records of all kinds", all_kinds),
 ];
@@ -372,6 +373,31 @@ fn log_append_time(peer: &mut Peer) {
             );
         }
     }
+}
+
+fn compacted(peer: &mut Peer) {
+    let keyed = |key| Record { key, ..value(b"v") };
+    let batches = named([
+        ("a key", Batch::of(&[keyed(Some(b"k"))])),
+        ("an empty key", Batch::of(&[keyed(Some(b""))])),
+        ("no key", Batch::of(&[keyed(None)])),
+        (
+            "no key in the middle",
+            Batch::of(&[keyed(Some(b"a")), keyed(None), keyed(Some(b"b")), keyed(None)]),
+        ),
+        (
+            "no key, compressed",
+            Batch::compressed(Compression::Zstd, &[keyed(Some(b"a")), keyed(None)]),
+        ),
+        (
+            "a tombstone",
+            Batch::of(&[Record {
+                value: None,
+                ..keyed(Some(b"a"))
+            }]),
+        ),
+    ]);
+    send_all(peer, &[("cleanup.policy", "compact")], &[3, 8, 13], &batches);
 }
 
 /// Message sets of the formats before batches, as clients of 2016 sent them.

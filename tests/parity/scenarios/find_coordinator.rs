@@ -6,9 +6,13 @@ use crate::peer::Peer;
 use serde_json::{Value as Json, json};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
+    ("find_coordinator/groups", groups),
     ("find_coordinator/transactions", transactions),
     ("find_coordinator/other kinds", other_kinds),
 ];
+
+/// The kind of key that a group is.
+pub(super) const GROUP: i8 = 0;
 
 const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 
@@ -21,11 +25,28 @@ fn asked(version: i16, kind: i8, keys: &[&str]) -> Json {
 }
 
 /// The first request makes the topic that the coordinators keep, which takes a broker a moment.
-fn awake(peer: &mut Peer, kind: i8) {
+pub(super) fn awake(peer: &mut Peer, kind: i8) {
     peer.settle("a coordinator", |peer| {
         let answer = peer.quiet("FindCoordinator", 4, &asked(4, kind, &["key"]));
         answer["coordinators"][0]["error_code"] != COORDINATOR_NOT_AVAILABLE
     });
+}
+
+fn groups(peer: &mut Peer) {
+    awake(peer, GROUP);
+    let long = "g".repeat(300);
+    for version in versions("FindCoordinator") {
+        for key in ["group", "", " ", "a/b", "ü", &long] {
+            peer.note(format!("group {key:.20?}"));
+            peer.ask("FindCoordinator", version, &asked(version, 0, &[key]));
+        }
+        if version >= 4 {
+            for keys in [&[][..], &["a", "b"], &["a", "a"], &["a", ""]] {
+                peer.note(format!("groups {keys:?}"));
+                peer.ask("FindCoordinator", version, &asked(version, 0, keys));
+            }
+        }
+    }
 }
 
 fn transactions(peer: &mut Peer) {

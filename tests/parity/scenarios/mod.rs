@@ -3,15 +3,18 @@
 
 mod api_versions;
 mod batches;
+mod changes;
 mod describe_configs;
 mod fetch;
 mod fetch_sessions;
 mod find_coordinator;
 mod frames;
 mod generated;
+mod groups;
 mod idempotence;
 mod list_offsets;
 mod metadata;
+mod offsets;
 mod produce;
 mod topics;
 
@@ -22,7 +25,7 @@ pub(crate) type Scenario = (&'static str, fn(&mut Peer));
 
 /// Every scenario, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = Scenario> {
-    let families: [&[Scenario]; 13] = [
+    let families: [&[Scenario]; 16] = [
         api_versions::SCENARIOS,
         metadata::SCENARIOS,
         topics::SCENARIOS,
@@ -33,7 +36,10 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         fetch_sessions::SCENARIOS,
         list_offsets::SCENARIOS,
         find_coordinator::SCENARIOS,
+        groups::SCENARIOS,
+        offsets::SCENARIOS,
         describe_configs::SCENARIOS,
+        changes::SCENARIOS,
         frames::SCENARIOS,
         generated::SCENARIOS,
     ];
