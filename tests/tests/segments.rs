@@ -2,7 +2,7 @@
 
 use klamm_tests::client::{Batching, Compression, Scratch, java, output};
 use klamm_tests::record::{self, Record};
-use klamm_tests::{Broker, Client};
+use klamm_tests::{Broker, Client, Options};
 use std::path::{Path, PathBuf};
 
 /// What `kafka-dump-log --deep-iteration` says of one segment.
@@ -117,6 +117,91 @@ fn kafka_dump_log_reads_every_segment() {
     );
     assert!(largest >= 1000, "the largest batch has {largest} records");
     assert_eq!(codecs.len(), Compression::ALL.len(), "{codecs:?}");
+}
+
+/// Twelve thousand records of 500 keys, each batch under the codec.
+fn table(seed: i64) -> Vec<Record> {
+    let record = |number: i64| Record {
+        partition: 0,
+        timestamp: 1_700_000_000_000 + number,
+        key: Some(format!("key{}", number * 7 % 500).into_bytes()),
+        value: Some(format!("{seed}-{number}-{}", "v".repeat(60)).into_bytes()),
+        headers: Vec::new(),
+    };
+    (0..12_000).map(record).collect()
+}
+
+/// Waits until nothing of a log is left that was not compacted: cleaned segments say in their names where they end.
+fn wait_until_compacted(broker: &Broker, topic: &str) -> Vec<PathBuf> {
+    for _ in 0..600 {
+        let segments = broker.segments(topic, 0);
+        let dots = |path: &PathBuf| {
+            path.to_string_lossy()
+                .rsplit('/')
+                .next()
+                .map(|name| name.matches('.').count())
+        };
+        if !segments.is_empty() && segments.iter().all(|segment| dots(segment) == Some(3)) {
+            return segments;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("{topic} is not compacted: {}", broker.output());
+}
+
+#[test]
+fn kafka_reads_what_compaction_left() {
+    let mut broker = Broker::start_with(Options {
+        config: vec![(String::from("log.cleaner.backoff.ms"), String::from("100"))],
+        ..Options::default()
+    });
+    let configs = [
+        ("cleanup.policy", "compact"),
+        ("segment.bytes", "1048576"),
+        ("max.compaction.lag.ms", "1000"),
+    ];
+    broker.create_topic("table", 1, &configs);
+    let mut sent = Vec::new();
+    for (seed, compression) in (0..).zip(Compression::ALL) {
+        let records = table(seed);
+        Client::Java.produce(&broker.address(), "table", &records, (compression, Batching::Large));
+        sent.extend(records);
+    }
+    let mut last = std::collections::BTreeMap::new();
+    for (offset, record) in (0..).zip(&sent) {
+        last.insert(record.key.clone(), (offset, record));
+    }
+    let mut expected: Vec<(i64, &Record)> = last.into_values().collect();
+    expected.sort_unstable_by_key(|&(offset, _)| offset);
+
+    let mut dumped = 0;
+    for segment in wait_until_compacted(&broker, "table") {
+        let dump = Dump::of(&segment);
+        assert!(!dump.0.contains("invalid bytes"), "{}", dump.0);
+        assert!(
+            dump.batches().all(|batch| field(batch, "isvalid") == "true"),
+            "{}",
+            dump.0
+        );
+        for (line, &(offset, record)) in dump.records().zip(&expected[dumped..]) {
+            assert_dumped(line, offset, record);
+        }
+        dumped += dump.records().count();
+    }
+    assert_eq!(dumped, expected.len(), "records in all segments");
+    for restart in [false, true] {
+        if restart {
+            broker.kill();
+            broker.restart();
+        }
+        for client in [Client::Java, Client::Python] {
+            let read = client.consume(&broker.address(), "table", 0, expected.len());
+            for (stored, &(offset, record)) in read.iter().zip(&expected) {
+                assert_eq!((stored.offset, &stored.record), (offset, record));
+            }
+            assert_eq!(read.len(), expected.len());
+        }
+    }
 }
 
 /// A changed bit is something that the tool sees, so what it says above means something.
