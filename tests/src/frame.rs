@@ -13,6 +13,8 @@ pub mod api {
     pub const PRODUCE: i16 = 0;
     /// Fetch.
     pub const FETCH: i16 = 1;
+    /// ListOffsets.
+    pub const LIST_OFFSETS: i16 = 2;
     /// Metadata.
     pub const METADATA: i16 = 3;
     /// `ApiVersions`.
@@ -160,6 +162,22 @@ impl Connection {
             read.extend(batches);
         }
         read
+    }
+
+    /// The offset of a partition's next record.
+    pub fn end_offset(&mut self, topic: &str, partition: i32) -> i64 {
+        let mut body = Body::new();
+        body.int(-1).int(1).string(topic).int(1).int(partition).long(-1);
+        let answer = self
+            .call(api::LIST_OFFSETS, 1, &body.0)
+            .expect("ListOffsets is answered");
+        let mut answer = Answer(&answer);
+        answer.skip(4);
+        let name = answer.short();
+        answer.skip(name as usize + 4 + 4);
+        assert_eq!(answer.short(), 0, "the end of {topic}-{partition}");
+        answer.skip(8);
+        answer.long()
     }
 
     /// Fetches from an offset: the error code and the records.

@@ -12,7 +12,8 @@ pub fn root() -> PathBuf {
         .to_owned()
 }
 
-fn target() -> PathBuf {
+/// Where cargo builds.
+pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
@@ -49,9 +50,14 @@ fn build(cargo: &mut Command) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Where `ci/install` puts the clients.
+pub fn clients() -> PathBuf {
+    target().join("clients")
+}
+
 /// The file `name` among the clients that `ci/install` installs.
 pub fn client(name: &str) -> PathBuf {
-    let path = target().join("clients").join(name);
+    let path = clients().join(name);
     assert!(path.exists(), "{} is missing: run ci/install", path.display());
     path
 }

@@ -1,6 +1,6 @@
 //! End-to-end tests of Klamm: a real broker process, real clients, and what they need.
 //!
-//! [`Broker`] runs the `klamm` binary, [`Client`] drives a client in its own language, [`frame`] speaks the protocol
+//! [`Broker`] runs the `klamm` binary, [`Client`] is a client in its own language and [`client::Actor`] one at work, [`frame`] speaks the protocol
 //! byte by byte where a client would not send what a test wants to send. None of these uses Klamm's own code: what the
 //! broker wrote is judged by others. [`wire`] is what the tests of the codec share.
 

@@ -1,5 +1,6 @@
-//! Records as a test sends them and as a client read them back, and the lines in which drivers exchange them.
+//! Records as a test sends them and as a client read them back, and the JSON in which drivers exchange them.
 
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 /// A record that a producer is to send.
@@ -27,46 +28,60 @@ pub struct Stored {
 }
 
 impl Record {
-    /// The line that drivers read.
-    pub fn line(&self) -> String {
-        let headers: Vec<String> = self
+    /// As drivers are given it.
+    pub fn to_json(&self) -> Value {
+        let headers: Vec<Value> = self
             .headers
             .iter()
-            .map(|(name, value)| header_text(name, value.as_deref()))
+            .map(|(name, value)| json!([name, hex_or_null(value.as_deref())]))
             .collect();
-        let (key, value) = (bytes_text(self.key.as_deref()), bytes_text(self.value.as_deref()));
-        format!(
-            "{}\t{}\t{key}\t{value}\t{}\n",
-            self.partition,
-            self.timestamp,
-            headers.join(",")
-        )
+        json!({
+            "partition": self.partition,
+            "timestamp": self.timestamp,
+            "key": hex_or_null(self.key.as_deref()),
+            "value": hex_or_null(self.value.as_deref()),
+            "headers": headers,
+        })
+    }
+
+    /// As drivers tell it.
+    pub fn from_json(told: &Value) -> Self {
+        let header = |pair: &Value| {
+            let name = pair[0].as_str().expect("a header has a name");
+            (name.to_owned(), bytes_or_null(&pair[1]))
+        };
+        let headers = told["headers"].as_array().expect("records have headers");
+        Self {
+            partition: i32::try_from(number(told, "partition")).expect("partitions are 32 bits"),
+            timestamp: number(told, "timestamp"),
+            key: bytes_or_null(&told["key"]),
+            value: bytes_or_null(&told["value"]),
+            headers: headers.iter().map(header).collect(),
+        }
     }
 }
 
 impl Stored {
-    /// Reads a line that a driver wrote.
-    pub fn parse(line: &str) -> Self {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let [offset, partition, timestamp, key, value, headers] = fields[..] else {
-            panic!("not a record: {line:.200}");
-        };
-        let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("not a number: {text}"));
+    /// As drivers tell it.
+    pub fn from_json(told: &Value) -> Self {
         Self {
-            offset: number(offset),
-            record: Record {
-                partition: i32::try_from(number(partition)).expect("partitions are 32 bits"),
-                timestamp: number(timestamp),
-                key: parse_bytes(key),
-                value: parse_bytes(value),
-                headers: headers
-                    .split(',')
-                    .filter(|pair| !pair.is_empty())
-                    .map(parse_header)
-                    .collect(),
-            },
+            offset: number(told, "offset"),
+            record: Record::from_json(told),
         }
     }
+
+    /// As drivers tell it.
+    pub fn to_json(&self) -> Value {
+        let mut told = self.record.to_json();
+        told["offset"] = self.offset.into();
+        told
+    }
+}
+
+fn number(told: &Value, name: &str) -> i64 {
+    told[name]
+        .as_i64()
+        .unwrap_or_else(|| panic!("no {name} in {told:.200}"))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -85,24 +100,12 @@ fn unhex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-fn bytes_text(bytes: Option<&[u8]>) -> String {
-    bytes.map_or_else(|| String::from("-"), hex)
+fn hex_or_null(bytes: Option<&[u8]>) -> Value {
+    bytes.map_or(Value::Null, |bytes| hex(bytes).into())
 }
 
-fn parse_bytes(text: &str) -> Option<Vec<u8>> {
-    (text != "-").then(|| unhex(text))
-}
-
-fn header_text(name: &str, value: Option<&[u8]>) -> String {
-    format!("{}={}", hex(name.as_bytes()), bytes_text(value))
-}
-
-fn parse_header(pair: &str) -> (String, Option<Vec<u8>>) {
-    let (name, value) = pair.split_once('=').expect("a header has a name and a value");
-    (
-        String::from_utf8(unhex(name)).expect("header names are UTF-8"),
-        parse_bytes(value),
-    )
+fn bytes_or_null(told: &Value) -> Option<Vec<u8>> {
+    told.as_str().map(unhex)
 }
 
 /// Numbers that look random and are the same in every run (splitmix64).

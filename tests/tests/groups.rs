@@ -1,6 +1,6 @@
 //! Groups of real clients against the real binary: every record is read by one member, and none again after a crash.
 
-use klamm_tests::client::{Batching, Compression};
+use klamm_tests::client::{Actor, Member, Produce};
 use klamm_tests::record::{self, Record, Stored, assert_same, expected};
 use klamm_tests::{Broker, Client};
 
@@ -23,21 +23,54 @@ fn counts(records: &[Record]) -> Vec<usize> {
     (0..PARTITIONS).map(count).collect()
 }
 
+/// Has so many members of a group read until they have `count` records together, commit that, and leave.
+fn read_in_group(broker: &Broker, group: &str, members: usize, count: usize) -> Vec<Stored> {
+    let member = Member {
+        session_ms: 30_000,
+        instance: None,
+    };
+    let mut members: Vec<Actor> = (0..members)
+        .map(|_| Actor::start(Client::Confluent, &broker.address()))
+        .collect();
+    for joining in &mut members {
+        joining.subscribe(TOPIC, group, member).expect("a member joins");
+    }
+    let mut read = Vec::new();
+    for _ in 0..2400 {
+        for reading in &mut members {
+            read.extend(reading.drain().expect("a member reads"));
+        }
+        if read.len() >= count {
+            break;
+        }
+    }
+    for leaving in &mut members {
+        // A member that had no partition has nothing to commit.
+        let _ = leaving.commit();
+        leaving.leave().expect("a member leaves");
+    }
+    read
+}
+
 #[test]
 fn members_share_the_partitions_and_go_on_where_they_were_after_a_kill() {
     let mut broker = Broker::start_with_shards(2);
     broker.create_topic(TOPIC, PARTITIONS, &[("retention.ms", "-1")]);
     let all = record::mixed(61, 900, PARTITIONS as u64);
     let (first, second) = all.split_at(600);
-    let how = (Compression::None, Batching::Default);
-    Client::Python.produce(&broker.address(), TOPIC, first, how);
-    let read = Client::Python.consume_in_group(&broker.address(), TOPIC, "readers", 3, first.len());
+    let send = |broker: &Broker, records: &[Record]| {
+        let mut producer = Actor::start(Client::Confluent, &broker.address());
+        let sent = producer.produce(TOPIC, records, Produce::idempotent());
+        assert_eq!(sent.expect("records are sent").len(), records.len());
+    };
+    send(&broker, first);
+    let read = read_in_group(&broker, "readers", 3, first.len());
     assert_read("three members", &read, first, &[0; 6]);
     broker.kill();
     broker.restart();
-    Client::Python.produce(&broker.address(), TOPIC, second, how);
-    let read = Client::Python.consume_in_group(&broker.address(), TOPIC, "readers", 2, second.len());
+    send(&broker, second);
+    let read = read_in_group(&broker, "readers", 2, second.len());
     assert_read("two members after a kill", &read, &all, &counts(first));
-    let read = Client::Python.consume_in_group(&broker.address(), TOPIC, "others", 1, all.len());
+    let read = read_in_group(&broker, "others", 1, all.len());
     assert_read("another group", &read, &all, &[0; 6]);
 }

@@ -1,6 +1,6 @@
 //! Segment files as Kafka's own tool reads them.
 
-use klamm_tests::client::{Batching, Compression, Scratch, java, output};
+use klamm_tests::client::{Actor, Compression, Produce, Scratch, Tool, output};
 use klamm_tests::record::{self, Record};
 use klamm_tests::{Broker, Client, Options};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ struct Dump(String);
 
 impl Dump {
     fn of(segment: &Path) -> Self {
-        let mut tool = java("kafka-tools-4.3.1", "org.apache.kafka.tools.DumpLogSegments");
+        let mut tool = Tool::DumpLog.command();
         tool.args(["--deep-iteration", "--print-data-log", "--files"])
             .arg(segment);
         Self(String::from_utf8(output(&mut tool)).expect("the tool writes text"))
@@ -85,11 +85,17 @@ fn assert_sound(segment: &Path, dump: &Dump, first_offset: i64) -> (i64, i64) {
 fn kafka_dump_log_reads_every_segment() {
     let broker = Broker::start();
     broker.create_topic("dumped", 1, &[("segment.bytes", "1048576")]);
+    let mut producers = [Client::Confluent, Client::Java].map(|client| Actor::start(client, &broker.address()));
     let mut sent = Vec::new();
     for (seed, compression) in (0..).zip(Compression::ALL) {
         let records = record::text(seed, 12_000, 100);
-        for producer in [Client::Python, Client::Java] {
-            producer.produce(&broker.address(), "dumped", &records, (compression, Batching::Large));
+        let how = Produce {
+            compression,
+            large_batches: true,
+            ..Produce::idempotent()
+        };
+        for producer in &mut producers {
+            producer.produce("dumped", &records, how).expect("records are sent");
             sent.extend(records.iter().cloned());
         }
     }
@@ -209,12 +215,11 @@ fn kafka_reads_what_compaction_left() {
 fn kafka_dump_log_sees_a_changed_bit() {
     let broker = Broker::start();
     broker.create_topic("dumped", 1, &[]);
-    Client::Python.produce(
-        &broker.address(),
-        "dumped",
-        &record::text(1, 10, 100),
-        (Compression::None, Batching::Default),
-    );
+    let mut producer = Actor::start(Client::Confluent, &broker.address());
+    let records = record::text(1, 10, 100);
+    producer
+        .produce("dumped", &records, Produce::plain())
+        .expect("records are sent");
     let segment: PathBuf = broker.segments("dumped", 0).remove(0);
     let mut bytes = std::fs::read(&segment).expect("the segment is there");
     // The last byte counts the last record's headers; the one before belongs to its value.

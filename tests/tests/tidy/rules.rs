@@ -8,9 +8,10 @@ const FILE_LINES: usize = 600;
 /// The most lines a function may have.
 const FUNCTION_LINES: usize = 70;
 /// Files that may be longer, each with its reason.
-const LONGER_FILES: [(&str, &str); 2] = [
+const LONGER_FILES: [(&str, &str); 3] = [
     ("LICENSE", "the licence's own text"),
     ("Cargo.lock", "written by cargo"),
+    ("tests/clients/rdkafka/Cargo.lock", "written by cargo"),
 ];
 
 /// Functions that may be longer, each with its reason.

@@ -68,9 +68,10 @@ fn answer(request: &FindCoordinatorRequest, call: &Call<'_, '_>) -> Progress {
             ErrorCode::CoordinatorNotAvailable,
             Some("The topic of groups could not be created."),
         ),
-        // Not retriable: a transactional producer must fail at once, before it writes anything (see `produce`).
+        // A transactional producer must fail at once, before it writes anything (see `produce`). librdkafka asks again
+        // after any error but this one (`rd_kafka_txn_handle_FindCoordinator`), until its caller's time is up.
         TRANSACTION => (
-            ErrorCode::InvalidRequest,
+            ErrorCode::TransactionalIdAuthorizationFailed,
             Some("This broker does not serve transactions."),
         ),
         _ => (

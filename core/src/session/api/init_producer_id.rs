@@ -11,8 +11,8 @@ pub(in crate::session) struct InitProducerId;
 
 pub(super) fn begin(request: &InitProducerIdRequest, call: &mut Call<'_, '_>) -> Progress {
     if request.transactional_id.is_some() {
-        // Not retriable: see `find_coordinator`.
-        return refuse(ErrorCode::InvalidRequest, call);
+        // See `find_coordinator`.
+        return refuse(ErrorCode::TransactionalIdAuthorizationFailed, call);
     }
     // An id without an epoch, or an epoch without an id (`KafkaApis.handleInitProducerIdRequest`).
     if (request.producer_id == -1) != (request.producer_epoch == -1) {

@@ -1,0 +1,285 @@
+//! kcat: what drivers are asked, said in its arguments; each request is a run of its own.
+
+use super::actor::{Endpoint, Refusal};
+use super::follow::Follower;
+use super::output;
+use crate::record::{Record, Stored};
+use serde_json::{Value, json};
+use std::io::{BufRead, Write};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// What stands between records and between key and value on kcat's input; no text that it is given holds it.
+const RECORD_END: &str = "\n";
+const KEY_END: &str = ":";
+
+/// Where reading goes on.
+struct Place {
+    topic: String,
+    partition: i64,
+    offset: String,
+}
+
+/// kcat, and what it reads.
+pub(super) struct Kcat {
+    bootstrap: String,
+    place: Option<Place>,
+    member: Option<Follower>,
+}
+
+impl Kcat {
+    /// kcat for the broker at `bootstrap`.
+    pub(super) fn new(bootstrap: &str) -> Self {
+        Self {
+            bootstrap: bootstrap.to_owned(),
+            place: None,
+            member: None,
+        }
+    }
+
+    fn command(&self, mode: &str) -> Command {
+        // It waits for records without end.
+        let mut kcat = Command::new("timeout");
+        kcat.args(["300", "kcat", mode, "-b", &self.bootstrap]);
+        kcat
+    }
+
+    fn metadata(&self, topic: Option<&str>) -> Value {
+        let mut kcat = self.command("-L");
+        kcat.arg("-J");
+        if let Some(topic) = topic {
+            kcat.args(["-t", topic]);
+        }
+        serde_json::from_slice(&output(&mut kcat)).expect("kcat writes JSON")
+    }
+
+    fn list_topics(&self) -> Value {
+        let metadata = self.metadata(None);
+        let topics = metadata["topics"].as_array().expect("kcat lists topics");
+        let names: Vec<&Value> = topics.iter().map(|topic| &topic["topic"]).collect();
+        json!({ "topics": names })
+    }
+
+    fn describe_topic(&self, topic: &str) -> Result<Value, Refusal> {
+        let metadata = self.metadata(Some(topic));
+        let described = &metadata["topics"][0];
+        if let Some(error) = described["error"].as_str() {
+            return Err(Refusal::saying(error));
+        }
+        let partitions = described["partitions"].as_array().expect("a topic has partitions");
+        let led = partitions
+            .iter()
+            .filter(|partition| partition["leader"].as_i64() >= Some(0));
+        let led: Vec<&Value> = led.map(|partition| &partition["partition"]).collect();
+        Ok(json!({ "partitions": led }))
+    }
+
+    /// A run has one partition and one set of headers, so the records are sent in as many.
+    fn produce(&self, request: &Value) -> Result<Value, Refusal> {
+        let records = request["records"].as_array().expect("records to send");
+        let mut records: Vec<Record> = records.iter().map(Record::from_json).collect();
+        records.sort_by_key(|record| record.partition);
+        let same = |a: &Record, b: &Record| (a.partition, &a.headers) == (b.partition, &b.headers);
+        for run in records.chunk_by(same) {
+            self.produce_run(request, run)?;
+        }
+        Ok(json!({ "offsets": [] }))
+    }
+
+    fn produce_run(&self, request: &Value, records: &[Record]) -> Result<(), Refusal> {
+        let mut kcat = self.command("-P");
+        let partition = records[0].partition.to_string();
+        kcat.args(["-t", text(request, "topic"), "-p", &partition, "-Z"]);
+        kcat.args(["-K", KEY_END, "-D", RECORD_END]);
+        let bytes = request["max_bytes"].as_i64().unwrap_or(1_048_588);
+        let settings = [
+            format!("compression.type={}", text(request, "compression")),
+            format!("enable.idempotence={}", request["idempotent"]),
+            format!("message.max.bytes={bytes}"),
+            String::from("message.timeout.ms=180000"),
+        ];
+        for setting in &settings {
+            kcat.args(["-X", setting]);
+        }
+        for (name, value) in &records[0].headers {
+            let value = String::from_utf8(value.clone().expect("kcat sends no null header")).expect("kcat sends text");
+            kcat.args(["-H", &format!("{name}={value}")]);
+        }
+        let child = kcat.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("kcat: {error}; run ci/install"));
+        let mut input = child.stdin.take().expect("the input is piped");
+        let each = request["each"].as_u64().map_or(usize::MAX, |each| each as usize);
+        for chunk in records.chunks(each.min(records.len())) {
+            let lines: Vec<u8> = chunk.iter().flat_map(line).collect();
+            // A kcat that ended says why below.
+            let _ = input.write_all(&lines);
+            if each < usize::MAX {
+                sleep(Duration::from_millis(2));
+            }
+        }
+        drop(input);
+        let ended = child.wait_with_output().expect("kcat ends");
+        let told = String::from_utf8_lossy(&ended.stderr);
+        if ended.status.success() && !told.contains("Delivery failed") {
+            return Ok(());
+        }
+        Err(Refusal {
+            code: told.contains("Message size too large").then_some(10),
+            text: told.into_owned(),
+        })
+    }
+
+    fn assign(&mut self, request: &Value) {
+        let [partition] = request["partitions"].as_array().expect("partitions").as_slice() else {
+            panic!("kcat reads one partition");
+        };
+        let topic = text(request, "topic").to_owned();
+        let partition = partition.as_i64().expect("a number");
+        let offset = match &request["from"] {
+            from if from == "earliest" => String::from("beginning"),
+            from if from == "latest" => self.end(&topic, partition),
+            from => format!("s@{}", from["timestamp"]),
+        };
+        self.place = Some(Place {
+            topic,
+            partition,
+            offset,
+        });
+    }
+
+    /// The offset of the next record.
+    fn end(&self, topic: &str, partition: i64) -> String {
+        let mut kcat = self.command("-Q");
+        kcat.args(["-t", &format!("{topic}:{partition}:-1")]);
+        let told = String::from_utf8(output(&mut kcat)).expect("kcat writes text");
+        let offset = told.trim().rsplit(' ').next().expect("kcat tells an offset");
+        offset.to_owned()
+    }
+
+    fn subscribe(&mut self, request: &Value) {
+        let mut kcat = Command::new("kcat");
+        kcat.args(["-b", &self.bootstrap, "-q", "-u", "-f", "%p\\n%o %T %K %S %h\\n%k%s"]);
+        let settings = [
+            format!("session.timeout.ms={}", request["session_ms"]),
+            String::from("heartbeat.interval.ms=500"),
+            String::from("auto.offset.reset=earliest"),
+            String::from("auto.commit.interval.ms=100"),
+        ];
+        let instance = request["instance"]
+            .as_str()
+            .map(|name| format!("group.instance.id={name}"));
+        for setting in settings.iter().chain(&instance) {
+            kcat.args(["-X", setting]);
+        }
+        kcat.args(["-G", text(request, "group"), text(request, "topic")]);
+        let parse_next = |mut output: &mut dyn BufRead| {
+            let mut line = String::new();
+            output.read_line(&mut line).expect("kcat writes text first");
+            let partition = line.trim_end().parse().ok()?;
+            Some(parse(&mut output, partition))
+        };
+        self.member = Some(Follower::start(kcat, parse_next));
+    }
+
+    /// Header texts have no lengths, so that only plain ones can be told apart: `bare` leaves them out.
+    fn read(&mut self, count: u64, bare: bool) -> Vec<Stored> {
+        let place = self.place.as_ref().expect("a partition was assigned");
+        let mut kcat = self.command("-C");
+        let format = if bare {
+            "%o %T %K %S \\n%k%s"
+        } else {
+            "%o %T %K %S %h\\n%k%s"
+        };
+        kcat.args(["-q", "-t", &place.topic, "-o", &place.offset]);
+        kcat.args(["-p", &place.partition.to_string(), "-c", &count.to_string()]);
+        kcat.args(["-X", "check.crcs=true", "-f", format]);
+        let printed = output(&mut kcat);
+        let (mut rest, mut read) = (printed.as_slice(), Vec::new());
+        while !rest.is_empty() {
+            read.push(parse(&mut rest, place.partition));
+        }
+        read
+    }
+}
+
+impl Endpoint for Kcat {
+    fn call(&mut self, request: &Value) -> Result<Value, Refusal> {
+        let records = |read: &[Stored]| json!({ "records": read.iter().map(Stored::to_json).collect::<Vec<_>>() });
+        match text(request, "op") {
+            "list_topics" => Ok(self.list_topics()),
+            "describe_topic" => self.describe_topic(text(request, "topic")),
+            "produce" => self.produce(request),
+            "assign" => {
+                self.assign(request);
+                Ok(json!({}))
+            }
+            "seek" => {
+                let place = self.place.as_mut().expect("a partition was assigned");
+                place.offset = request["offset"].to_string();
+                Ok(json!({}))
+            }
+            "read" => {
+                let count = request["count"].as_u64().expect("a number");
+                Ok(records(&self.read(count, request["bare"] == true)))
+            }
+            "subscribe" => {
+                self.subscribe(request);
+                Ok(json!({}))
+            }
+            "drain" => Ok(records(&self.member.as_mut().expect("a member").drain())),
+            "leave" => {
+                self.place = None;
+                if let Some(member) = self.member.take() {
+                    member.leave();
+                }
+                Ok(json!({}))
+            }
+            other => Err(Refusal::saying(format!("kcat has nothing for {other}"))),
+        }
+    }
+}
+
+fn text<'a>(request: &'a Value, name: &str) -> &'a str {
+    request[name].as_str().unwrap_or_default()
+}
+
+/// A record on kcat's input, where nothing stands for null.
+fn line(record: &Record) -> Vec<u8> {
+    let mut line = record.key.clone().unwrap_or_default();
+    line.extend_from_slice(KEY_END.as_bytes());
+    line.extend_from_slice(record.value.as_deref().unwrap_or_default());
+    line.extend_from_slice(RECORD_END.as_bytes());
+    line
+}
+
+/// Reads one record as `-f` wrote it: its lengths say where key and value end, whatever they hold.
+fn parse(rest: &mut impl BufRead, partition: i64) -> Stored {
+    let mut line = String::new();
+    rest.read_line(&mut line).expect("kcat writes a line first");
+    let fields: Vec<&str> = line.trim_end_matches('\n').splitn(5, ' ').collect();
+    let [offset, timestamp, key, value, headers] = fields[..] else {
+        panic!("not kcat's line: {line}");
+    };
+    let number = |text: &str| text.parse::<i64>().unwrap_or_else(|_| panic!("not a number: {text}"));
+    let mut bytes = |length: i64| {
+        let mut bytes = vec![0; usize::try_from(length).ok()?];
+        rest.read_exact(&mut bytes).expect("kcat writes as much as it said");
+        Some(bytes)
+    };
+    let (key, value) = (bytes(number(key)), bytes(number(value)));
+    let headers = headers.split(',').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').expect("kcat writes name=value");
+        (name.to_owned(), (value != "NULL").then(|| value.as_bytes().to_vec()))
+    });
+    Stored {
+        offset: number(offset),
+        record: Record {
+            partition: i32::try_from(partition).expect("partitions are 32 bits"),
+            timestamp: number(timestamp),
+            key,
+            value,
+            headers: headers.collect(),
+        },
+    }
+}
