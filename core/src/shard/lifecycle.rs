@@ -185,6 +185,8 @@ impl Shard {
     }
 
     pub(super) fn begin(&mut self, now: Now, beginning: Beginning, effects: &mut Effects) {
+        // A step of the wall clock later must not make what is there look older.
+        self.storage.see(now);
         self.view.cluster_id = beginning.cluster_id;
         self.view.image = beginning.image;
         self.adopt_settings();
@@ -269,6 +271,10 @@ impl Shard {
     }
 
     fn close_log(&mut self, now: Now, log: LogId, effects: &mut Effects) {
+        if !self.partitions.contains_key(&log) {
+            // The job that was the last thing to keep it awake has just ended.
+            return;
+        }
         self.with_partition(log, effects, |partition, storage, outcome| {
             partition.close(now, storage, outcome);
         });

@@ -183,6 +183,8 @@ impl Disk {
             }
         }
         self.descriptors.clear();
+        self.failures = 0;
+        self.told.clear();
         self.locked = false;
         self.collect();
         report

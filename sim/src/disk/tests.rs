@@ -574,3 +574,19 @@ fn every_shard_hears_once_that_a_write_back_failed() {
         "descriptors that were opened later"
     );
 }
+
+#[test]
+fn a_process_that_starts_later_does_not_hear_of_what_failed_before() {
+    let ends: [fn(&mut Disk); 2] = [Disk::kill, |disk| _ = disk.power_cut(&mut Draw::new(1))];
+    for end in ends {
+        let mut disk = synced_log();
+        perform(&mut disk, &[write(1, 1000, 2, 100)]);
+        assert!(disk.fail_write_back(Hearers::All, |_| 0));
+        end(&mut disk);
+        let all = FileOp::SyncAll {
+            directory: DIRECTORY,
+            by: ShardId(0),
+        };
+        perform(&mut disk, &[all]);
+    }
+}
