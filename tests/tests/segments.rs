@@ -1,6 +1,6 @@
 //! Segment files as Kafka's own tool reads them.
 
-use klamm_tests::client::{Actor, Compression, Produce, Scratch, Tool, output};
+use klamm_tests::client::{Actor, Compression, From, Produce, Scratch, Tool, output};
 use klamm_tests::record::{self, Record};
 use klamm_tests::{Broker, Client, Options};
 use std::path::{Path, PathBuf};
@@ -167,10 +167,16 @@ fn kafka_reads_what_compaction_left() {
         ("max.compaction.lag.ms", "1000"),
     ];
     broker.create_topic("table", 1, &configs);
+    let mut producer = Actor::start(Client::Java, &broker.address());
     let mut sent = Vec::new();
     for (seed, compression) in (0..).zip(Compression::ALL) {
         let records = table(seed);
-        Client::Java.produce(&broker.address(), "table", &records, (compression, Batching::Large));
+        let how = Produce {
+            compression,
+            large_batches: true,
+            ..Produce::idempotent()
+        };
+        producer.produce("table", &records, how).expect("records are sent");
         sent.extend(records);
     }
     let mut last = std::collections::BTreeMap::new();
@@ -200,8 +206,12 @@ fn kafka_reads_what_compaction_left() {
             broker.kill();
             broker.restart();
         }
-        for client in [Client::Java, Client::Python] {
-            let read = client.consume(&broker.address(), "table", 0, expected.len());
+        for client in [Client::Java, Client::Confluent] {
+            let mut reader = Actor::start(client, &broker.address());
+            reader
+                .assign("table", &[0], From::Earliest)
+                .expect("the partition is assigned");
+            let read = reader.read(expected.len()).expect("records are read");
             for (stored, &(offset, record)) in read.iter().zip(&expected) {
                 assert_eq!((stored.offset, &stored.record), (offset, record));
             }

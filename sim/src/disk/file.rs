@@ -19,7 +19,15 @@ struct Dirty {
 pub(super) struct FileSnapshot {
     began: u64,
     size: u64,
-    pieces: Vec<(u64, Vec<u8>)>,
+    pieces: Vec<Piece>,
+}
+
+#[derive(Debug)]
+struct Piece {
+    start: u64,
+    bytes: Vec<u8>,
+    /// When it was written.
+    written: u64,
 }
 
 impl FileSnapshot {
@@ -30,7 +38,7 @@ impl FileSnapshot {
 
     /// How many bytes there were to write.
     pub(super) fn len(&self) -> u64 {
-        self.pieces.iter().map(|(_, bytes)| bytes.len() as u64).sum()
+        self.pieces.iter().map(|piece| piece.bytes.len() as u64).sum()
     }
 }
 
@@ -71,6 +79,8 @@ pub(super) struct File {
     rewrites: u64,
     /// When the last sync that ended had begun.
     synced: u64,
+    /// Writes up to this were given up by a write-back that failed, unless the device had them before.
+    given_up: u64,
     /// Whether no name leads here any more; then its bytes count for nothing.
     unlinked: bool,
 }
@@ -186,31 +196,34 @@ impl File {
 
     /// What a sync that begins now covers.
     pub(super) fn snapshot(&self, now: u64) -> FileSnapshot {
-        let pieces = self.dirty.iter();
+        let piece = |range: &Dirty| Piece {
+            start: range.start,
+            bytes: self.cache[range.start as usize..range.end as usize].to_vec(),
+            written: range.written,
+        };
         FileSnapshot {
             began: now,
             size: self.size(),
-            pieces: pieces.map(|range| (range.start, self.cached(range))).collect(),
+            pieces: self.dirty.iter().map(piece).collect(),
         }
     }
 
-    fn cached(&self, range: &Dirty) -> Vec<u8> {
-        self.cache[range.start as usize..range.end as usize].to_vec()
-    }
-
-    /// The sync that took `snapshot` ended well.
-    pub(super) fn persist(&mut self, snapshot: &FileSnapshot) {
+    /// The sync that took `snapshot` ends: its bytes are durable, but for those that another write-back gave up
+    /// meanwhile, because a page is written back once for all who wait for it. Returns whether there were such.
+    pub(super) fn persist(&mut self, snapshot: &FileSnapshot) -> bool {
         if snapshot.began < self.synced {
             // A sync that began later has ended already, and covered all of this.
-            return;
+            return false;
         }
         self.synced = snapshot.began;
         let known = self.durable.len();
         self.set_durable_size(snapshot.size);
-        for (start, bytes) in &snapshot.pieces {
-            self.set_durable(*start as usize, bytes, known);
+        let (lost, kept): (Vec<_>, Vec<_>) = snapshot.pieces.iter().partition(|piece| piece.written <= self.given_up);
+        for piece in kept {
+            self.set_durable(piece.start as usize, &piece.bytes, known);
         }
         self.settle(snapshot.began);
+        !lost.is_empty()
     }
 
     /// The sync that took `snapshot` failed: the device has its size, none of its bytes.
@@ -260,7 +273,7 @@ impl File {
 
     /// The part of what a sync will make durable that lies in the sector of its byte `at`, counted over all its pieces.
     pub(super) fn sector_of(snapshot: &FileSnapshot, mut at: u64) -> Option<(u64, Vec<u8>)> {
-        for (start, bytes) in &snapshot.pieces {
+        for Piece { start, bytes, .. } in &snapshot.pieces {
             if at >= bytes.len() as u64 {
                 at -= bytes.len() as u64;
                 continue;
@@ -284,6 +297,7 @@ impl File {
         let lost = self.dirty.iter().filter(|range| range.written <= began);
         self.forsaken.extend(lost.map(|range| (range.start, range.end)));
         self.dirty.retain(|range| range.written > began);
+        self.given_up = self.given_up.max(began);
     }
 
     /// Clean pages that the device does not have leave the cache; the next read sees what the device has.

@@ -82,11 +82,12 @@ impl Disk {
         Ok(ticket)
     }
 
-    /// The sync ends; what it covers is durable, unless an earlier write-back had failed.
+    /// The sync ends; what it covers is durable, unless a write-back failed before or meanwhile.
     pub fn end_sync(&mut self, ticket: &SyncTicket) -> IoResult {
+        let mut gave_up = false;
         for (inode, snapshot) in &ticket.files {
             if let Some(Inode::File(file)) = self.inodes.get_mut(inode) {
-                file.persist(snapshot);
+                gave_up |= file.persist(snapshot);
             }
         }
         for inode in &ticket.directories {
@@ -95,7 +96,7 @@ impl Disk {
             }
         }
         let news = ticket.by.is_some_and(|shard| self.tell(shard));
-        if ticket.reports_failure || news {
+        if ticket.reports_failure || news || gave_up {
             return Err(error(IoErrorKind::Device, "sync: input/output error"));
         }
         Ok(IoValue::Done)

@@ -441,6 +441,32 @@ fn syncs_may_end_in_another_order_than_they_began() {
 }
 
 #[test]
+fn a_sync_does_not_bring_back_what_another_gave_up_meanwhile() {
+    for failure in [
+        SyncFailure::CleanUntilEvicted,
+        SyncFailure::RevertedAtOnce,
+        SyncFailure::SizeWithoutData,
+    ] {
+        let mut disk = synced_log();
+        perform(&mut disk, &[write(1, 1000, 2, 100)]);
+        let first = disk.begin_sync(&sync(1)).expect("an open file");
+        perform(&mut disk, &[write(1, 1100, 3, 100)]);
+        let second = disk.begin_sync(&sync(1)).expect("an open file");
+        assert!(disk.fail_sync(&first, failure).is_err());
+        assert!(
+            disk.end_sync(&second).is_err(),
+            "{failure:?}: it waited for the lost page too"
+        );
+        let durable = disk.durable_file("log").expect("a durable file").bytes;
+        assert_eq!(
+            (durable[1050], durable[1150]),
+            (0, 3),
+            "{failure:?}: only what came after the failure is on the device"
+        );
+    }
+}
+
+#[test]
 fn growth_is_no_rewrite_of_durable_bytes_and_an_overwrite_is() {
     let mut disk = synced_log();
     let rewrites = |disk: &Disk| disk.durable_file("log").expect("a durable file").rewrites;
