@@ -80,8 +80,7 @@ impl Oracle {
 
     /// The process ended badly; the disk is what the next one will find.
     pub(crate) fn after_crash(&mut self, disk: &Disk, power_cut: bool) {
-        self.expected.clear();
-        self.scans.forget();
+        self.forget_process();
         for partition in self.partitions.values_mut() {
             if std::mem::take(&mut partition.epoch_seen) {
                 partition.least_epoch += 1;
@@ -97,8 +96,7 @@ impl Oracle {
     /// The process ended as it was asked to. Every partition that it had open is durable to its end; one that it never
     /// opened may be as an earlier crash left it, but what was promised is durable.
     pub(crate) fn after_stop(&mut self, disk: &Disk, everything_open: bool) {
-        self.expected.clear();
-        self.scans.forget();
+        self.forget_process();
         for place in self.places() {
             let held = LogView::new(disk, View::Cache).walk(place, |_| {}).offset;
             let durable = LogView::new(disk, View::Device).walk(place, |_| {}).offset;
@@ -115,6 +113,13 @@ impl Oracle {
                 self.violate(Checker::Recovery, text);
             }
         }
+    }
+
+    /// Nothing that was under way with the last process concerns the next.
+    fn forget_process(&mut self) {
+        self.expected.clear();
+        self.attempts.clear();
+        self.scans.forget();
     }
 
     /// The promise was the page cache, and the power went: what is gone is gone.

@@ -119,8 +119,8 @@ impl Oracle {
         }
     }
 
-    /// An acknowledgement left before its batch was on the device. If it answers a retry, it is the retry's handling
-    /// that is at fault.
+    /// An acknowledgement left before its batch was on the device. If it answers a retry of what this process took before,
+    /// it is the retry's handling that is at fault; if an earlier process took it, it is recovery that let it count.
     fn report_missing(&mut self, disk: &Disk, place: Place, offset: i64, sent: &Batch<'_>, other: bool) {
         let retried = sent.producer.id >= 0 && self.times_sent(place, sent) > 1;
         let checker = if retried {
