@@ -16,7 +16,7 @@ impl Recover {
             return self.damaged();
         }
         self.torn = true;
-        self.scan.leave_traces(&mut self.state);
+        self.scan.leave_traces(self.listed[self.at].size, &mut self.state);
         if self.settings.writes == Writes::OneByOne {
             self.behind = Behind::from(self.state.segment.size + 1);
             return self.look_behind();

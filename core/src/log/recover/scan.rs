@@ -70,16 +70,19 @@ impl Scan {
         }
     }
 
-    /// The deliberate bugs that let a torn batch leave traces.
-    pub(in crate::log) fn leave_traces(&self, state: &mut State) {
-        let Some(open) = &self.open else { return };
-        if bug!(StaleProducerSnapshot) {
+    /// The deliberate bugs that let a torn batch leave traces; `size` is what the segment has in bytes.
+    pub(in crate::log) fn leave_traces(&self, size: u64, state: &mut State) {
+        let torn = self.open.as_ref();
+        if bug!(StaleProducerSnapshot)
+            && let Some(open) = torn
+        {
             state.producers.update(&open.header, Monotonic(0));
         }
-        if bug!(KeepIndexPastTail) {
+        if bug!(KeepIndexPastTail) && size > state.segment.size {
+            let behind = torn.map_or(state.segment.end.plus(1), |open| open.header.next_offset());
             state.segment.index.push(IndexEntry {
-                relative: open.header.next_offset().since(state.segment.base) as u32,
-                position: (state.segment.size + open.length) as u32,
+                relative: behind.since(state.segment.base) as u32,
+                position: torn.map_or(size, |open| state.segment.size + open.length) as u32,
                 max_before: Timestamp(i64::MIN),
             });
         }
