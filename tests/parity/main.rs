@@ -41,6 +41,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("share.coordinator.state.topic.min.isr", "1"),
     // Three seconds at every first join would be most of the run.
     ("group.initial.rebalance.delay.ms", "200"),
+    // When a broker first looks for groups that are empty and can go is its own affair.
+    ("offsets.retention.check.interval.ms", "3600000"),
 ];
 
 fn main() -> ExitCode {

@@ -10,9 +10,12 @@ use crate::wire::message::init_producer_id::{InitProducerIdRequest, InitProducer
 pub(in crate::session) struct InitProducerId;
 
 pub(super) fn begin(request: &InitProducerIdRequest, call: &mut Call<'_, '_>) -> Progress {
-    if request.transactional_id.is_some() {
+    match &request.transactional_id {
+        // Kafka calls it an error rather than none (`TransactionCoordinator.handleInitProducerId`).
+        Some(id) if id.is_empty() => return refuse(ErrorCode::InvalidRequest, call),
         // See `find_coordinator`.
-        return refuse(ErrorCode::TransactionalIdAuthorizationFailed, call);
+        Some(_) => return refuse(ErrorCode::TransactionalIdAuthorizationFailed, call),
+        None => {}
     }
     // An id without an epoch, or an epoch without an id (`KafkaApis.handleInitProducerIdRequest`).
     if (request.producer_id == -1) != (request.producer_epoch == -1) {
