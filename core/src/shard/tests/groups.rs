@@ -58,7 +58,10 @@ fn the_first_who_looks_for_a_coordinator_makes_the_topic_of_groups() {
     );
     let transactional = FindCoordinatorRequest { key_type: 1, ..request };
     let refused: FindCoordinatorResponse = broker.call(client, &transactional, 6);
-    assert_eq!(refused.coordinators[0].error_code, ErrorCode::InvalidRequest.code());
+    assert_eq!(
+        refused.coordinators[0].error_code,
+        ErrorCode::TransactionalIdAuthorizationFailed.code()
+    );
     broker.stop();
     broker.assert_stopped();
 }
