@@ -6,8 +6,7 @@
 //!
 //! Compressed records are opened in a job, and only where something depends on what is inside: a compacted topic needs to
 //! see the keys, and a bound on the past needs every timestamp. Elsewhere the declared count and the greatest timestamp
-//! stay claims, and the bound on the future is held against the claim. Kafka opens every compressed batch; who wants that
-//! says [`Opening::Always`].
+//! stay claims, and the bound on the future is held against the claim. Kafka opens every compressed batch.
 //!
 //! Differences from Kafka, on purpose:
 //! - Offset deltas must be the record's place in the batch. Kafka rewrites a compressed batch that breaks this, and does
