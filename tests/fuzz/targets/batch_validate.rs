@@ -3,10 +3,10 @@
 #![no_main]
 
 use bytes::Bytes;
-use klamm_core::record::validate::{Keys, Opening, recode};
+use klamm_core::record::validate::Keys;
 use klamm_core::record::{
-    Batch, BatchBuilder, BatchHeader, Compression, HEADER_LEN, Level, ProduceRules, Producer, Restamp, TimestampType,
-    Validation, single_batch, split, validate_compressed, validate_produce,
+    Batch, BatchBuilder, BatchError, BatchHeader, Compression, HEADER_LEN, Level, ProduceRules, Producer, Restamp,
+    TimestampType, Validation, single_batch, split, validate_opened, validate_produce,
 };
 use klamm_core::types::{Offset, Timestamp};
 use libfuzzer_sys::fuzz_target;
@@ -40,8 +40,9 @@ fuzz_target!(|data: &[u8]| {
     let Some(records) = records else { return };
 
     let rules = rules(flags);
+    let recodes = flags & 32 == 0;
     for batch in split(&records).flatten() {
-        check(&batch, &rules);
+        check(&batch, &rules, recodes);
     }
     if let Ok(batch) = single_batch(&records) {
         assert_eq!(batch.to_bytes(), records, "one batch is all that is there");
@@ -60,11 +61,6 @@ fn rules(flags: u8) -> ProduceRules {
         now: Timestamp(1_700_000_000_000),
         before_max_ms: if flags & 8 == 0 { i64::MAX as u64 } else { 1000 },
         after_max_ms: if flags & 16 == 0 { u64::MAX } else { 1000 },
-        opening: if flags & 32 == 0 {
-            Opening::Always
-        } else {
-            Opening::WhereNeeded
-        },
     }
 }
 
@@ -94,42 +90,54 @@ fn damaged(data: &[u8], compression: Compression) -> Option<Bytes> {
     Some(Batch::assemble(batch.header(), body.into()).to_bytes())
 }
 
-/// What is accepted must be sound: readable to its end, as many records as declared, and valid once more.
-fn check(batch: &Batch, rules: &ProduceRules) {
+/// What is accepted must be sound: readable to its end, as many records as declared, and valid once more. A topic that
+/// `recodes` has every compressed batch opened, as one whose records have to be looked at.
+fn check(batch: &Batch, rules: &ProduceRules, recodes: bool) {
     if let Ok(opened) = batch.open(BOUND) {
         assert!(opened.bytes().len() <= BOUND);
         for record in opened.records().flatten() {
             assert_eq!(record.headers.len(), record.headers.count());
         }
     }
-    let opened_for_checks = match validate_produce(batch, rules) {
-        Err(error) => return assert!(!error.error_code().is_none() && !error.to_string().is_empty()),
+    match validate_produce(batch, rules) {
+        Err(error) => refused(&error),
         Ok(Validation::Valid(restamp)) => {
             accept(batch, rules, restamp);
-            batch.header().compression() == Ok(Compression::None)
-        }
-        Ok(Validation::NeedsDecompression) => match validate_compressed(batch, rules, BOUND) {
-            Err(error) => return assert!(!error.error_code().is_none() && !error.to_string().is_empty()),
-            Ok(restamp) => {
-                accept(batch, rules, restamp);
-                true
+            if recodes || batch.header().compression() == Ok(Compression::None) {
+                check_opened(batch, rules);
             }
-        },
-    };
-    if opened_for_checks && batch.len() <= BOUND {
-        let opened = batch.open(BOUND).expect("it was opened before");
-        let offsets: Vec<_> = opened
-            .records()
-            .map(|record| record.expect("it was walked before").offset_delta)
-            .collect();
-        assert!(
-            offsets.iter().copied().eq(0..batch.header().record_count),
-            "{offsets:?}"
-        );
-
-        let plain = recode(batch, Compression::None, Level::Default, BOUND).expect("it was opened before");
-        assert_eq!(plain.body(), opened.bytes());
+        }
+        Ok(Validation::NeedsDecompression) => check_opened(batch, rules),
     }
+}
+
+fn check_opened(batch: &Batch, rules: &ProduceRules) {
+    let (kept, restamp) = match validate_opened(batch, rules, BOUND, None) {
+        Ok(valid) => valid,
+        Err(error) => return refused(&error),
+    };
+    assert_eq!(kept.to_bytes(), batch.to_bytes(), "no other codec was asked for");
+    accept(batch, rules, restamp);
+    let opened = batch.open(BOUND).expect("it was opened before");
+    let offsets: Vec<_> = opened
+        .records()
+        .map(|record| record.expect("it was walked before").offset_delta)
+        .collect();
+    assert!(
+        offsets.iter().copied().eq(0..batch.header().record_count),
+        "{offsets:?}"
+    );
+    match validate_opened(batch, rules, BOUND, Some((Compression::None, Level::Default))) {
+        Ok((plain, again)) => {
+            assert_eq!((plain.body(), again), (opened.bytes(), restamp));
+            accept(&plain, rules, again);
+        }
+        Err(error) => assert!(matches!(error, BatchError::TooLarge { .. }), "{error}"),
+    }
+}
+
+fn refused(error: &BatchError) {
+    assert!(!error.error_code().is_none() && !error.to_string().is_empty());
 }
 
 fn accept(batch: &Batch, rules: &ProduceRules, restamp: Restamp) {
