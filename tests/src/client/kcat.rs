@@ -182,18 +182,13 @@ impl Kcat {
         self.member = Some(Follower::start(kcat, parse_next));
     }
 
-    /// Header texts have no lengths, so that only plain ones can be told apart: `bare` leaves them out.
-    fn read(&mut self, count: u64, bare: bool) -> Vec<Stored> {
+    /// Header texts have no lengths, so that only plain ones can be told apart.
+    fn read(&mut self, count: u64) -> Vec<Stored> {
         let place = self.place.as_ref().expect("a partition was assigned");
         let mut kcat = self.command("-C");
-        let format = if bare {
-            "%o %T %K %S \\n%k%s"
-        } else {
-            "%o %T %K %S %h\\n%k%s"
-        };
         kcat.args(["-q", "-t", &place.topic, "-o", &place.offset]);
         kcat.args(["-p", &place.partition.to_string(), "-c", &count.to_string()]);
-        kcat.args(["-X", "check.crcs=true", "-f", format]);
+        kcat.args(["-X", "check.crcs=true", "-f", "%o %T %K %S %h\\n%k%s"]);
         let printed = output(&mut kcat);
         let (mut rest, mut read) = (printed.as_slice(), Vec::new());
         while !rest.is_empty() {
@@ -221,7 +216,7 @@ impl Endpoint for Kcat {
             }
             "read" => {
                 let count = request["count"].as_u64().expect("a number");
-                Ok(records(&self.read(count, request["bare"] == true)))
+                Ok(records(&self.read(count)))
             }
             "subscribe" => {
                 self.subscribe(request);
