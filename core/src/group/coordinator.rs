@@ -292,7 +292,7 @@ impl<T: Copy + Debug> Coordinator<T> {
         let then = self.queue.arrive();
         match result {
             Ok(()) => self.follow(then, view, outcome),
-            Err(code) => self.fail(code, then, view.now, outcome),
+            Err(code) => self.fail(code, then, outcome),
         }
         if self.state != State::Loading {
             self.hand_over(view, outcome);
@@ -361,7 +361,7 @@ impl<T: Copy + Debug> Coordinator<T> {
     }
 
     /// A write failed: whoever waits is told so, and the partition says what holds.
-    fn fail(&mut self, code: ErrorCode, mut then: Vec<Then<T>>, now: Now, outcome: &mut Outcome<T>) {
+    fn fail(&mut self, code: ErrorCode, mut then: Vec<Then<T>>, outcome: &mut Outcome<T>) {
         let code = seen_by_clients(code);
         then.extend(self.queue.give_up());
         for then in then {
@@ -382,10 +382,10 @@ impl<T: Copy + Debug> Coordinator<T> {
         outcome.reports.push(format!(
             "a record could not be written ({code}); the groups are read anew"
         ));
-        self.restart(now, outcome);
+        self.restart(outcome);
     }
 
-    fn restart(&mut self, _now: Now, outcome: &mut Outcome<T>) {
+    fn restart(&mut self, outcome: &mut Outcome<T>) {
         self.groups.clear();
         self.deadlines.clear();
         self.state = State::Loading;
@@ -442,7 +442,7 @@ impl<T: Copy + Debug> Coordinator<T> {
     /// A deadline has come.
     pub fn fire(&mut self, view: View<'_>, outcome: &mut Outcome<T>) {
         match self.state {
-            State::Failed(again) if again <= view.now.monotonic => self.restart(view.now, outcome),
+            State::Failed(again) if again <= view.now.monotonic => self.restart(outcome),
             State::Active => {
                 for _ in 0..DUE_A_STEP {
                     let Some((name, due)) = self.deadlines.pop(view.now.monotonic) else {
@@ -511,7 +511,7 @@ impl<T: Copy + Debug> Coordinator<T> {
         } else {
             Vec::new()
         };
-        self.fail(ErrorCode::NotLeaderOrFollower, in_flight, Now::default(), outcome);
+        self.fail(ErrorCode::NotLeaderOrFollower, in_flight, outcome);
     }
 
     /// Whether nothing is on its way to the log.

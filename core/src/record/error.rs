@@ -211,12 +211,10 @@ impl fmt::Display for BatchError {
             ),
             Self::LegacyMagic { magic } => write!(f, "message format v{magic} is not supported; v2 is needed"),
             Self::UnknownMagic { magic } => write!(f, "magic {magic} is no message format; 2 is needed"),
-            Self::Crc { stored, computed } => {
-                write!(
-                    f,
-                    "the batch's CRC is {stored:#010x}, and its bytes give {computed:#010x}"
-                )
-            }
+            Self::Crc { stored, computed } => write!(
+                f,
+                "the batch's CRC is {stored:#010x}, and its bytes give {computed:#010x}"
+            ),
             Self::TooLarge { size, max } => {
                 write!(f, "the batch has {size} bytes, above max.message.bytes, which is {max}")
             }
