@@ -8,14 +8,13 @@
 mod batch;
 mod compare;
 mod differences;
-mod kafka;
 mod mask;
 mod message;
 mod peer;
 mod report;
 mod scenarios;
 
-use kafka::Kafka;
+use klamm_tests::kafka::{ALONE, Kafka, Machine};
 use klamm_tests::{Broker, Options};
 use peer::{Peer, Step};
 use report::Report;
@@ -24,21 +23,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::thread;
 
-/// What both brokers are told besides where they lie and listen.
+/// What both brokers are told besides what a single node needs.
 const SETTINGS: &[(&str, &str)] = &[
-    ("process.roles", "broker,controller"),
-    ("node.id", "1"),
-    ("controller.listener.names", "CONTROLLER"),
-    (
-        "listener.security.protocol.map",
-        "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    ),
     ("num.partitions", "1"),
-    ("offsets.topic.replication.factor", "1"),
-    ("transaction.state.log.replication.factor", "1"),
-    ("transaction.state.log.min.isr", "1"),
-    ("share.coordinator.state.topic.replication.factor", "1"),
-    ("share.coordinator.state.topic.min.isr", "1"),
     // Three seconds at every first join would be most of the run.
     ("group.initial.rebalance.delay.ms", "200"),
     // When a broker first looks for groups that are empty and can go is its own affair.
@@ -57,12 +44,13 @@ fn main() -> ExitCode {
 
     // What a scenario stumbles over is told with its name.
     std::panic::set_hook(Box::new(|_| {}));
-    let settings: Vec<(String, String)> = SETTINGS
+    let settings: Vec<(String, String)> = ALONE
         .iter()
+        .chain(SETTINGS)
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
     let (kafka, klamm) = thread::scope(|scope| {
-        let kafka = scope.spawn(|| Kafka::start(&settings));
+        let kafka = scope.spawn(|| Kafka::start(Machine::Small, &settings));
         let klamm = Broker::start_with(Options {
             config: settings.clone(),
             ..Options::default()

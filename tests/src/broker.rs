@@ -2,7 +2,7 @@
 
 use crate::client::Scratch;
 use crate::frame::{Connection, api};
-use crate::installed;
+use crate::{installed, usage};
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -196,13 +196,7 @@ impl Broker {
 
     /// The most memory that the process has held at once, in bytes.
     pub fn peak_resident_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the broker runs");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .expect("Linux tells the peak");
-        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-        kilobytes * 1024
+        usage::peak_resident_bytes(self.pid())
     }
 
     /// Where clients connect: `host:port`.

@@ -77,12 +77,18 @@ impl Connection {
 
     /// Reads the next answer: its correlation id and its body.
     pub fn receive(&mut self) -> io::Result<(i32, Vec<u8>)> {
+        let mut frame = self.receive_frame()?;
+        let body = frame.split_off(4);
+        Ok((i32::from_be_bytes(frame.try_into().expect("4 bytes are left")), body))
+    }
+
+    /// Reads the next answer whole, without its length.
+    pub fn receive_frame(&mut self) -> io::Result<Vec<u8>> {
         let mut size = [0; 4];
         self.stream.read_exact(&mut size)?;
         let mut frame = vec![0; i32::from_be_bytes(size) as usize];
         self.stream.read_exact(&mut frame)?;
-        let body = frame.split_off(4);
-        Ok((i32::from_be_bytes(frame.try_into().expect("4 bytes are left")), body))
+        Ok(frame)
     }
 
     /// Sends a request and reads its answer.

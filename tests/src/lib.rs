@@ -8,10 +8,12 @@ pub mod broker;
 pub mod client;
 pub mod frame;
 pub mod installed;
+pub mod kafka;
 pub mod memory;
 pub mod mount;
 pub mod record;
 pub mod trace;
+pub mod usage;
 pub mod wire;
 
 pub use broker::{Broker, Options};

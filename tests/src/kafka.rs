@@ -1,10 +1,10 @@
 //! Apache Kafka as a process: one node that is broker and controller, on two ports of the loopback, with a directory of
 //! its own. It is killed by its id and its directory removed when dropped.
 
-use klamm_tests::broker::free_port;
-use klamm_tests::client::Scratch;
-use klamm_tests::frame::{Connection, api};
-use klamm_tests::installed;
+use crate::broker::free_port;
+use crate::client::Scratch;
+use crate::frame::{Connection, api};
+use crate::installed;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -13,11 +13,59 @@ use std::time::Duration;
 
 /// The release that klamm is compared with, as `ci/install` names its folder.
 const INSTALLED: &str = "kafka_2.13-4.3.1";
+/// What the single node is told besides where it lies and listens, so that it needs no other.
+pub const ALONE: &[(&str, &str)] = &[
+    ("process.roles", "broker,controller"),
+    ("node.id", "1"),
+    ("controller.listener.names", "CONTROLLER"),
+    (
+        "listener.security.protocol.map",
+        "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    ),
+    ("offsets.topic.replication.factor", "1"),
+    ("transaction.state.log.replication.factor", "1"),
+    ("transaction.state.log.min.isr", "1"),
+    ("share.coordinator.state.topic.replication.factor", "1"),
+    ("share.coordinator.state.topic.min.isr", "1"),
+];
 /// A cluster id; both brokers' ids are masked.
 const CLUSTER_ID: &str = "cGFyaXR5LW9mLWtsYW1tLQ";
 
+/// How its Java machine is set up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Machine {
+    /// Little memory, and quick to start rather than fast.
+    Small,
+    /// As its own launcher does (`kafka-server-start.sh`).
+    AsShipped,
+}
+
+impl Machine {
+    const fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Small => &[
+                "-Xms256m",
+                "-Xmx512m",
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "-Xshare:auto",
+            ],
+            Self::AsShipped => &[
+                "-Xmx1G",
+                "-Xms1G",
+                "-server",
+                "-XX:+UseG1GC",
+                "-XX:MaxGCPauseMillis=20",
+                "-XX:InitiatingHeapOccupancyPercent=35",
+                "-XX:+ExplicitGCInvokesConcurrent",
+                "-Djava.awt.headless=true",
+            ],
+        }
+    }
+}
+
 /// A running broker.
-pub(crate) struct Kafka {
+pub struct Kafka {
     folder: Scratch,
     port: u16,
     process: Child,
@@ -25,7 +73,7 @@ pub(crate) struct Kafka {
 
 impl Kafka {
     /// Formats a directory and starts a broker on it with these settings besides those of where it lies and listens.
-    pub(crate) fn start(settings: &[(String, String)]) -> Self {
+    pub fn start(machine: Machine, settings: &[(String, String)]) -> Self {
         let folder = Scratch::new("kafka");
         fs::create_dir_all(folder.path()).expect("a folder for Kafka");
         let (port, controller) = (free_port(), free_port());
@@ -38,7 +86,7 @@ impl Kafka {
         lines.extend(settings.iter().map(|(name, value)| format!("{name}={value}")));
         let config = folder.path().join("server.properties");
         fs::write(&config, lines.join("\n") + "\n").expect("the configuration is written");
-        let mut format = java(&folder, "format");
+        let mut format = java(Machine::Small, &folder, "format");
         format
             .args([
                 "kafka.tools.StorageTool",
@@ -52,7 +100,7 @@ impl Kafka {
         let formatted = format.status().expect("java runs");
         let mut kafka = Self {
             port,
-            process: java(&folder, "output")
+            process: java(machine, &folder, "output")
                 .arg("kafka.Kafka")
                 .arg(&config)
                 .spawn()
@@ -84,8 +132,13 @@ impl Kafka {
     }
 
     /// Where clients connect: `host:port`.
-    pub(crate) fn address(&self) -> String {
+    pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     fn output(&self, name: &str) -> String {
@@ -101,8 +154,8 @@ impl Drop for Kafka {
     }
 }
 
-/// A Java machine with Kafka's jars: little memory, and quick to start rather than fast.
-fn java(folder: &Scratch, output: &str) -> Command {
+/// A Java machine with Kafka's jars.
+fn java(machine: Machine, folder: &Scratch, output: &str) -> Command {
     let jars: PathBuf = installed::client(INSTALLED).join("*");
     let log = || {
         fs::File::options()
@@ -113,14 +166,8 @@ fn java(folder: &Scratch, output: &str) -> Command {
     };
     let mut command = Command::new("java");
     command
-        .args([
-            "-Xms256m",
-            "-Xmx512m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-Xshare:auto",
-            "-cp",
-        ])
+        .args(machine.options())
+        .arg("-cp")
         .arg(jars)
         .current_dir(folder.path())
         .stdin(Stdio::null())
