@@ -161,6 +161,62 @@ fn the_performance_tools_count_what_stands() {
     assert_eq!(count, Some("2000"), "{read}");
 }
 
+/// The tool itself compares what it reads with what it sent.
+#[test]
+fn the_latency_tool_reads_each_record_that_it_sends() {
+    let broker = Broker::start_with_shards(2);
+    let arguments = [
+        "--topic",
+        "timed",
+        "--num-records",
+        "200",
+        "--producer-acks",
+        "all",
+        "--record-size",
+        "100",
+    ];
+    let told = Tool::EndToEndLatency
+        .run(&broker.address(), &arguments)
+        .expect("records are sent and read");
+    assert!(told.contains("Avg latency: ") && told.contains("99.9th = "), "{told}");
+    // It makes the topic itself, and sends each record once the one before it was read.
+    assert_eq!(broker.connect().end_offset("timed", 0), 200);
+}
+
+#[test]
+fn the_performance_producer_is_refused_a_transaction_and_leaves_nothing() {
+    let broker = Broker::start_with_shards(2);
+    broker.create_topic("refused", 1, &[]);
+    let plain = [
+        "--topic",
+        "refused",
+        "--num-records",
+        "100",
+        "--record-size",
+        "100",
+        "--throughput",
+        "-1",
+    ];
+    let transactional = [
+        &plain[..],
+        &["--transactional-id", "t", "--transaction-duration-ms", "100"],
+    ]
+    .concat();
+    let refusal = Tool::ProducerPerformance
+        .run(&broker.address(), &transactional)
+        .expect_err("there are no transactions");
+    assert_eq!(
+        refusal.code,
+        Some(53),
+        "TRANSACTIONAL_ID_AUTHORIZATION_FAILED: {refusal}"
+    );
+    assert_eq!(broker.connect().end_offset("refused", 0), 0);
+    Tool::ProducerPerformance
+        .run(&broker.address(), &plain)
+        .expect("records without a transaction are sent");
+    assert_eq!(broker.connect().end_offset("refused", 0), 100);
+}
+
 /// Groups are kept as Kafka's own records, which its tool reads.
 #[test]
 fn dump_log_decodes_the_offsets_of_groups() {

@@ -37,6 +37,8 @@ pub enum Tool {
     ProducerPerformance,
     /// `kafka-consumer-perf-test`.
     ConsumerPerformance,
+    /// `kafka-e2e-latency`.
+    EndToEndLatency,
 }
 
 /// What a null is on the tools' lines; no text that they are given is that.
@@ -59,6 +61,7 @@ impl Tool {
             Self::VerifiableConsumer => "org.apache.kafka.tools.VerifiableConsumer",
             Self::ProducerPerformance => "org.apache.kafka.tools.ProducerPerformance",
             Self::ConsumerPerformance => "org.apache.kafka.tools.ConsumerPerformance",
+            Self::EndToEndLatency => "org.apache.kafka.tools.EndToEndLatency",
             Self::DeleteRecords => "org.apache.kafka.tools.DeleteRecordsCommand",
         }
     }
@@ -114,10 +117,11 @@ impl Tool {
 }
 
 /// Kafka's codes of the exceptions that tests look for, in the tools' words.
-const CODES: [(&str, i64); 3] = [
+const CODES: [(&str, i64); 4] = [
     ("TopicExistsException", 36),
     ("RecordTooLargeException", 10),
     ("UnknownTopicOrPartitionException", 3),
+    ("TransactionalIdAuthorizationException", 53),
 ];
 
 /// The tools, and what is read with them.

@@ -22,6 +22,8 @@ fn refused(cell: &Cell<'_>) {
     let refusal = actor
         .produce(&topic, &records, how)
         .expect_err("there are no transactions");
+    // TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which no client tries again, and each shows that has a code to show.
+    assert!(matches!(refusal.code, Some(53) | None), "{refusal}");
     assert!(!refusal.text.is_empty(), "the refusal says something");
     assert_eq!(cell.end(&topic, 0), 0, "nothing of the transaction stands: {refusal}");
     let plain = actor
