@@ -1,7 +1,7 @@
 //! The protocol, byte by byte: requests that no client would send, and answers read without a client's help.
 //!
 //! Only old, non-flexible versions, whose layout is plain: Produce 3, Fetch 4, CreateTopics 2, DeleteTopics 1,
-//! ApiVersions 0.
+//! DescribeGroups 0, ApiVersions 0.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -17,6 +17,8 @@ pub mod api {
     pub const LIST_OFFSETS: i16 = 2;
     /// Metadata.
     pub const METADATA: i16 = 3;
+    /// `DescribeGroups`.
+    pub const DESCRIBE_GROUPS: i16 = 15;
     /// `ApiVersions`.
     pub const API_VERSIONS: i16 = 18;
     /// `CreateTopics`.
@@ -184,6 +186,31 @@ impl Connection {
         assert_eq!(answer.short(), 0, "the end of {topic}-{partition}");
         answer.skip(8);
         answer.long()
+    }
+
+    /// The members of a group: the id and the assignment of each.
+    pub fn members(&mut self, group: &str) -> Vec<(String, Vec<u8>)> {
+        let mut body = Body::new();
+        body.int(1).string(group);
+        let answer = self.call(api::DESCRIBE_GROUPS, 0, &body.0);
+        let answer = answer.expect("DescribeGroups is answered");
+        let mut answer = Answer(&answer);
+        assert_eq!(answer.int(), 1, "groups");
+        assert_eq!(answer.short(), 0, "the description of {group}");
+        for _ in ["group", "state", "protocol type", "protocol"] {
+            answer.string();
+        }
+        let member = |answer: &mut Answer<'_>| {
+            let id = answer.string();
+            for _ in ["client id", "host"] {
+                answer.string();
+            }
+            let metadata = answer.int();
+            answer.skip(metadata as usize);
+            let assignment = answer.int();
+            (id, answer.take(assignment as usize).to_vec())
+        };
+        (0..answer.int()).map(|_| member(&mut answer)).collect()
     }
 
     /// Fetches from an offset: the error code and the records.
@@ -391,6 +418,12 @@ impl<'a> Answer<'a> {
     /// An INT32.
     pub fn int(&mut self) -> i32 {
         i32::from_be_bytes(self.take(4).try_into().expect("4 bytes"))
+    }
+
+    /// A STRING.
+    pub fn string(&mut self) -> String {
+        let length = self.short();
+        String::from_utf8(self.take(length as usize).to_vec()).expect("text is UTF-8")
     }
 
     /// An INT64.

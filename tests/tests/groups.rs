@@ -76,3 +76,45 @@ fn members_share_the_partitions_and_go_on_where_they_were_after_a_kill() {
     let read = read_in_group(&broker, "others", 1, all.len());
     assert_read("another group", &read, &all, &[0; 6]);
 }
+
+/// A member that lives through the death of its broker is still the member that it was, goes on where it was, and reads
+/// nothing twice: the group does not even notice.
+#[test]
+fn a_member_reads_on_through_a_kill_without_a_rebalance() {
+    for client in [Client::Java, Client::Confluent, Client::FranzGo] {
+        let mut broker = Broker::start_with_shards(2);
+        broker.create_topic(TOPIC, PARTITIONS, &[("retention.ms", "-1")]);
+        let all = record::mixed(62, 600, PARTITIONS as u64);
+        let mut producer = Actor::start(Client::Confluent, &broker.address());
+        let mut member = Actor::start(client, &broker.address());
+        let joining = Member {
+            session_ms: 45_000,
+            instance: None,
+        };
+        member.subscribe(TOPIC, "steady", joining).expect("a member joins");
+        let mut read = Vec::new();
+        let mut before = None;
+        for part in all.chunks(200) {
+            let sent = producer.produce(TOPIC, part, Produce::idempotent());
+            assert_eq!(sent.expect("records are sent").len(), part.len());
+            let wanted = read.len() + part.len();
+            for _ in 0..2400 {
+                read.extend(member.drain().expect("a member reads"));
+                if read.len() >= wanted {
+                    break;
+                }
+            }
+            member.commit().expect("a member commits");
+            let described = broker.connect().members("steady");
+            assert_eq!(described.len(), 1, "{described:?}");
+            assert_eq!(
+                before.get_or_insert_with(|| described.clone()),
+                &described,
+                "{client:?}: another member, or another assignment"
+            );
+            broker.kill();
+            broker.restart();
+        }
+        assert_read(&format!("{client:?} through kills"), &read, &all, &[0; 6]);
+    }
+}

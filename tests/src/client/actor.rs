@@ -270,7 +270,8 @@ impl Actor {
         let told = self.call("committed", json!({ "topic": topic, "group": group }))?;
         let offsets = told["offsets"].as_object().into_iter().flatten();
         let pair = |(partition, offset): (&String, &Value)| Some((partition.parse().ok()?, offset.as_i64()?));
-        Ok(offsets.filter_map(pair).filter(|(_, offset)| *offset > 0).collect())
+        // Some clients tell −1 of a partition for which nothing is committed.
+        Ok(offsets.filter_map(pair).filter(|(_, offset)| *offset >= 0).collect())
     }
 
     /// The names of all groups.

@@ -14,6 +14,12 @@ use std::time::Duration;
 const RECORD_END: &str = "\n";
 const KEY_END: &str = ":";
 
+/// Kafka's codes of the errors that tests look for, in librdkafka's words.
+const CODES: [(&str, i64); 2] = [
+    ("Message size too large", 10),
+    ("Transactional Id authorization failed", 53),
+];
+
 /// Where reading goes on.
 struct Place {
     topic: String,
@@ -99,8 +105,15 @@ impl Kcat {
             format!("message.max.bytes={bytes}"),
             String::from("message.timeout.ms=180000"),
         ];
-        for setting in &settings {
+        let transactional = request["transactional"]
+            .as_str()
+            .map(|id| format!("transactional.id={id}"));
+        for setting in settings.iter().chain(&transactional) {
             kcat.args(["-X", setting]);
+        }
+        if !request["each"].is_null() {
+            // Or it ends when no broker is there.
+            kcat.arg("-E");
         }
         for (name, value) in &records[0].headers {
             let value = String::from_utf8(value.clone().expect("kcat sends no null header")).expect("kcat sends text");
@@ -124,8 +137,9 @@ impl Kcat {
         if ended.status.success() && !told.contains("Delivery failed") {
             return Ok(());
         }
+        let named = |(words, code): &(&str, i64)| told.contains(words).then_some(*code);
         Err(Refusal {
-            code: told.contains("Message size too large").then_some(10),
+            code: CODES.iter().find_map(named),
             text: told.into_owned(),
         })
     }

@@ -214,6 +214,9 @@ impl Tools {
     fn produce(&self, request: &Value) -> Result<Value, Refusal> {
         let records = request["records"].as_array().expect("records to send");
         let records: Vec<Record> = records.iter().map(Record::from_json).collect();
+        if let Some(id) = request["transactional"].as_str() {
+            return self.produce_in_transaction(request, &records, id);
+        }
         let each = request["each"].as_u64().map_or(records.len(), |each| each as usize);
         let parts = records.chunks(each);
         let parts: Vec<Vec<u8>> = parts.map(|part| part.iter().flat_map(line).collect()).collect();
@@ -232,6 +235,18 @@ impl Tools {
             arguments.extend(["--reader-property", property]);
         }
         Tool::ConsoleProducer.run_on(&self.bootstrap, &arguments, &parts)?;
+        Ok(json!({ "offsets": [] }))
+    }
+
+    /// The one tool with transactions sends lines of a file, in no order.
+    fn produce_in_transaction(&self, request: &Value, records: &[Record], id: &str) -> Result<Value, Refusal> {
+        let file = Scratch::new("payload.txt");
+        let lines: Vec<u8> = records.iter().flat_map(line).collect();
+        std::fs::write(file.path(), lines).expect("a file");
+        let (path, count) = (file.path().display().to_string(), records.len().to_string());
+        let mut arguments = vec!["--topic", text(request, "topic"), "--payload-file", &path];
+        arguments.extend(["--num-records", &count, "--throughput", "-1", "--transactional-id", id]);
+        Tool::ProducerPerformance.run(&self.bootstrap, &arguments)?;
         Ok(json!({ "offsets": [] }))
     }
 

@@ -7,8 +7,12 @@ use klamm_tests::record::{Record, expected};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
-        name: "create, list, describe and delete a topic",
+        name: "create and delete a topic",
         run: life,
+    },
+    Row {
+        name: "list and describe topics",
+        run: shown,
     },
     Row {
         name: "delete a topic and create it again",
@@ -49,6 +53,14 @@ fn life(cell: &Cell<'_>) {
     until("the topic is gone", || {
         !actor.list_topics().expect("topics are listed").contains(&topic)
     });
+}
+
+fn shown(cell: &Cell<'_>) {
+    let (mut actor, one, three) = (cell.actor(), cell.topic(1, &[]), cell.topic(3, &[]));
+    let listed = actor.list_topics().expect("topics are listed");
+    assert!(listed.contains(&one) && listed.contains(&three), "{listed:?}");
+    assert_eq!(actor.describe_topic(&one).expect("a topic is described"), [0]);
+    assert_eq!(actor.describe_topic(&three).expect("a topic is described"), [0, 1, 2]);
 }
 
 /// Neither records nor offsets of the old topic show in the new one.
