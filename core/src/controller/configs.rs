@@ -3,7 +3,7 @@
 //!
 //! Invariant: what is changed of one resource is changed together or not at all.
 
-use super::topics::{check_topic_name, refused};
+use super::topics::{check_policy, check_topic_name, refused};
 use super::{Controller, Decided};
 use crate::config::{TopicOverrides, accept_dynamic, default_list_of_broker, default_list_of_topic};
 use crate::metadata::{BrokerSettingsRecord, Change, MetadataRecord, Settings, TopicSettingsRecord};
@@ -164,6 +164,7 @@ impl<A> Controller<A> {
             Ok((_, overrides)) => overrides,
             Err(error) => return refused(ErrorCode::InvalidConfig, error.to_string()),
         };
+        check_policy(name, &overrides)?;
         let Some(topic) = topic else {
             let text = format!("The topic '{name}' does not exist.");
             return refused(ErrorCode::UnknownTopicOrPartition, text);

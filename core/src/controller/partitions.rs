@@ -2,6 +2,7 @@
 
 use super::topics::{MAX_PARTITIONS_PER_REQUEST, refused};
 use super::{Controller, Decided};
+use crate::group::CONSUMER_OFFSETS;
 use crate::metadata::{AddPartitionsRecord, Change, Topic};
 use crate::types::{BrokerId, ErrorCode, Refusal};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -75,6 +76,13 @@ impl<A> Controller<A> {
                 return refused(ErrorCode::InvalidPartitions, text);
             }
         };
+        if asked.name == CONSUMER_OFFSETS {
+            let text = format!(
+                "The partitions of {CONSUMER_OFFSETS} are counted once, when it is created: with another count groups \
+                 would be looked for where their members and offsets are not."
+            );
+            return refused(ErrorCode::InvalidRequest, text);
+        }
         if let Some(assignments) = &asked.assignments
             && assignments.len() != added
         {

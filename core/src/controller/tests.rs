@@ -1,6 +1,7 @@
 //! The controller without a log: what each request decides, and when it is answered.
 
 use super::*;
+use crate::group::CONSUMER_OFFSETS;
 use crate::types::{BrokerId, ErrorCode, TopicId};
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -263,4 +264,59 @@ fn a_commit_that_cannot_be_written_changes_nothing_and_says_so() {
         outcome(&mut controller, create(vec![topic("orders")])),
         [ErrorCode::None]
     );
+}
+
+#[test]
+fn the_topic_of_groups_keeps_its_partitions_and_ages_nothing() {
+    let mut controller = registered();
+    assert_eq!(outcome(&mut controller, create(vec![topic(CONSUMER_OFFSETS)])), [ErrorCode::None]);
+    let more = |name: &str| MorePartitions {
+        name: name.to_string(),
+        count: 4,
+        assignments: None,
+    };
+    controller.submit(
+        "a",
+        ControllerRequest::CreatePartitions {
+            topics: vec![more(CONSUMER_OFFSETS)],
+            validate_only: false,
+        },
+    );
+    match &commit(&mut controller)[0].1 {
+        ControllerAnswer::PartitionsCreated(outcomes) => {
+            let refusal = outcomes[0].as_ref().unwrap_err();
+            assert_eq!(refusal.code, ErrorCode::InvalidRequest);
+            assert!(refusal.message.as_ref().unwrap().contains(CONSUMER_OFFSETS));
+        }
+        other => panic!("{other:?}"),
+    }
+    let there = controller.image().topic_named(CONSUMER_OFFSETS).unwrap();
+    assert_eq!(there.partitions.len(), 3);
+    for (policy, code) in [
+        ("delete", ErrorCode::InvalidConfig),
+        ("compact,delete", ErrorCode::InvalidConfig),
+        ("compact", ErrorCode::None),
+    ] {
+        let alteration = ConfigAlteration {
+            resource: ConfigResource::Topic(CONSUMER_OFFSETS.to_string()),
+            change: ConfigChange::Incremental(vec![(
+                String::from("cleanup.policy"),
+                ConfigOp::Set(Some(policy.to_string())),
+            )]),
+        };
+        controller.submit(
+            "a",
+            ControllerRequest::AlterConfigs {
+                alterations: vec![alteration],
+                validate_only: false,
+            },
+        );
+        match &commit(&mut controller)[0].1 {
+            ControllerAnswer::Altered(outcomes) => {
+                let told = outcomes[0].as_ref().map_or_else(|refusal| refusal.code, |()| ErrorCode::None);
+                assert_eq!(told, code, "{policy}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::{Controller, Decided};
 use crate::config::{self, TopicOverrides};
+use crate::group::CONSUMER_OFFSETS;
 use crate::metadata::{Change, PartitionRecord, RemoveTopicRecord, Topic, TopicRecord};
 use crate::types::{BrokerId, ErrorCode, Refusal, TopicId, Uuid};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -273,11 +274,24 @@ impl<A> Controller<A> {
 fn parse_config(topic: &NewTopic, broker: &config::BrokerConfig) -> Result<BTreeMap<String, String>, Refusal> {
     let pairs = topic.config.iter().map(|(key, value)| (key.as_str(), value.as_deref()));
     match TopicOverrides::parse(pairs, &broker.topic_defaults) {
-        Ok((_, overrides)) => Ok(overrides
-            .iter()
-            .map(|(key, value)| (key.to_string(), value.to_string()))
-            .collect()),
+        Ok((_, overrides)) => check_policy(&topic.name, &overrides).map(|()| {
+            let owned = |(key, value): (&str, &str)| (key.to_string(), value.to_string());
+            overrides.iter().map(owned).collect()
+        }),
         Err(error) => refused(ErrorCode::InvalidConfig, error.to_string()),
+    }
+}
+
+/// The topic of groups is compacted, and nothing else takes its records: a generation that retention removed would be
+/// issued again, and an offset be lost.
+pub(super) fn check_policy(topic: &str, overrides: &TopicOverrides) -> Result<(), Refusal> {
+    let given = overrides.iter().find(|(key, _)| *key == "cleanup.policy");
+    match given {
+        Some((key, policy)) if topic == CONSUMER_OFFSETS && policy != "compact" => {
+            let text = format!("{key} of {CONSUMER_OFFSETS} is compact: what groups say of themselves does not age.");
+            refused(ErrorCode::InvalidConfig, text)
+        }
+        _ => Ok(()),
     }
 }
 

@@ -18,6 +18,13 @@ impl<T: Copy + Debug> Coordinator<T> {
     /// A client without a member id makes the group, where there is none.
     pub(super) fn join(&mut self, part: T, name: &Arc<str>, ask: JoinAsk, view: View<'_>, outcome: &mut Outcome<T>) {
         let refuse = |code, member| GroupAnswer::Joined(Err(JoinRefusal { code, member }));
+        let largest = ask.protocols.iter().map(|it| it.metadata.len()).max();
+        if largest.is_some_and(|bytes| bytes > self.queue.max_bytes()) {
+            // Its group could never be stored with it.
+            return outcome
+                .answers
+                .push((part, refuse(ErrorCode::InvalidRequest, ask.member)));
+        }
         if !self.groups.contains_key(name) {
             if !ask.member.is_empty() {
                 return outcome
@@ -88,8 +95,8 @@ impl<T: Copy + Debug> Coordinator<T> {
             reply,
         };
         if self.queue.push(records, then).is_err() {
-            let too_large = all(ErrorCode::InvalidCommitOffsetSize);
-            return outcome.answers.push((part, too_large));
+            // As Kafka's runtime refuses what does not fit one batch (`CoordinatorOperationExceptionHelper`).
+            return outcome.answers.push((part, all(ErrorCode::UnknownServerError)));
         }
         if let Some(group) = self.groups.get_mut(name) {
             group.offsets.depart();
@@ -120,8 +127,7 @@ impl<T: Copy + Debug> Coordinator<T> {
             ask,
             part,
         };
-        let pushed = self.queue.push(Vec::new(), then);
-        assert!(pushed.is_ok(), "no record is never too large");
+        self.queue.append(Vec::new(), then);
     }
 
     /// Tells the offsets that are durable. A topic that is gone, or that another took the name of, has none.
@@ -204,8 +210,7 @@ impl<T: Copy + Debug> Coordinator<T> {
             offsets: Vec::new(),
             reply: Some((part, GroupAnswer::OffsetsDeleted(Ok(codes)))),
         };
-        let pushed = self.queue.push(Vec::new(), then);
-        assert!(pushed.is_ok(), "no record is never too large");
+        self.queue.append(Vec::new(), then);
     }
 }
 

@@ -12,7 +12,7 @@ use super::classic::{After, Group, Record, Work};
 use super::deadlines::Deadlines;
 use super::expiry::Expired;
 use super::offsets::Committed;
-use super::queue::{Queue, Then, TooLarge};
+use super::queue::{Queue, Then};
 use super::record::{self, Extent};
 use crate::bugs::bug;
 use crate::config::BrokerConfig;
@@ -102,7 +102,8 @@ pub struct Coordinator<T> {
 }
 
 impl<T: Copy + Debug> Coordinator<T> {
-    /// A coordinator that begins to read its partition, which takes batches of `max_batch` bytes.
+    /// A coordinator that begins to read its partition, whose topic takes batches of `max_batch` bytes. The log itself is
+    /// to take any batch of its coordinator.
     pub fn new(config: &Arc<BrokerConfig>, max_batch: usize, seed: Seed, outcome: &mut Outcome<T>) -> Self {
         outcome.want = Some(Want::Start);
         Self {
@@ -115,6 +116,11 @@ impl<T: Copy + Debug> Coordinator<T> {
             check_at: Monotonic::default(),
             checked: None,
         }
+    }
+
+    /// From now on the topic takes batches of `max_batch` bytes (`max.message.bytes`).
+    pub const fn limit(&mut self, max_batch: usize) {
+        self.queue.limit(max_batch);
     }
 
     /// Takes an ask for a group of its partition. Its answer comes now or later, once.
@@ -232,26 +238,28 @@ impl<T: Copy + Debug> Coordinator<T> {
         }
     }
 
-    /// Has the record written that decides on a group.
+    /// Has the record written that decides on a group. What takes the group back, and what says no more than its
+    /// generation, is written whatever size the topic allows; members that it does not allow are refused.
     fn write(&mut self, name: &Arc<str>, record: Record, view: View<'_>, outcome: &mut Outcome<T>) {
         let group = &self.groups[name];
         let joining = matches!(group.storing.as_ref().map(|it| &it.after), Some(After::Joined));
-        let encoded = match record {
-            Record::Members if joining && bug!(GenerationNotDurable) => Ok(Vec::new()),
-            Record::Nothing => Ok(Vec::new()),
-            Record::Tombstone => record::group_gone(name).map(|pair| Vec::from([pair])),
-            Record::Members => record::group(group, Extent::Members).map(|pair| Vec::from([pair])),
+        let records = match record {
+            Record::Members if joining && bug!(GenerationNotDurable) => Some(Vec::new()),
+            Record::Nothing => Some(Vec::new()),
+            Record::Tombstone => record::group_gone(name).ok().map(|pair| Vec::from([pair])),
+            Record::Members => {
+                let whole = record::group(group, Extent::Members).ok().map(|pair| Vec::from([pair]));
+                let fits = whole.filter(|records| self.queue.takes(records));
+                // The generation is written in any case; without its members, who after a start have to join anew.
+                fits.or_else(|| {
+                    let small = joining || group.members.is_empty();
+                    let pair = small.then(|| record::group(group, Extent::Generation).ok());
+                    pair.flatten().map(|pair| Vec::from([pair]))
+                })
+            }
         };
-        let push = |queue: &mut Queue<T>, records| queue.push(records, Then::Landed(Arc::clone(name)));
-        let encoded = encoded.map_err(|_| TooLarge);
-        if encoded.and_then(|records| push(&mut self.queue, records)).is_ok() {
-            return;
-        }
-        if joining {
-            // The generation is written in any case; without its members, who after a start have to join anew.
-            let small = record::group(group, Extent::Generation).map_err(|_| TooLarge);
-            let pushed = small.and_then(|pair| push(&mut self.queue, Vec::from([pair])));
-            return assert_eq!(pushed, Ok(()), "a generation alone is small");
+        if let Some(records) = records {
+            return self.queue.append(records, Then::Landed(Arc::clone(name)));
         }
         let text =
             format!("group {name}: its members do not fit one record of __consumer_offsets; they have to join anew");
@@ -399,22 +407,19 @@ impl<T: Copy + Debug> Coordinator<T> {
         }
     }
 
-    /// Has tombstones written for offsets.
+    /// Has tombstones written for offsets, whatever size the topic allows.
     pub(super) fn forget(&mut self, name: &Arc<str>, offsets: Vec<(Arc<str>, i32)>) {
-        let gone = offsets
-            .iter()
-            .filter_map(|(topic, partition)| record::offset_gone(name, topic, *partition).ok());
-        let pieces = self.queue.pieces(gone.collect());
-        let mut left = offsets.into_iter();
-        for piece in pieces {
-            let offsets = left.by_ref().take(piece.len()).collect();
+        let gone = |(topic, partition): (Arc<str>, i32)| {
+            let record = record::offset_gone(name, &topic, partition).ok()?;
+            Some((record, (topic, partition)))
+        };
+        for (piece, offsets) in self.queue.pieces(offsets.into_iter().filter_map(gone).collect()) {
             let then = Then::Forgotten {
                 group: Arc::clone(name),
                 offsets,
                 reply: None,
             };
-            let pushed = self.queue.push(piece, then);
-            debug_assert!(pushed.is_ok(), "a piece fits a batch");
+            self.queue.append(piece, then);
         }
     }
 
@@ -557,6 +562,8 @@ const fn seen_by_clients(code: ErrorCode) -> ErrorCode {
             ErrorCode::CoordinatorNotAvailable
         }
         ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
+        // No client of a group knows what to do about a size.
+        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => ErrorCode::UnknownServerError,
         other => other,
     }
 }

@@ -2,7 +2,9 @@
 //! takes it.
 //!
 //! Invariant: what follows from a record happens once its batch is durable, in the order in which it was asked for; what
-//! belongs together is in one batch.
+//! belongs together is in one batch. The topic's `max.message.bytes` is kept to here and nowhere else, as it is when
+//! records are taken in: the log takes each batch of its coordinator, so that a limit lowered meanwhile refuses nothing
+//! that was taken.
 
 use super::ask::{FetchAsk, GroupAnswer};
 use super::offsets::Committed;
@@ -67,12 +69,33 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Has records written together, and `then` done.
+    /// From now on batches have this many bytes.
+    pub(super) const fn limit(&mut self, max_bytes: usize) {
+        self.max_bytes = max_bytes;
+    }
+
+    /// Bytes of a batch that the topic takes.
+    pub(super) const fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
+    /// Whether the topic takes these records in one batch.
+    pub(super) fn takes(&self, records: &[RecordPair]) -> bool {
+        BATCH_OVERHEAD + records.iter().map(size).sum::<usize>() <= self.max_bytes
+    }
+
+    /// Has records written together, and `then` done, if the topic takes them.
     pub(super) fn push(&mut self, records: Vec<RecordPair>, then: Then<T>) -> Result<(), TooLarge> {
-        let bytes = records.iter().map(size).sum::<usize>();
-        if BATCH_OVERHEAD + bytes > self.max_bytes {
+        if !self.takes(&records) {
             return Err(TooLarge);
         }
+        self.append(records, then);
+        Ok(())
+    }
+
+    /// Has records written together, however large, and `then` done.
+    pub(super) fn append(&mut self, records: Vec<RecordPair>, then: Then<T>) {
+        let bytes = records.iter().map(size).sum::<usize>();
         match self.waiting.back_mut() {
             Some(last) if BATCH_OVERHEAD + last.bytes + bytes <= self.max_bytes => {
                 last.records.extend(records);
@@ -85,21 +108,21 @@ impl<T> Queue<T> {
                 bytes,
             }),
         }
-        Ok(())
     }
 
-    /// Shares records out to as many batches as they need; the pieces, in order.
-    pub(super) fn pieces(&self, records: Vec<RecordPair>) -> Vec<Vec<RecordPair>> {
-        let mut pieces: Vec<Vec<RecordPair>> = Vec::new();
+    /// Shares records out to as many batches as they need; the pieces, in order, each record with what it stands for.
+    pub(super) fn pieces<K>(&self, records: Vec<(RecordPair, K)>) -> Vec<(Vec<RecordPair>, Vec<K>)> {
+        let mut pieces: Vec<(Vec<RecordPair>, Vec<K>)> = Vec::new();
         let mut bytes = usize::MAX;
-        for record in records {
+        for (record, key) in records {
             bytes = bytes.saturating_add(size(&record));
             if BATCH_OVERHEAD.saturating_add(bytes) > self.max_bytes {
-                pieces.push(Vec::new());
+                pieces.push((Vec::new(), Vec::new()));
                 bytes = size(&record);
             }
-            if let Some(piece) = pieces.last_mut() {
-                piece.push(record);
+            if let Some((records, keys)) = pieces.last_mut() {
+                records.push(record);
+                keys.push(key);
             }
         }
         pieces
@@ -181,8 +204,27 @@ mod tests {
     fn what_no_batch_takes_is_refused_and_what_may_be_torn_is() {
         let mut queue = Queue::new(1000);
         assert_eq!(queue.push(Vec::from([record(900)]), then("a")), Err(TooLarge));
-        let pieces = queue.pieces((0..7).map(|_| record(400)).collect());
-        let counts: Vec<_> = pieces.iter().map(Vec::len).collect();
-        assert_eq!(counts, [2, 2, 2, 1]);
+        let pieces = queue.pieces((0..7).map(|number| (record(400), number)).collect());
+        let numbers: Vec<_> = pieces.iter().map(|(_, numbers)| numbers.clone()).collect();
+        assert_eq!(
+            numbers,
+            [Vec::from([0, 1]), Vec::from([2, 3]), Vec::from([4, 5]), Vec::from([6])]
+        );
+        queue.limit(10);
+        assert_eq!(queue.pieces((0..3).map(|number| (record(1), number)).collect()).len(), 3);
+    }
+
+    #[test]
+    fn the_limit_is_the_one_that_holds_when_records_are_taken_in() {
+        let mut queue = Queue::new(1000);
+        queue.push(Vec::from([record(800)]), then("a")).unwrap();
+        queue.limit(300);
+        assert_eq!(queue.push(Vec::from([record(200)]), then("b")), Err(TooLarge));
+        queue.push(Vec::from([record(100)]), then("c")).unwrap();
+        queue.append(Vec::from([record(900)]), then("d"));
+        queue.limit(2000);
+        queue.push(Vec::from([record(900)]), then("e")).unwrap();
+        let counts: Vec<_> = core::iter::from_fn(|| queue.next()).map(|it| it.records.len()).collect();
+        assert_eq!(counts, [1, 1, 2]);
     }
 }

@@ -42,7 +42,8 @@ pub(super) struct Coordinated {
 }
 
 impl Shard {
-    /// Takes coordinators into use for the partitions that this shard owns.
+    /// Takes coordinators into use for the partitions that this shard owns, and has those that are follow the settings of
+    /// their topic.
     pub(super) fn coordinate_groups(&mut self, now: Now, effects: &mut Effects) {
         let Some(topic) = self.view.image.topic_named(CONSUMER_OFFSETS).cloned() else {
             return;
@@ -50,7 +51,10 @@ impl Shard {
         if self.phase != Phase::Serving {
             return;
         }
-        let max_batch = self.topic_config(&topic).max_message_bytes as usize;
+        let max_batch = self.given_config(&topic).max_message_bytes as usize;
+        for coordinated in self.coordinators.values_mut() {
+            coordinated.machine.limit(max_batch);
+        }
         for partition in 0..topic.partitions.len() as i32 {
             let id = TopicPartition {
                 topic: topic.id,
@@ -97,7 +101,8 @@ impl Shard {
                 .is_some_and(|it| *it.name == *CONSUMER_OFFSETS)
         };
         let created = delta.created.iter().any(|topic| *topic.name == *CONSUMER_OFFSETS);
-        if created || delta.changed.iter().any(|&id| here(id)) {
+        let reconfigured = !delta.reconfigured.is_empty();
+        if created || reconfigured || delta.changed.iter().any(|&id| here(id)) {
             self.coordinate_groups(now, effects);
         }
     }

@@ -9,8 +9,9 @@ use super::task::{Task, TaskFor};
 use super::watches::Watch;
 use super::{CONTROLLER, Effect, Effects, Halt, Pending, Phase, Report, Shard, Timer};
 use crate::bugs::bug;
-use crate::config::{TopicConfig, TopicOverrides};
+use crate::config::{CleanupPolicy, TopicConfig, TopicOverrides};
 use crate::controller::{ControllerAnswer, ControllerRequest};
+use crate::group::CONSUMER_OFFSETS;
 use crate::log::{LogConfig, LogPlace, ManifestEntry};
 use crate::metadata::{Delta, Topic};
 use crate::partition::{LogJob, LogOutcome, Outcome, Partition, PartitionAnswer, PartitionAsk, Purpose, Setting, home};
@@ -207,7 +208,25 @@ impl Shard {
         }
     }
 
+    /// What a topic's settings mean for its logs. The topic of groups holds what nothing but the rules of groups may let
+    /// go of, and its coordinators alone write to it: they keep to its `max.message.bytes` when they take records in, so
+    /// its logs take each batch of theirs; and they are compacted, whatever else the topic is set to.
     pub(super) fn topic_config(&self, topic: &Topic) -> Arc<TopicConfig> {
+        let given = self.given_config(topic);
+        if *topic.name != *CONSUMER_OFFSETS {
+            return Arc::new(given);
+        }
+        Arc::new(TopicConfig {
+            cleanup: CleanupPolicy::Compact,
+            max_message_bytes: u32::MAX,
+            timestamp_before_max_ms: u64::MAX,
+            timestamp_after_max_ms: u64::MAX,
+            ..given
+        })
+    }
+
+    /// A topic's settings as they were given.
+    pub(super) fn given_config(&self, topic: &Topic) -> TopicConfig {
         let settings = topic
             .config
             .iter()
@@ -215,7 +234,7 @@ impl Shard {
         let defaults = &self.view.config.topic_defaults;
         // The controller accepted every setting; one that a newer version accepted has its default here.
         let parsed = TopicOverrides::parse(settings, defaults).map(|(config, _)| config);
-        Arc::new(parsed.unwrap_or_else(|_| defaults.clone()))
+        parsed.unwrap_or_else(|_| defaults.clone())
     }
 
     /// Lets a partition do something, and does what it wants done.

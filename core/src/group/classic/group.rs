@@ -6,6 +6,8 @@
 //! - there are no members exactly if the group is empty or prepares a rebalance that nobody takes part in yet; then it has
 //!   no leader, and otherwise one that is a member;
 //! - each static member is a member, and a pending member is none;
+//! - whoever waits for the next generation has an end to the wait: a group that prepares one has a deadline for it, unless
+//!   nobody has joined;
 //! - while a record that decides on the group is on its way, nothing changes in it but that somebody may stop waiting.
 
 use super::member::{Acquaintance, Member, Waiting};
@@ -513,6 +515,8 @@ impl<T: Copy + Debug> Group<T> {
         assert!(self.joining <= self.members.len(), "{name}: more join than there are");
         let may_join = matches!(self.state, State::Preparing(_)) || self.storing.is_some();
         assert!(self.joining == 0 || may_join, "{name}: a join waits for nothing");
+        let ends = self.join_deadline.is_some() || self.storing.is_some() || bug!(GroupTimerNotRearmed);
+        assert!(self.joining == 0 || ends, "{name}: a join waits without end");
         match self.state {
             State::Empty(_) => assert!(self.members.is_empty(), "{name}: an empty group has members"),
             State::Completing | State::Stable => assert!(!self.members.is_empty(), "{name}: nobody is left"),

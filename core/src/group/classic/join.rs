@@ -152,8 +152,17 @@ impl<T: Copy + Debug> Group<T> {
     /// Begins to prepare the next generation, or ends it if everybody has joined (`maybePrepareRebalanceOrCompleteJoin`).
     pub(super) fn rebalance(&mut self, work: &mut Work<'_, T>) {
         match self.state {
-            State::Preparing(_) => self.complete_if_all_joined(work),
+            State::Preparing(_) => self.wait_or_complete(work),
             State::Empty(_) | State::Completing | State::Stable => self.prepare(work),
+        }
+    }
+
+    /// Somebody has joined while the group prepares: that may have been the last, or the first.
+    pub(super) fn wait_or_complete(&mut self, work: &mut Work<'_, T>) {
+        self.complete_if_all_joined(work);
+        if matches!(self.state, State::Preparing(_)) && self.join_deadline.is_none() {
+            let patience = self.rebalance_timeout_ms();
+            self.arm_join(patience, work);
         }
     }
 
@@ -237,9 +246,9 @@ impl<T: Copy + Debug> Group<T> {
             self.remove(id, work);
         }
         if !self.members.is_empty() && !self.elect_leader() {
-            // Nobody has joined: wait on, until session timeouts have removed those who are gone.
-            let patience = self.rebalance_timeout_ms();
-            return self.arm_join(patience, work);
+            // Nobody has joined, and static members are left: the first of them to join begins the wait anew, and
+            // session timeouts remove those who are gone.
+            return;
         }
         self.generation = self.generation.saturating_add(1);
         self.unsynced.clear();

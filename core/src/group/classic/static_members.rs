@@ -42,7 +42,7 @@ impl<T: Copy + Debug> Group<T> {
             }
             // The leader may have assigned to the old id by now.
             State::Stable | State::Completing => self.prepare(work),
-            State::Preparing(_) => self.complete_if_all_joined(work),
+            State::Preparing(_) => self.wait_or_complete(work),
             State::Empty(_) => panic!("{}: an empty group has a static member", self.name),
         }
     }

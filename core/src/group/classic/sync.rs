@@ -3,10 +3,11 @@
 //!
 //! Invariant: a part is told only once the record that holds all parts of its generation is durable.
 
-use super::group::{After, Group, State, Work};
+use super::group::{After, Group, State, Work, refuse_join};
 use super::member::Waiting;
 use crate::bugs::bug;
 use crate::group::ask::{GroupAnswer, HeartbeatAsk, Leaver, StateName, SyncAsk};
+use crate::group::expiry::Since;
 use crate::types::ErrorCode;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -120,8 +121,33 @@ impl<T: Copy + Debug> Group<T> {
                 self.prepare(work);
             }
             After::Replaced { .. } => self.prepare(work),
-            after => panic!("{}: a record for {after:?} is small", self.name),
+            // These records are written whatever their size; one that cannot even be encoded is taken back like others.
+            After::Joined => self.disband(work),
+            After::Emptied(waiting) => {
+                let refused = |(part, _)| (part, GroupAnswer::Left(Err(ErrorCode::UnknownServerError)));
+                work.answers.extend(waiting.into_iter().map(refused));
+            }
+            After::Removed(part) => {
+                let refused = |part| (part, GroupAnswer::Deleted(ErrorCode::UnknownServerError));
+                work.answers.extend(part.map(refused));
+            }
+            After::Drained => {}
         }
+    }
+
+    /// Nobody gets the generation: all have to join anew.
+    fn disband(&mut self, work: &mut Work<'_, T>) {
+        let ids: Vec<_> = self.members.keys().cloned().collect();
+        for id in ids {
+            if let Some(part) = self.stop_joining(&id) {
+                work.answers
+                    .push((part, refuse_join(ErrorCode::UnknownServerError, &id)));
+            }
+            self.remove(&id, work);
+        }
+        self.protocol = None;
+        self.learn_subscriptions();
+        self.enter(State::Empty(Since::at(work.now)), work.now);
     }
 
     /// Members that have not asked for their part in time are dropped.

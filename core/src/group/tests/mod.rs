@@ -2,6 +2,7 @@
 
 mod commits;
 mod joining;
+mod limits;
 mod random;
 mod restarts;
 mod statics;
@@ -33,6 +34,8 @@ pub(super) enum Log {
 /// A coordinator with its partition's log and its clients.
 pub(super) struct Scene {
     pub(super) config: BrokerConfig,
+    /// `max.message.bytes` of the topic.
+    max_batch: usize,
     pub(super) coordinator: Coordinator<u32>,
     pub(super) image: Image,
     pub(super) now: Now,
@@ -99,10 +102,12 @@ impl Scene {
             monotonic: Monotonic(0).plus_millis(1_000_000),
             wall: Timestamp(1_700_000_000_000),
         };
+        let max_batch = 1 << 20;
         let mut scene = Self {
+            max_batch,
             coordinator: Coordinator::new(
                 &Arc::new(config.clone()),
-                1 << 20,
+                max_batch,
                 Seed::new(1),
                 &mut Outcome::default(),
             ),
@@ -159,9 +164,15 @@ impl Scene {
         self.log = Log::Prompt;
         let config = Arc::new(self.config.clone());
         let mut outcome = Outcome::default();
-        self.coordinator = Coordinator::new(&config, 1 << 20, Seed::new(self.starts), &mut outcome);
+        self.coordinator = Coordinator::new(&config, self.max_batch, Seed::new(self.starts), &mut outcome);
         self.answers.clear();
         self.take(outcome);
+    }
+
+    /// The topic's `max.message.bytes` is changed.
+    pub(super) fn limit(&mut self, max_batch: usize) {
+        self.max_batch = max_batch;
+        self.coordinator.limit(max_batch);
     }
 
     fn step(&mut self, act: impl FnOnce(&mut Coordinator<u32>, View<'_>, &mut Outcome<u32>)) {
@@ -253,6 +264,11 @@ impl Scene {
         !self.answers.contains_key(&part)
     }
 
+    /// What is due now is done.
+    pub(super) fn fire(&mut self) {
+        self.step(Coordinator::fire);
+    }
+
     pub(super) fn pass(&mut self, millis: u64) {
         let until = self.now.monotonic.plus_millis(millis);
         let wall = self.now.wall.0 + millis as i64;
@@ -285,15 +301,7 @@ impl Scene {
     }
 
     pub(super) fn sync(&mut self, joined: &Joined, assignments: &[(&str, &'static str)]) -> u32 {
-        let assignment = |(member, part): &(&str, &'static str)| (id(member), Bytes::from_static(part.as_bytes()));
-        self.ask(GroupAsk::Sync(SyncAsk {
-            member: Arc::clone(&joined.member),
-            instance: None,
-            generation: joined.generation,
-            protocol_type: None,
-            protocol: None,
-            assignments: assignments.iter().map(assignment).collect(),
-        }))
+        self.ask(GroupAsk::Sync(sync_ask(joined, assignments)))
     }
 
     pub(super) fn synced(&mut self, part: u32) -> Result<String, ErrorCode> {
@@ -316,11 +324,7 @@ impl Scene {
     }
 
     pub(super) fn leave(&mut self, members: &[&str]) -> u32 {
-        let leaver = |member: &&str| Leaver {
-            member: id(member),
-            instance: None,
-        };
-        self.ask(GroupAsk::Leave(members.iter().map(leaver).collect()))
+        self.ask(leave_ask(members))
     }
 
     pub(super) fn left(&mut self, part: u32) -> Vec<ErrorCode> {
@@ -405,6 +409,38 @@ impl Scene {
                 assert_eq!(self.heartbeat(&it.member, it.generation), ErrorCode::None);
             }
         }
+    }
+}
+
+pub(super) fn sync_ask(joined: &Joined, assignments: &[(&str, &'static str)]) -> SyncAsk {
+    let assignment = |(member, part): &(&str, &'static str)| (id(member), Bytes::from_static(part.as_bytes()));
+    SyncAsk {
+        member: Arc::clone(&joined.member),
+        instance: None,
+        generation: joined.generation,
+        protocol_type: None,
+        protocol: None,
+        assignments: assignments.iter().map(assignment).collect(),
+    }
+}
+
+pub(super) fn leave_ask(members: &[&str]) -> GroupAsk {
+    let leaver = |member: &&str| Leaver {
+        member: id(member),
+        instance: None,
+    };
+    GroupAsk::Leave(members.iter().map(leaver).collect())
+}
+
+/// The same join with so many bytes of metadata in one protocol.
+pub(super) fn with_metadata(ask: &JoinAsk, bytes: usize) -> JoinAsk {
+    let metadata = Bytes::from(alloc::vec![7; bytes]);
+    JoinAsk {
+        protocols: Vec::from([Protocol {
+            name: id("range"),
+            metadata,
+        }]),
+        ..ask.clone()
     }
 }
 

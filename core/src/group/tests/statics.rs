@@ -140,3 +140,54 @@ fn a_tool_removes_one_by_its_instance_alone() {
     assert_eq!(scene.left(leave), [ErrorCode::None, ErrorCode::UnknownMemberId]);
     assert_eq!(scene.state(), Ok(StateName::PreparingRebalance));
 }
+
+#[test]
+fn static_members_that_nobody_need_wait_for_are_not_waited_for_again_and_again() {
+    let mut scene = Scene::new();
+    let hasty = |instance| JoinAsk {
+        rebalance_timeout_ms: 0,
+        session_timeout_ms: 1_800_000,
+        ..fixed("", instance, &["range"])
+    };
+    stable(&mut scene);
+    let [_, two] = ["one", "two"].map(|instance| {
+        let back = scene.join(hasty(instance));
+        scene.joined(back)
+    });
+    let leave = scene.ask(GroupAsk::Leave(Vec::from([Leaver {
+        member: id(""),
+        instance: Some(id("one")),
+    }])));
+    assert_eq!(scene.left(leave), [ErrorCode::None]);
+    assert_eq!(scene.state(), Ok(StateName::PreparingRebalance));
+    // What is due now is done in one go, and then nothing but checks and sessions.
+    scene.fire();
+    let next = scene.coordinator.next_deadline().unwrap();
+    assert!(next > scene.now.monotonic.plus_millis(1000), "{next:?}");
+    scene.pass(1_000_000);
+    assert_eq!(scene.state(), Ok(StateName::PreparingRebalance));
+    assert_eq!(scene.heartbeat(&two.member, 1), ErrorCode::RebalanceInProgress);
+    // Whoever joins is waited for no longer than members let a rebalance wait.
+    let other = scene.join(JoinAsk {
+        rebalance_timeout_ms: 500,
+        ..fixed("", "one", &["range"])
+    });
+    assert!(scene.waits(other));
+    scene.pass(500);
+    let joined = scene.joined(other);
+    assert_eq!((joined.generation, joined.members.len()), (2, 2), "the static one stays");
+}
+
+#[test]
+fn static_members_that_are_gone_leave_an_empty_group_once_their_sessions_end() {
+    let mut scene = Scene::new();
+    stable(&mut scene);
+    let leave = scene.ask(GroupAsk::Leave(Vec::from([Leaver {
+        member: id(""),
+        instance: Some(id("one")),
+    }])));
+    assert_eq!(scene.left(leave), [ErrorCode::None]);
+    scene.pass(120_000);
+    assert_eq!(scene.state(), Ok(StateName::Empty));
+    assert_eq!(scene.coordinator.deadlines(), 0);
+}

@@ -18,8 +18,6 @@ const MEMBER_ID_REQUIRED: i16 = 4;
 const SKIPS_ASSIGNMENT: i16 = 9;
 /// Below this version a protocol's name cannot be null.
 const NULLABLE_PROTOCOL: i16 = 7;
-/// The most bytes that a member says of itself in all protocols together: more would never fit a record of its group.
-const MAX_METADATA_BYTES: usize = 1 << 20;
 
 /// A request that waits for the generation.
 #[derive(Debug)]
@@ -45,14 +43,6 @@ fn read(request: &JoinGroupRequest, client_id: Option<&Text>, call: &Call<'_, '_
     let bounds = i64::from(groups.min_session_timeout_ms)..=i64::from(groups.max_session_timeout_ms);
     if !bounds.contains(&i64::from(request.session_timeout_ms)) {
         return Err(ErrorCode::InvalidSessionTimeout);
-    }
-    let metadata: usize = request
-        .protocols
-        .iter()
-        .map(|it| it.name.len() + it.metadata.len())
-        .sum();
-    if metadata > MAX_METADATA_BYTES {
-        return Err(ErrorCode::InvalidRequest);
     }
     let protocol = |it: &crate::wire::message::join_group::JoinGroupRequestProtocol| {
         Ok(Protocol {
