@@ -17,6 +17,20 @@ pub mod api {
     pub const LIST_OFFSETS: i16 = 2;
     /// Metadata.
     pub const METADATA: i16 = 3;
+    /// OffsetCommit.
+    pub const OFFSET_COMMIT: i16 = 8;
+    /// OffsetFetch.
+    pub const OFFSET_FETCH: i16 = 9;
+    /// FindCoordinator.
+    pub const FIND_COORDINATOR: i16 = 10;
+    /// JoinGroup.
+    pub const JOIN_GROUP: i16 = 11;
+    /// Heartbeat.
+    pub const HEARTBEAT: i16 = 12;
+    /// LeaveGroup.
+    pub const LEAVE_GROUP: i16 = 13;
+    /// SyncGroup.
+    pub const SYNC_GROUP: i16 = 14;
     /// `DescribeGroups`.
     pub const DESCRIBE_GROUPS: i16 = 15;
     /// `ApiVersions`.
@@ -25,6 +39,12 @@ pub mod api {
     pub const CREATE_TOPICS: i16 = 19;
     /// `DeleteTopics`.
     pub const DELETE_TOPICS: i16 = 20;
+    /// `CreatePartitions`.
+    pub const CREATE_PARTITIONS: i16 = 37;
+    /// `DeleteGroups`.
+    pub const DELETE_GROUPS: i16 = 42;
+    /// `IncrementalAlterConfigs`.
+    pub const INCREMENTAL_ALTER_CONFIGS: i16 = 44;
 }
 
 /// How long an answer may take before a test gives up; long, because a loaded machine is slow.

@@ -269,7 +269,10 @@ fn a_commit_that_cannot_be_written_changes_nothing_and_says_so() {
 #[test]
 fn the_topic_of_groups_keeps_its_partitions_and_ages_nothing() {
     let mut controller = registered();
-    assert_eq!(outcome(&mut controller, create(vec![topic(CONSUMER_OFFSETS)])), [ErrorCode::None]);
+    assert_eq!(
+        outcome(&mut controller, create(vec![topic(CONSUMER_OFFSETS)])),
+        [ErrorCode::None]
+    );
     let more = |name: &str| MorePartitions {
         name: name.to_string(),
         count: 4,
@@ -313,7 +316,9 @@ fn the_topic_of_groups_keeps_its_partitions_and_ages_nothing() {
         );
         match &commit(&mut controller)[0].1 {
             ControllerAnswer::Altered(outcomes) => {
-                let told = outcomes[0].as_ref().map_or_else(|refusal| refusal.code, |()| ErrorCode::None);
+                let told = outcomes[0]
+                    .as_ref()
+                    .map_or_else(|refusal| refusal.code, |()| ErrorCode::None);
                 assert_eq!(told, code, "{policy}");
             }
             other => panic!("{other:?}"),

@@ -211,7 +211,10 @@ mod tests {
             [Vec::from([0, 1]), Vec::from([2, 3]), Vec::from([4, 5]), Vec::from([6])]
         );
         queue.limit(10);
-        assert_eq!(queue.pieces((0..3).map(|number| (record(1), number)).collect()).len(), 3);
+        assert_eq!(
+            queue.pieces((0..3).map(|number| (record(1), number)).collect()).len(),
+            3
+        );
     }
 
     #[test]
@@ -224,7 +227,9 @@ mod tests {
         queue.append(Vec::from([record(900)]), then("d"));
         queue.limit(2000);
         queue.push(Vec::from([record(900)]), then("e")).unwrap();
-        let counts: Vec<_> = core::iter::from_fn(|| queue.next()).map(|it| it.records.len()).collect();
+        let counts: Vec<_> = core::iter::from_fn(|| queue.next())
+            .map(|it| it.records.len())
+            .collect();
         assert_eq!(counts, [1, 1, 2]);
     }
 }

@@ -175,7 +175,11 @@ fn static_members_that_nobody_need_wait_for_are_not_waited_for_again_and_again()
     assert!(scene.waits(other));
     scene.pass(500);
     let joined = scene.joined(other);
-    assert_eq!((joined.generation, joined.members.len()), (2, 2), "the static one stays");
+    assert_eq!(
+        (joined.generation, joined.members.len()),
+        (2, 2),
+        "the static one stays"
+    );
 }
 
 #[test]

@@ -1,0 +1,262 @@
+//! Groups at the limits of what a broker is set to hold: the real binary refuses what it has to, and goes on.
+
+use klamm_tests::frame::{Answer, Body, Connection, api};
+use klamm_tests::{Broker, Options};
+use std::thread::sleep;
+use std::time::Duration;
+
+const OFFSETS: &str = "__consumer_offsets";
+const TOPIC: &str = "orders";
+
+/// Error codes of Kafka.
+const UNKNOWN_SERVER_ERROR: i16 = -1;
+const UNKNOWN_MEMBER_ID: i16 = 25;
+const INVALID_CONFIG: i16 = 40;
+const INVALID_REQUEST: i16 = 42;
+
+fn start(config: &[(&str, &str)]) -> Broker {
+    let quick = [("group.initial.rebalance.delay.ms", "0"), ("shards", "1")];
+    let lines = quick.iter().chain(config);
+    Broker::start_with(Options {
+        config: lines
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..Options::default()
+    })
+}
+
+/// Asks who coordinates a group until somebody does.
+fn find(connection: &mut Connection, group: &str) {
+    let mut body = Body::new();
+    body.string(group);
+    let answer = connection.call(api::FIND_COORDINATOR, 0, &body.0);
+    assert_eq!(Answer(&answer.expect("FindCoordinator is answered")).short(), 0);
+}
+
+/// The body of a JoinGroup 3: whoever has no member id is a member at once.
+fn join_body(group: &str, member: &str, session_ms: i32, metadata: &[u8]) -> Vec<u8> {
+    let mut body = Body::new();
+    body.string(group).int(session_ms).int(60_000).string(member);
+    body.string("consumer").int(1).string("range");
+    body.int(metadata.len() as i32).bytes(metadata);
+    body.0
+}
+
+/// A member of a group, as it was told.
+struct Joined {
+    error: i16,
+    generation: i32,
+    member: String,
+}
+
+fn joined(answer: &[u8]) -> Joined {
+    let mut answer = Answer(answer);
+    answer.skip(4);
+    let (error, generation) = (answer.short(), answer.int());
+    let protocol = answer.short();
+    answer.skip(protocol.max(0) as usize);
+    let leader = answer.short();
+    answer.skip(leader as usize);
+    let length = answer.short();
+    let member = String::from_utf8(answer.take(length as usize).to_vec()).expect("ids are UTF-8");
+    Joined {
+        error,
+        generation,
+        member,
+    }
+}
+
+fn join(connection: &mut Connection, group: &str, metadata: &[u8]) -> Joined {
+    let body = join_body(group, "", 30_000, metadata);
+    joined(
+        &connection
+            .call(api::JOIN_GROUP, 3, &body)
+            .expect("JoinGroup is answered"),
+    )
+}
+
+/// The only member assigns nothing to itself.
+fn sync(connection: &mut Connection, group: &str, who: &Joined) -> i16 {
+    let mut body = Body::new();
+    body.string(group).int(who.generation).string(&who.member).int(0);
+    let answer = connection.call(api::SYNC_GROUP, 2, &body.0);
+    let answer = answer.expect("SyncGroup is answered");
+    let mut answer = Answer(&answer);
+    answer.skip(4);
+    answer.short()
+}
+
+fn heartbeat(connection: &mut Connection, group: &str, who: &Joined) -> i16 {
+    let mut body = Body::new();
+    body.string(group).int(who.generation).string(&who.member);
+    let answer = connection.call(api::HEARTBEAT, 2, &body.0);
+    let answer = answer.expect("Heartbeat is answered");
+    let mut answer = Answer(&answer);
+    answer.skip(4);
+    answer.short()
+}
+
+/// Waits until the coordinators of these groups have read them: until then no heartbeat is refused.
+fn await_groups(connection: &mut Connection, groups: &[&str]) {
+    let nobody = Joined {
+        error: 0,
+        generation: 1,
+        member: String::from("nobody"),
+    };
+    for group in groups {
+        let mut tries = (0..3000).map(|_| {
+            sleep(Duration::from_millis(20));
+            heartbeat(connection, group, &nobody)
+        });
+        assert!(tries.any(|code| code == UNKNOWN_MEMBER_ID), "{group} is never read");
+    }
+}
+
+fn leave(connection: &mut Connection, group: &str, who: &Joined) -> i16 {
+    let mut body = Body::new();
+    body.string(group).string(&who.member);
+    let answer = connection.call(api::LEAVE_GROUP, 2, &body.0);
+    let answer = answer.expect("LeaveGroup is answered");
+    let mut answer = Answer(&answer);
+    answer.skip(4);
+    answer.short()
+}
+
+/// Commits an offset of the topic's first partition, as nobody's member.
+fn commit(connection: &mut Connection, group: &str, offset: i64, metadata: &str) -> i16 {
+    let mut body = Body::new();
+    body.string(group).int(-1).string("").long(-1).int(1).string(TOPIC);
+    body.int(1).int(0).long(offset).string(metadata);
+    let answer = connection.call(api::OFFSET_COMMIT, 2, &body.0);
+    let answer = answer.expect("OffsetCommit is answered");
+    let mut answer = Answer(&answer);
+    answer.skip(4 + 2 + TOPIC.len() + 4 + 4);
+    answer.short()
+}
+
+/// The offset of the topic's first partition.
+fn committed(connection: &mut Connection, group: &str) -> i64 {
+    let mut body = Body::new();
+    body.string(group).int(1).string(TOPIC).int(1).int(0);
+    let answer = connection.call(api::OFFSET_FETCH, 1, &body.0);
+    let answer = answer.expect("OffsetFetch is answered");
+    let mut answer = Answer(&answer);
+    answer.skip(4 + 2 + TOPIC.len() + 4 + 4);
+    answer.long()
+}
+
+fn delete(connection: &mut Connection, group: &str) -> i16 {
+    let mut body = Body::new();
+    body.int(1).string(group);
+    let answer = connection.call(api::DELETE_GROUPS, 0, &body.0);
+    let answer = answer.expect("DeleteGroups is answered");
+    let mut answer = Answer(&answer);
+    answer.skip(4 + 4 + 2 + group.len());
+    answer.short()
+}
+
+fn set(connection: &mut Connection, topic: &str, key: &str, value: &str) -> i16 {
+    let mut body = Body::new();
+    body.int(1)
+        .byte(2)
+        .string(topic)
+        .int(1)
+        .string(key)
+        .byte(0)
+        .string(value);
+    body.byte(0);
+    let answer = connection.call(api::INCREMENTAL_ALTER_CONFIGS, 0, &body.0);
+    let answer = answer.expect("IncrementalAlterConfigs is answered");
+    let mut answer = Answer(&answer);
+    answer.skip(4 + 4);
+    answer.short()
+}
+
+fn add_partitions(connection: &mut Connection, topic: &str, count: i32) -> i16 {
+    let mut body = Body::new();
+    body.int(1).string(topic).int(count).int(-1).int(30_000).byte(0);
+    let answer = connection.call(api::CREATE_PARTITIONS, 1, &body.0);
+    let answer = answer.expect("CreatePartitions is answered");
+    let mut answer = Answer(&answer);
+    answer.skip(4 + 4 + 2 + topic.len());
+    answer.short()
+}
+
+#[test]
+fn a_group_id_longer_than_the_largest_batch_harms_nobody() {
+    let broker = start(&[("message.max.bytes", "10000")]);
+    let mut connection = broker.connect();
+    let long = "g".repeat(11_000);
+    find(&mut connection, &long);
+    let first = join(&mut connection, &long, b"");
+    assert_eq!((first.error, first.generation), (0, 1));
+    assert_eq!(sync(&mut connection, &long, &first), UNKNOWN_SERVER_ERROR);
+    assert_eq!(leave(&mut connection, &long, &first), 0);
+    assert_eq!(delete(&mut connection, &long), 0);
+    let small = join(&mut connection, "small", b"");
+    assert_eq!(sync(&mut connection, "small", &small), 0);
+    assert_eq!(heartbeat(&mut connection, "small", &small), 0);
+}
+
+#[test]
+fn a_limit_lowered_and_raised_while_the_broker_runs_is_kept_to_at_once() {
+    let mut broker = start(&[]);
+    broker.create_topic(TOPIC, 1, &[]);
+    let mut connection = broker.connect();
+    let group = "g".repeat(183);
+    find(&mut connection, &group);
+    let member = join(&mut connection, &group, b"what is said");
+    assert_eq!(sync(&mut connection, &group, &member), 0);
+    assert_eq!(commit(&mut connection, "other", 5, ""), 0);
+    assert_eq!(set(&mut connection, OFFSETS, "max.message.bytes", "200"), 0);
+    assert_eq!(
+        commit(&mut connection, "other", 6, &"m".repeat(100)),
+        UNKNOWN_SERVER_ERROR
+    );
+    assert_eq!(heartbeat(&mut connection, &group, &member), 0, "nothing is read anew");
+    assert_eq!(commit(&mut connection, "other", 6, ""), 0);
+    assert_eq!(set(&mut connection, OFFSETS, "max.message.bytes", "100000"), 0);
+    assert_eq!(commit(&mut connection, "other", 7, &"m".repeat(100)), 0);
+    assert_eq!(set(&mut connection, OFFSETS, "max.message.bytes", "100"), 0);
+    assert_eq!(broker.stop().code(), Some(0));
+    broker.restart();
+    let mut connection = broker.connect();
+    await_groups(&mut connection, &[&group, "other"]);
+    assert_eq!(heartbeat(&mut connection, &group, &member), 0);
+    assert_eq!(leave(&mut connection, &group, &member), 0);
+    assert_eq!(delete(&mut connection, &group), 0);
+    assert_eq!(committed(&mut connection, "other"), 7);
+    assert_eq!(delete(&mut connection, "other"), 0);
+    broker.kill();
+    broker.restart();
+    let mut connection = broker.connect();
+    await_groups(&mut connection, &[&group, "other"]);
+    assert_eq!(committed(&mut connection, "other"), -1);
+    let next = join(&mut connection, &group, b"");
+    assert_eq!((next.error, next.generation), (0, 1), "the group was deleted");
+}
+
+#[test]
+fn the_topic_of_groups_keeps_its_partitions_and_its_policy() {
+    let broker = start(&[("offsets.topic.num.partitions", "3")]);
+    broker.create_topic(TOPIC, 1, &[]);
+    let mut connection = broker.connect();
+    find(&mut connection, "g");
+    let groups = ["a", "b", "c", "d", "e", "f"];
+    let members = groups.map(|group| {
+        let member = join(&mut connection, group, b"");
+        assert_eq!(sync(&mut connection, group, &member), 0);
+        assert_eq!(commit(&mut connection, &format!("{group}-offsets"), 9, ""), 0);
+        member
+    });
+    assert_eq!(add_partitions(&mut connection, OFFSETS, 7), INVALID_REQUEST);
+    assert_eq!(add_partitions(&mut connection, TOPIC, 7), 0);
+    for (group, member) in groups.iter().zip(&members) {
+        assert_eq!(heartbeat(&mut connection, group, member), 0, "{group}");
+        assert_eq!(committed(&mut connection, &format!("{group}-offsets")), 9, "{group}");
+    }
+    for policy in ["delete", "compact,delete"] {
+        assert_eq!(set(&mut connection, OFFSETS, "cleanup.policy", policy), INVALID_CONFIG);
+    }
+    assert_eq!(set(&mut connection, OFFSETS, "cleanup.policy", "compact"), 0);
+}
