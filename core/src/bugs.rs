@@ -61,11 +61,15 @@ pub enum Bug {
     AssignmentAnsweredEarly = 26,
     /// A timer of a group that came too early is not armed again (liveness).
     GroupTimerNotRearmed = 27,
+    /// A deleted topic's directory is taken for that of the topic created again under its name (recreated-topic).
+    DeletedTopicResurrects = 28,
+    /// A request takes effect before those in front of it have (order).
+    EffectsReordered = 29,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::AckBeforeFsync,
         Self::SyncCoversLaterWrites,
         Self::NoDirectorySync,
@@ -93,6 +97,8 @@ impl Bug {
         Self::OffsetAnsweredEarly,
         Self::AssignmentAnsweredEarly,
         Self::GroupTimerNotRearmed,
+        Self::DeletedTopicResurrects,
+        Self::EffectsReordered,
     ];
 }
 

@@ -1,6 +1,8 @@
 //! Record batches of format 2, built and read by the simulator's own code: the oracle shares nothing with the broker.
-//! Layout: Kafka's `DefaultRecordBatch` and `DefaultRecord`. Only uncompressed batches are built and read here.
+//! Layout: Kafka's `DefaultRecordBatch` and `DefaultRecord`.
 
+use crate::compress::{Compression, decompress};
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// How many bytes stand before the records.
@@ -34,19 +36,29 @@ pub(crate) struct NewRecord {
     pub(crate) headers: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+impl ProducerTag {
+    /// The sequence number `count` records later: it wraps at 2^31 (Kafka's `DefaultRecordBatch.incrementSequence`).
+    pub(crate) fn later(sequence: i32, count: i32) -> i32 {
+        ((i64::from(sequence) + i64::from(count)) & i64::from(i32::MAX)) as i32
+    }
+}
+
 /// Lays out a batch as a producer sends it: base offset 0, no leader epoch.
-pub(crate) fn build(records: &[NewRecord], producer: ProducerTag) -> Vec<u8> {
+pub(crate) fn build(records: &[NewRecord], producer: ProducerTag, compression: Compression) -> Vec<u8> {
     let first = records.first().map_or(-1, |record| record.timestamp);
     let last = records.iter().map(|record| record.timestamp).max().unwrap_or(-1);
-    let mut batch = vec![0; HEADER];
+    let mut body = Vec::new();
     for (index, record) in records.iter().enumerate() {
-        put_record(&mut batch, record, index as i64, first);
+        put_record(&mut body, record, index as i64, first);
     }
+    let mut batch = vec![0; HEADER];
+    batch.extend(compression.compress(&body));
     let length = (batch.len() - 12) as i32;
     let mut put = |at: usize, bytes: &[u8]| batch[at..at + bytes.len()].copy_from_slice(bytes);
     put(8, &length.to_be_bytes());
     put(12, &(-1i32).to_be_bytes());
     put(16, &[2]);
+    put(21, &compression.id().to_be_bytes());
     put(23, &(records.len() as i32 - 1).to_be_bytes());
     put(27, &first.to_be_bytes());
     put(35, &last.to_be_bytes());
@@ -61,7 +73,7 @@ pub(crate) fn build(records: &[NewRecord], producer: ProducerTag) -> Vec<u8> {
 
 fn put_record(batch: &mut Vec<u8>, record: &NewRecord, offset_delta: i64, first_timestamp: i64) {
     let mut body = vec![0];
-    put_varint(&mut body, record.timestamp - first_timestamp);
+    put_varint(&mut body, record.timestamp.wrapping_sub(first_timestamp));
     put_varint(&mut body, offset_delta);
     match &record.key {
         Some(key) => put_bytes(&mut body, key),
@@ -91,6 +103,12 @@ fn put_varint(out: &mut Vec<u8>, value: i64) {
     out.push(rest as u8);
 }
 
+/// Puts a batch where a broker would: at an offset, under a leader epoch.
+pub(crate) fn place(batch: &mut [u8], offset: i64, leader_epoch: i32) {
+    batch[..8].copy_from_slice(&offset.to_be_bytes());
+    batch[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
+}
+
 /// A batch whose CRC, length and counts hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch<'a> {
@@ -99,7 +117,9 @@ pub(crate) struct Batch<'a> {
     pub(crate) crc: u32,
     pub(crate) count: i32,
     pub(crate) producer: ProducerTag,
+    attributes: u16,
     first_timestamp: i64,
+    max_timestamp: i64,
     records: &'a [u8],
     /// How many bytes the whole batch takes.
     pub(crate) size: usize,
@@ -166,7 +186,9 @@ impl<'a> Batch<'a> {
                 epoch: i16::from_be_bytes(array(bytes, 51)),
                 base_sequence: i32::from_be_bytes(array(bytes, 53)),
             },
+            attributes: u16::from_be_bytes(array(bytes, 21)),
             first_timestamp: i64::from_be_bytes(array(bytes, 27)),
+            max_timestamp: i64::from_be_bytes(array(bytes, 35)),
             records: &bytes[HEADER..],
             size,
         })
@@ -177,12 +199,41 @@ impl<'a> Batch<'a> {
         self.base_offset + i64::from(self.count)
     }
 
-    /// Its records; fewer than `count` when they cannot be read, which the caller compares.
-    pub(crate) fn records(&self) -> Records<'a> {
-        Records {
-            rest: self.records,
+    /// The batch with its records as they were before they were compressed.
+    pub(crate) fn open(&self) -> Opened<'a> {
+        let records = match self.attributes & 7 {
+            0 => Cow::Borrowed(self.records),
+            codec => Cow::Owned(decompress(codec, self.records).unwrap_or_default()),
+        };
+        Opened {
+            records,
             base_offset: self.base_offset,
             first_timestamp: self.first_timestamp,
+            stamped: (self.attributes & STAMPED != 0).then_some(self.max_timestamp),
+        }
+    }
+}
+
+/// The broker has given its records the time of their append.
+const STAMPED: u16 = 8;
+
+/// A batch whose records can be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened<'a> {
+    records: Cow<'a, [u8]>,
+    base_offset: i64,
+    first_timestamp: i64,
+    stamped: Option<i64>,
+}
+
+impl Opened<'_> {
+    /// Its records; fewer than the batch's `count` when they cannot be read, which the caller compares.
+    pub(crate) fn records(&self) -> Records<'_> {
+        Records {
+            rest: &self.records,
+            base_offset: self.base_offset,
+            first_timestamp: self.first_timestamp,
+            stamped: self.stamped,
         }
     }
 }
@@ -199,6 +250,7 @@ pub(crate) struct Records<'a> {
     rest: &'a [u8],
     base_offset: i64,
     first_timestamp: i64,
+    stamped: Option<i64>,
 }
 
 impl<'a> Iterator for Records<'a> {
@@ -208,8 +260,9 @@ impl<'a> Iterator for Records<'a> {
         let length = take_varint(&mut self.rest)?;
         let mut body = take(&mut self.rest, length)?;
         take(&mut body, 1)?;
-        let timestamp = self.first_timestamp + take_varint(&mut body)?;
-        let offset = self.base_offset + take_varint(&mut body)?;
+        let timestamp = self.first_timestamp.wrapping_add(take_varint(&mut body)?);
+        let timestamp = self.stamped.unwrap_or(timestamp);
+        let offset = self.base_offset.wrapping_add(take_varint(&mut body)?);
         let rest = body;
         let key_length = take_varint(&mut body)?;
         if key_length >= 0 {
@@ -299,6 +352,8 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use crate::compress::Compression;
+
     use super::{Batch, Broken, NewRecord, ProducerTag, build, crc32c};
 
     fn sample() -> Vec<NewRecord> {
@@ -325,11 +380,17 @@ mod tests {
             epoch: 1,
             base_sequence: 40,
         };
-        let bytes = build(&records, tag);
-        let batch = Batch::parse(&bytes).expect("a whole batch");
+        for compression in [Compression::None, Compression::Lz4, Compression::XerialSnappy] {
+            check_read_back(&build(&records, tag, compression), tag, &records);
+        }
+    }
+
+    fn check_read_back(bytes: &[u8], tag: ProducerTag, records: &[NewRecord]) {
+        let batch = Batch::parse(bytes).expect("a whole batch");
         assert_eq!((batch.count, batch.end_offset(), batch.producer), (5, 5, tag));
-        let read: Vec<_> = batch.records().collect();
-        for (index, (record, sent)) in read.iter().zip(&records).enumerate() {
+        let opened = batch.open();
+        let read: Vec<_> = opened.records().collect();
+        for (index, (record, sent)) in read.iter().zip(records).enumerate() {
             assert_eq!((record.offset, record.timestamp), (index as i64, sent.timestamp));
             assert_eq!(record.value, sent.value);
         }
@@ -337,8 +398,15 @@ mod tests {
     }
 
     #[test]
+    fn sequence_numbers_wrap() {
+        assert_eq!(ProducerTag::later(0, 5), 5);
+        assert_eq!(ProducerTag::later(i32::MAX, 1), 0);
+        assert_eq!(ProducerTag::later(i32::MAX - 2, 5), 2);
+    }
+
+    #[test]
     fn the_broker_reads_what_is_built_here() {
-        let bytes = bytes::Bytes::from(build(&sample(), ProducerTag::NONE));
+        let bytes = bytes::Bytes::from(build(&sample(), ProducerTag::NONE, Compression::None));
         let batch = klamm_core::record::Batch::parse(&bytes).expect("a batch to the broker too");
         assert_eq!(batch.check_crc(), Ok(()));
         assert_eq!(batch.len(), bytes.len());
@@ -346,7 +414,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_behind_the_crc_is_seen() {
-        let bytes = build(&sample(), ProducerTag::NONE);
+        let bytes = build(&sample(), ProducerTag::NONE, Compression::None);
         for bit in 17 * 8..bytes.len() * 8 {
             let mut broken = bytes.clone();
             broken[bit / 8] ^= 1 << (bit % 8);

@@ -5,9 +5,11 @@
 
 mod batch;
 mod client;
+mod compress;
 pub mod disk;
 pub mod draw;
 mod frame;
+mod image;
 mod link;
 pub mod losses;
 mod options;

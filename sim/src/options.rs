@@ -1,8 +1,11 @@
 //! What a run is like: everything here follows from the seed, and nothing else does.
 
+use crate::compress::Compression;
 use crate::disk::{Hearers, SyncFailure};
 use crate::draw::Draw;
 use crate::frame::{ApiVersions, Codec};
+use crate::image::Image;
+use crate::oracle::Retention;
 use crate::stage::{MICROS, MILLIS, Nanos};
 use std::fmt::Write as _;
 
@@ -103,6 +106,7 @@ pub(crate) struct ProducerPlan {
     pub(crate) pause: Nanos,
     pub(crate) batch_records: u64,
     pub(crate) value_bytes: u64,
+    pub(crate) compression: Compression,
     /// How many batches one request may carry.
     pub(crate) batches_a_request: u64,
     /// Every this many requests is followed at once by a look at the end offset; 0 for never.
@@ -141,6 +145,8 @@ pub(crate) struct Options {
     pub(crate) delays: Delays,
     pub(crate) topics: Vec<TopicPlan>,
     pub(crate) clients: Vec<ClientPlan>,
+    /// Logs that the run begins with.
+    pub(crate) images: Vec<Image>,
     /// When each begins, ascending.
     pub(crate) faults: Vec<(Nanos, Fault)>,
     /// How long the workload and its faults last.
@@ -168,6 +174,7 @@ impl Options {
         }
         let topics = draw_topics(&mut draw);
         let clients = draw_clients(&mut draw, calm);
+        let images = Image::draw_all(&mut draw, &topics);
         let mut faults = if calm {
             Vec::new()
         } else {
@@ -184,6 +191,7 @@ impl Options {
             delays: draw_delays(&mut draw),
             topics,
             clients,
+            images,
             faults,
             safety,
             last_crash: draw
@@ -197,6 +205,14 @@ impl Options {
 }
 
 impl Options {
+    /// What retention removes.
+    pub(crate) fn retention(&self) -> Retention {
+        Retention {
+            ms: self.broker.topic_defaults.retention_ms,
+            bytes: self.broker.topic_defaults.retention_bytes,
+        }
+    }
+
     /// Leaves producers without ids only, with these acks.
     pub(crate) fn only_plain_producers(&mut self, acks: i16) {
         self.clients.retain(|client| matches!(client.role, Role::Producer(_)));
@@ -222,6 +238,9 @@ impl Options {
         let _ = writeln!(text, "  limits    {:?}", self.broker.limits);
         let _ = writeln!(text, "  topics    {:?}", self.broker.topic_defaults);
         let _ = writeln!(text, "  delays    {:?}", self.delays);
+        for image in &self.images {
+            let _ = writeln!(text, "  image     {image:?}");
+        }
         for client in &self.clients {
             let _ = writeln!(text, "  client    {:?}, {:?} codec", client.role, client.codec);
         }
@@ -259,6 +278,18 @@ fn draw_broker(draw: &mut Draw) -> BrokerConfig {
         cleaner_stretch_bytes: limits.cleaner_stretch_bytes,
     };
     let defaults = TopicConfig::default();
+    // Half of the runs delete nothing.
+    let retention = match draw.below(4) {
+        0 => Retention {
+            ms: Some(draw.spread(300, 5000)),
+            bytes: None,
+        },
+        1 => Retention {
+            ms: None,
+            bytes: Some(draw.spread(0, 60_000)),
+        },
+        _ => Retention::default(),
+    };
     let topic_defaults = TopicConfig {
         segment_bytes: if small {
             draw.spread(LEAST_SEGMENT, 300_000) as u32
@@ -268,8 +299,8 @@ fn draw_broker(draw: &mut Draw) -> BrokerConfig {
         segment_ms: draw.pick(&[50, 1000, defaults.segment_ms]),
         index_interval_bytes: draw.pick(&[1, 1, 500, defaults.index_interval_bytes]),
         max_message_bytes: draw.pick(&[LARGEST_BATCH as u32, defaults.max_message_bytes]),
-        retention_ms: None,
-        retention_bytes: None,
+        retention_ms: retention.ms,
+        retention_bytes: retention.bytes,
         timestamp_type: draw.pick(&[
             TimestampType::CreateTime,
             TimestampType::CreateTime,
@@ -284,7 +315,11 @@ fn draw_broker(draw: &mut Draw) -> BrokerConfig {
         flush: draw.pick(&[FlushMode::Fsync, FlushMode::Fsync, FlushMode::Fsync, FlushMode::Os]),
         auto_create_topics: draw.chance(1, 2),
         connections_max_idle_ms: draw.pick(&[2000, base.connections_max_idle_ms]),
-        retention_check_interval_ms: draw.pick(&[100, base.retention_check_interval_ms]),
+        retention_check_interval_ms: if retention.is_on() {
+            draw.pick(&[20, 100])
+        } else {
+            draw.pick(&[100, base.retention_check_interval_ms])
+        },
         topic_defaults,
         limits,
         ..base
@@ -349,6 +384,17 @@ fn draw_producer(draw: &mut Draw) -> ProducerPlan {
         pause: draw.spread(1500, 30_000) * MICROS,
         batch_records: draw.spread(1, 12),
         value_bytes: draw.spread(48, 500),
+        compression: draw.pick(&[
+            Compression::None,
+            Compression::None,
+            Compression::None,
+            Compression::None,
+            Compression::Gzip,
+            Compression::Snappy,
+            Compression::XerialSnappy,
+            Compression::Lz4,
+            Compression::Zstd,
+        ]),
         batches_a_request: draw.within(1, 3),
         probe_every: draw.pick(&[0, 3, 10]),
     }

@@ -59,6 +59,10 @@ pub struct Report {
     pub errors: u64,
     /// Acknowledged records that a power cut took, as `flush=os` allows.
     pub acked_and_lost: u64,
+    /// Records that retention removed, as far as it was seen.
+    pub records_retired: u64,
+    /// Records that runs began with.
+    pub records_planted: u64,
     /// Readers that met bytes that the disk had destroyed.
     pub damage_met: u64,
     /// Those of them that met bytes outside of Kafka's CRC, and no client can tell.
@@ -67,13 +71,27 @@ pub struct Report {
     pub partitions_refused: u64,
     /// Logs that recovery cut where such bytes were.
     pub logs_cut_at_damage: u64,
+    /// Operations on topics whose order was judged.
+    pub metadata_judged: u64,
+    /// Topics that were deleted and created again.
+    pub topics_recreated: u64,
+    /// Frames that no client should send.
+    pub hostile_frames: u64,
+    /// Answers that clients could read, by API.
+    pub answers: BTreeMap<&'static str, u64>,
     /// Faults that hit something, by name.
     pub victims: BTreeMap<&'static str, u64>,
 }
 
 impl Report {
     /// Takes up what others counted.
-    pub(crate) fn finish<E>(self, counts: &Counts, victims: &BTreeMap<&'static str, u64>, stage: &Stage<E>) -> Self {
+    pub(crate) fn finish<E>(
+        self,
+        counts: &Counts,
+        answers: &BTreeMap<&'static str, u64>,
+        victims: &BTreeMap<&'static str, u64>,
+        stage: &Stage<E>,
+    ) -> Self {
         Self {
             events: stage.trace.events(),
             millis: stage.now() / MILLIS,
@@ -87,10 +105,16 @@ impl Report {
             timeouts: counts.timeouts,
             errors: counts.errors,
             acked_and_lost: counts.acked_and_lost,
+            records_retired: counts.records_retired,
+            records_planted: counts.records_planted,
             damage_met: counts.damage_met,
             damage_beyond_crc: counts.damage_beyond_crc,
             partitions_refused: counts.partitions_refused,
             logs_cut_at_damage: counts.logs_cut_at_damage,
+            metadata_judged: counts.metadata_judged,
+            topics_recreated: counts.topics_recreated,
+            hostile_frames: counts.hostile_frames,
+            answers: answers.clone(),
             victims: victims.clone(),
             ..self
         }
@@ -100,8 +124,11 @@ impl Report {
     pub(crate) fn idleness(&self, options: &Options) -> Option<String> {
         let partitions: i32 = options.topics.iter().map(|topic| topic.partitions).sum();
         let least = partitions as u64;
-        // A disk that destroys what it was given may leave nothing to be read.
-        let readable = self.partitions_refused == 0;
+        // A disk that destroys what it was given may leave nothing to be read, and so may retention.
+        let destroyed = ["bit rot", "misdirected write"]
+            .iter()
+            .any(|&fault| self.victims.contains_key(fault));
+        let readable = !destroyed && !options.retention().is_on();
         if self.records_acked < least || self.records_read_back < least && readable {
             return Some(format!(
                 "only {} records were acknowledged and {} read back",

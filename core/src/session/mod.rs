@@ -17,6 +17,7 @@ mod scatter;
 pub use ask::{Answer, Ask};
 pub use fetch_sessions::FetchSessions;
 
+use crate::bugs::bug;
 use crate::config::BrokerConfig;
 use crate::metadata::Image;
 use crate::storage::Lease;
@@ -357,7 +358,8 @@ impl Session {
             State::Ready { .. } | State::Silent => true,
             State::Ending(_) => false,
         };
-        self.active.is_empty() || (next == Some(ApiKey::Produce) && self.active.iter().all(passable))
+        let in_turn = next == Some(ApiKey::Produce) || bug!(EffectsReordered);
+        self.active.is_empty() || (in_turn && self.active.iter().all(passable))
     }
 
     fn begin(&mut self, frame: &Bytes, context: &mut Context<'_>, actions: &mut Vec<Action>) {

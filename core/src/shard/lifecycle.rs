@@ -15,7 +15,7 @@ use crate::log::{LogPlace, ManifestEntry};
 use crate::partition::{Closed, LogOutcome, home};
 use crate::session::Answer;
 use crate::storage::LogId;
-use crate::types::{Now, ShardId, TopicPartition};
+use crate::types::{Now, ShardId, TopicId, TopicPartition};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -135,6 +135,7 @@ impl Shard {
     pub(super) fn begin_all(&mut self, effects: &mut Effects) {
         let mut logs: BTreeMap<ShardId, Vec<StoredLog>> = BTreeMap::new();
         let mut orphans: Vec<LogPlace> = Vec::new();
+        let mut risen: Vec<StoredLog> = Vec::new();
         for (id, log) in core::mem::take(&mut self.stored) {
             let topic = self.view.image.topic(id.topic);
             if topic.is_some_and(|topic| (id.partition as usize) < topic.partitions.len()) {
@@ -144,10 +145,21 @@ impl Shard {
                 .as_ref()
                 .is_some_and(|metadata| metadata.deleted(id.topic))
             {
-                orphans.push(log.place);
+                match self.namesake(&log.place).filter(|_| bug!(DeletedTopicResurrects)) {
+                    Some(topic) => {
+                        let place = LogPlace { topic, ..log.place };
+                        let log = StoredLog { place, ..log };
+                        risen.push(log);
+                    }
+                    None => orphans.push(log.place),
+                }
             } else {
                 return self.refuse_unknown(&log.place, effects);
             }
+        }
+        for log in risen {
+            let home = home(log.partition(), self.view.shards);
+            logs.entry(home).or_default().push(log);
         }
         if !orphans.is_empty() {
             self.remove_logs(orphans, effects);
@@ -165,6 +177,13 @@ impl Shard {
                 effects,
             );
         }
+    }
+
+    /// The topic that has the name which a log's directory carries.
+    fn namesake(&self, place: &LogPlace) -> Option<TopicId> {
+        let (front, _) = place.name().rsplit_once('.')?;
+        let (name, _) = front.rsplit_once('-')?;
+        self.view.image.topic_named(name).map(|topic| topic.id)
     }
 
     /// The metadata log does not know whose log this is, and never deleted its topic: it has lost records, and nothing

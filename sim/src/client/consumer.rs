@@ -1,7 +1,7 @@
 //! A consumer: it reads every partition from the start, in order, with or without a fetch session.
 
 use super::{Hands, Pending, Wire, judge_error};
-use crate::frame::{Api, Fetch, FetchPart, Fetched, Request, Response, TopicRef};
+use crate::frame::{Api, EARLIEST, Fetch, FetchPart, Fetched, Listed, Request, Response, TopicRef};
 use crate::options::ConsumerPlan;
 use crate::oracle::{Checker, Place};
 use crate::stage::{MILLIS, Nanos};
@@ -16,6 +16,8 @@ struct Reader {
     position: i64,
     /// The position that the session was told last; `None` when it was told nothing yet.
     told: Option<i64>,
+    /// Its position is no more: it asks where the log starts now.
+    lost: bool,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,15 @@ impl Consumer {
             wire.send(hands, Request::Metadata { topics }, 0);
             return;
         }
+        if let Some(reader) = self.readers.iter().find(|reader| reader.lost) {
+            let request = Request::ListOffsets {
+                topic: reader.topic.clone(),
+                partitions: vec![reader.partition],
+                timestamp: EARLIEST,
+            };
+            wire.send(hands, request, 0);
+            return;
+        }
         let sessions = self.plan.sessions && wire.plan.versions.fetch >= 7;
         let parts = self
             .readers
@@ -126,6 +137,7 @@ impl Consumer {
                                 partition,
                                 position: 0,
                                 told: None,
+                                lost: false,
                             });
                         }
                     }
@@ -146,10 +158,33 @@ impl Consumer {
                 }
                 self.fetched(wire, hands, asked, error, session_id, &parts);
             }
+            Response::ListOffsets(listed) => self.found_start(wire.index, hands, &pending.request, &listed),
             response => {
                 let text = format!("a consumer cannot make sense of {response:?}");
                 hands.oracle.violate(Checker::Protocol, text);
             }
+        }
+    }
+
+    /// The reader that was lost goes on where the log starts now.
+    fn found_start(&mut self, client: usize, hands: &mut Hands<'_>, asked: &Request, listed: &[Listed]) {
+        let (Request::ListOffsets { topic, partitions, .. }, [found]) = (asked, listed) else {
+            let text = format!("one offset was asked for, {} came", listed.len());
+            hands.oracle.violate(Checker::Protocol, text);
+            return;
+        };
+        if found.error != 0 {
+            judge_error(hands, Api::ListOffsets, found.error);
+            return;
+        }
+        let mut readers = self.readers.iter_mut();
+        let reader = readers.find(|reader| reader.topic == *topic && partitions.contains(&reader.partition));
+        if let Some(reader) = reader {
+            let place = Place::new(topic.id, reader.partition);
+            hands.oracle.log_start(place, found.offset);
+            hands.oracle.assigned(client);
+            reader.position = found.offset;
+            reader.lost = false;
         }
     }
 
@@ -220,12 +255,12 @@ fn take(client: usize, hands: &mut Hands<'_>, reader: &mut Reader, part: &Fetche
             reader.position = hands.oracle.fetched(place, client, reader.position, part, asked);
         }
         // OFFSET_OUT_OF_RANGE
-        1 if hands.oracle.may_lack(place) => {
-            reader.position = 0;
+        1 if hands.oracle.may_lack(place) || hands.oracle.may_be_removed(place, reader.position) => {
+            reader.lost = true;
         }
         1 => {
             let text = format!(
-                "{place}: offset {} is out of range, though nothing was deleted",
+                "{place}: offset {} is out of range, though nothing may have removed it",
                 reader.position
             );
             hands.oracle.violate(Checker::AcknowledgedDurability, text);

@@ -81,6 +81,10 @@ pub(crate) struct Client {
     woken_for: Option<Nanos>,
 }
 
+/// How long an answer may take at least when all faults have ended.
+const LAST_PATIENCE: Nanos = 20_000 * MILLIS;
+/// When everything is calm, a fetch that has waited long enough is answered within this time.
+const AFTER_WAIT: Nanos = 2500 * MILLIS;
 /// When everything is calm and open, a waiting fetch is woken within this time.
 const WAKE_UP: Nanos = 300 * MILLIS;
 
@@ -97,11 +101,17 @@ impl Wire {
         self.link.is_some()
     }
 
-    /// How long an answer may take; a fetch may wait on top.
-    fn patience(&self, pending: &Pending) -> Nanos {
+    /// How long an answer may take; a fetch may wait on top. Once all faults have ended nobody gives up early: who is
+    /// not answered then never will be.
+    fn patience(&self, pending: &Pending, working: bool) -> Nanos {
+        let timeout = if working {
+            self.plan.timeout
+        } else {
+            self.plan.timeout.max(LAST_PATIENCE)
+        };
         match &pending.request {
-            Request::Fetch(fetch) => self.plan.timeout + fetch.max_wait_ms.max(0) as u64 * MILLIS,
-            _ => self.plan.timeout,
+            Request::Fetch(fetch) => timeout + fetch.max_wait_ms.max(0) as u64 * MILLIS,
+            _ => timeout,
         }
     }
 
@@ -153,7 +163,9 @@ impl Wire {
 
     fn forget(&mut self, hands: &mut Hands<'_>) {
         self.link = None;
-        self.pending.clear();
+        for pending in self.pending.drain(..) {
+            hands.oracle.unheard(&pending.request, pending.sent_at);
+        }
         self.received.clear();
         self.retry_at = hands.stage.now() + hands.stage.draw.within(1, 40) * MILLIS;
     }
@@ -204,6 +216,7 @@ impl Wire {
         match self.plan.codec.decode(api, pending.version, frame) {
             Ok((_, response)) => {
                 self.answers += 1;
+                hands.oracle.heard(&pending.request, pending.sent_at, &response);
                 Some((pending, response))
             }
             Err(error) => {
@@ -228,7 +241,7 @@ impl Client {
             Role::Recreator { rounds } => State::Recreator(recreator::Recreator::new(index, *rounds)),
             Role::Prober { pause } => State::Prober(prober::Prober::new(*pause)),
             Role::Hostile { pause } => State::Hostile(hostile::Hostile::new(*pause)),
-            Role::Setup => State::Setup(setup::Setup::new(options.topics.len())),
+            Role::Setup => State::Setup(setup::Setup::new(options)),
             Role::Verifier { appends, max_bytes } => {
                 State::Verifier(verifier::Verifier::new(index, *appends, *max_bytes))
             }
@@ -295,7 +308,7 @@ impl Client {
             .wire
             .pending
             .front()
-            .is_some_and(|oldest| oldest.sent_at + self.wire.patience(oldest) <= now)
+            .is_some_and(|oldest| oldest.sent_at + self.wire.patience(oldest, hands.working) <= now)
         {
             let name = &self.wire.name;
             complain_if_calm(hands, || format!("{name}: no answer in time"));
@@ -362,10 +375,31 @@ impl Client {
         }
     }
 
-    /// Whatever it waits for must have been missing until just now.
+    /// How long ago its oldest fetch should have been answered, whatever there was to be read.
+    fn overdue(&self, now: Nanos) -> Option<Nanos> {
+        let oldest = self.wire.pending.front()?;
+        let Request::Fetch(fetch) = &oldest.request else {
+            return None;
+        };
+        now.checked_sub(oldest.sent_at + fetch.max_wait_ms.max(0) as u64 * MILLIS)
+    }
+
+    /// Whether it is too early to say that its fetch is never answered.
+    pub(crate) fn is_in_doubt(&self, now: Nanos) -> bool {
+        let doubtful = WAKE_UP..AFTER_WAIT;
+        self.overdue(now).is_some_and(|overdue| doubtful.contains(&overdue))
+    }
+
+    /// Whatever it waits for must have been missing until just now, and it may not wait for longer than it asked.
     pub(crate) fn judge_wait(&mut self, hands: &mut Hands<'_>) {
-        if let (State::Consumer(consumer), Some(oldest)) = (&self.state, self.wire.pending.front()) {
-            consumer.judge_wait(hands, oldest.sent_at, WAKE_UP);
+        let (State::Consumer(consumer), Some(oldest)) = (&self.state, self.wire.pending.front()) else {
+            return;
+        };
+        consumer.judge_wait(hands, oldest.sent_at, WAKE_UP);
+        if let Some(overdue) = self.overdue(hands.stage.now()).filter(|&overdue| overdue >= AFTER_WAIT) {
+            let name = &self.wire.name;
+            let text = format!("{name}: a fetch is {} ms overdue", overdue / MILLIS);
+            hands.oracle.violate(Checker::Liveness, text);
         }
     }
 
@@ -444,7 +478,7 @@ impl Client {
             None => self.wire.retry_at,
         };
         if let Some(oldest) = self.wire.pending.front() {
-            at = at.min(oldest.sent_at + self.wire.patience(oldest));
+            at = at.min(oldest.sent_at + self.wire.patience(oldest, hands.working));
         }
         let at = at.max(now + 1);
         if self.woken_for.is_none_or(|woken_for| at < woken_for) && at < Nanos::MAX {

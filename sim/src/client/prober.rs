@@ -1,7 +1,8 @@
 //! A prober: it looks up offsets and metadata and compares them with what was acknowledged before it asked.
 
+use super::recreator::NAME as PASSING_TOPIC;
 use super::{Hands, Pending, Wire, judge_error};
-use crate::frame::{Api, Fetch, FetchPart, Listed, Request, Response, TopicRef};
+use crate::frame::{Api, EARLIEST, Fetch, FetchPart, Listed, Request, Response, TopicRef};
 use crate::oracle::{Checker, Place};
 use crate::stage::Nanos;
 
@@ -43,7 +44,9 @@ impl Prober {
         self.next_at = now + hands.stage.draw.within(1, self.pause);
         self.waiting = true;
         if self.topics.is_empty() || hands.stage.draw.chance(1, 4) {
-            let topics = hands.options.topics.iter().map(|topic| topic.name.clone()).collect();
+            let topics = hands.options.topics.iter().map(|topic| topic.name.clone());
+            let passing = hands.stage.draw.chance(1, 2).then(|| PASSING_TOPIC.to_owned());
+            let topics = topics.chain(passing).collect();
             wire.send(hands, Request::Metadata { topics }, 0);
             return;
         }
@@ -80,7 +83,7 @@ impl Prober {
         self.waiting = false;
         match (response, &pending.request) {
             (Response::Metadata { topics }, _) => {
-                for told in topics {
+                for told in topics.into_iter().filter(|told| told.topic.name != PASSING_TOPIC) {
                     hands.oracle.metadata(&told);
                     if told.error != 0 {
                         judge_error(hands, Api::Metadata, told.error);
@@ -114,7 +117,7 @@ impl Prober {
                     match part.error {
                         0 => _ = hands.oracle.fetched(place, wire.index, from.offset, part, asked),
                         // OFFSET_OUT_OF_RANGE
-                        1 if hands.oracle.may_lack(place) => {}
+                        1 if hands.oracle.may_lack(place) || hands.oracle.may_be_removed(place, from.offset) => {}
                         1 => {
                             let text = format!("{place}: acknowledged offset {} is out of range", from.offset);
                             hands.oracle.violate(Checker::AcknowledgedDurability, text);
@@ -146,11 +149,13 @@ fn compare(hands: &mut Hands<'_>, place: Place, found: Option<&Listed>, timestam
         // For any other offset it is the epoch of the record there.
         hands.oracle.leader_epoch(place, found.leader_epoch);
     }
+    if timestamp == EARLIEST {
+        hands.oracle.log_start(place, found.offset);
+    }
     let text = match timestamp {
         -1 if found.offset < end && !hands.oracle.may_lack(place) => {
             format!("{place}: the end is {}, {end} was acknowledged before", found.offset)
         }
-        -2 if found.offset != 0 => format!("{place}: the log starts at {}, nothing deletes here", found.offset),
         _ => return,
     };
     hands.oracle.violate(Checker::AcknowledgedDurability, text);
@@ -160,8 +165,9 @@ fn compare(hands: &mut Hands<'_>, place: Place, found: Option<&Listed>, timestam
 fn random_read(topic: &TopicRef, hands: &mut Hands<'_>) -> Option<Fetch> {
     let plan = hands.options.topics.iter().find(|plan| plan.name == topic.name)?;
     let partition = hands.stage.draw.index(plan.partitions as usize) as i32;
-    let end = hands.oracle.acked_end(Place::new(topic.id, partition));
-    if end <= 0 {
+    let place = Place::new(topic.id, partition);
+    let (start, end) = (hands.oracle.known_start(place), hands.oracle.acked_end(place));
+    if end <= start {
         return None;
     }
     let max_bytes = hands.stage.draw.pick(&[1, 700, 5000]);
@@ -175,7 +181,7 @@ fn random_read(topic: &TopicRef, hands: &mut Hands<'_>) -> Option<Fetch> {
             topic: topic.clone(),
             partition,
             leader_epoch: -1,
-            offset: hands.stage.draw.below(end as u64) as i64,
+            offset: start + hands.stage.draw.below((end - start) as u64) as i64,
             max_bytes,
         }],
     })

@@ -76,7 +76,7 @@ impl Producer {
             (0..plan.partitions).map(move |partition| Lane {
                 topic,
                 partition,
-                next_sequence: 0,
+                next_sequence: options.next_sequence(index, topic, partition),
                 next_mark: 0,
                 queue: VecDeque::new(),
                 acked_end: -1,
@@ -89,10 +89,13 @@ impl Producer {
         Self {
             number: index as u32,
             plan: plan.clone(),
-            identity: if plan.idempotent {
-                Identity::Wanted { asked: false }
-            } else {
-                Identity::Plain
+            identity: match options.heritage(index) {
+                Some(tag) => Identity::Known {
+                    id: tag.id,
+                    epoch: tag.epoch,
+                },
+                None if plan.idempotent => Identity::Wanted { asked: false },
+                None => Identity::Plain,
             },
             session: 0,
             topics: options.topics.iter().map(|topic| unknown(&topic.name)).collect(),
@@ -279,8 +282,8 @@ impl Producer {
             Identity::Plain | Identity::Wanted { .. } => ProducerTag::NONE,
         };
         let first = lane.next_sequence;
-        lane.next_sequence += records.len() as i32;
-        let bytes = Bytes::from(build(&records, tag));
+        lane.next_sequence = ProducerTag::later(first, records.len() as i32);
+        let bytes = Bytes::from(build(&records, tag, self.plan.compression));
         let place = Place::new(topic.id, lane.partition);
         hands.oracle.sent(place, &marks, &bytes);
         lane.queue.push_back(OutBatch {

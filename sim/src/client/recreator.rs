@@ -3,6 +3,7 @@
 
 use super::{Hands, Pending, Wire, judge_error};
 use crate::batch::{NewRecord, ProducerTag, build};
+use crate::compress::Compression;
 use crate::frame::{Api, Fetch, FetchPart, ProducePart, Request, Response, TopicRef};
 use crate::oracle::{Checker, Place};
 use crate::stage::{MILLIS, Nanos};
@@ -39,7 +40,8 @@ pub(super) struct Recreator {
     acked_end: i64,
 }
 
-const NAME: &str = "again";
+/// The topic that comes and goes.
+pub(super) const NAME: &str = "again";
 
 impl Recreator {
     pub(super) fn new(index: usize, rounds: u32) -> Self {
@@ -99,6 +101,7 @@ impl Recreator {
             Stage::Fill { .. } => self.fill(hands),
             Stage::ReadEmpty | Stage::ReadBack | Stage::ReadDeleted => Request::Fetch(self.fetch()),
             Stage::Delete => Request::DeleteTopic {
+                by_id: wire.plan.versions.delete_topics >= 6,
                 topic: self.topic.clone(),
             },
         };
@@ -137,7 +140,7 @@ impl Recreator {
             value: mark.encode(hands.stage.draw.within(48, 400) as usize),
             headers: Vec::new(),
         };
-        let bytes = Bytes::from(build(&[record], ProducerTag::NONE));
+        let bytes = Bytes::from(build(&[record], ProducerTag::NONE, Compression::None));
         hands.oracle.sent(self.place(), &[mark], &bytes);
         Request::Produce {
             acks: -1,
@@ -234,6 +237,11 @@ impl Recreator {
             self.rounds -= 1;
             self.stage = Stage::Create;
             hands.oracle.counts.topics_recreated += 1;
+            return;
+        }
+        // OFFSET_OUT_OF_RANGE: retention was here.
+        if part.error == 1 && hands.oracle.may_be_removed(self.place(), self.position) {
+            self.stage = Stage::Delete;
             return;
         }
         if part.error != 0 {

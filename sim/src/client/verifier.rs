@@ -3,7 +3,8 @@
 
 use super::{Hands, Pending, Wire};
 use crate::batch::{NewRecord, ProducerTag, build};
-use crate::frame::{Fetch, FetchPart, ProducePart, Request, Response, TopicRef};
+use crate::compress::Compression;
+use crate::frame::{EARLIEST, Fetch, FetchPart, ProducePart, Request, Response, TopicRef};
 use crate::oracle::{Checker, Place};
 use crate::stage::{MILLIS, Nanos};
 use crate::value::{Mark, fold_topic};
@@ -16,6 +17,8 @@ const STORAGE_ERROR: i16 = 56;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
     Append,
+    /// Where does the log start?
+    Start,
     Read {
         from: i64,
     },
@@ -53,11 +56,7 @@ impl Verifier {
     }
 
     fn first_step(&self) -> Step {
-        if self.appends {
-            Step::Append
-        } else {
-            Step::Read { from: 0 }
-        }
+        if self.appends { Step::Append } else { Step::Start }
     }
 
     pub(super) fn next_at(&self) -> Nanos {
@@ -105,7 +104,7 @@ impl Verifier {
                     value: mark.encode(100),
                     headers: Vec::new(),
                 };
-                let records = Bytes::from(build(&[record], ProducerTag::NONE));
+                let records = Bytes::from(build(&[record], ProducerTag::NONE, Compression::None));
                 hands.oracle.sent(Place::new(topic.id, partition), &[mark], &records);
                 let part = ProducePart {
                     topic,
@@ -131,10 +130,10 @@ impl Verifier {
                     max_bytes: self.max_bytes,
                 }],
             }),
-            Step::End { .. } => Request::ListOffsets {
+            Step::Start | Step::End { .. } => Request::ListOffsets {
                 topic,
                 partitions: vec![partition],
-                timestamp: -1,
+                timestamp: if self.step == Step::Start { EARLIEST } else { -1 },
             },
         }
     }
@@ -147,7 +146,7 @@ impl Verifier {
                 Some(answer) if answer.error == 0 => {
                     let place = Place::new(parts[0].topic.id, parts[0].partition);
                     hands.oracle.acked(place, answer.base_offset, &parts[0].records);
-                    self.step = Step::Read { from: 0 };
+                    self.step = Step::Start;
                     0
                 }
                 answer => answer.map_or(-1, |answer| answer.error),
@@ -164,11 +163,16 @@ impl Verifier {
                     };
                     0
                 }
+                // OFFSET_OUT_OF_RANGE: retention was faster.
+                Some(part) if part.error == 1 && self.may_be_removed(hands, asked.parts[0].offset) => {
+                    self.step = Step::Start;
+                    0
+                }
                 part => part.map_or(-1, |part| part.error),
             },
             (Response::ListOffsets(listed), _) => match listed.first() {
                 Some(found) if found.error == 0 => {
-                    self.compare_end(hands, found.offset);
+                    self.found(wire.index, hands, found.offset);
                     0
                 }
                 found => found.map_or(-1, |found| found.error),
@@ -215,16 +219,40 @@ impl Verifier {
         0
     }
 
-    fn compare_end(&mut self, hands: &mut Hands<'_>, end: i64) {
-        let Step::End { read } = self.step else { return };
+    /// The partition at hand.
+    fn place(&self) -> Option<Place> {
+        let (topic, partition) = self.left.as_ref()?.last()?;
+        Some(Place::new(topic.id, *partition))
+    }
+
+    fn may_be_removed(&self, hands: &Hands<'_>, offset: i64) -> bool {
+        self.place()
+            .is_some_and(|place| hands.oracle.may_be_removed(place, offset))
+    }
+
+    /// The log's start or its end was found.
+    fn found(&mut self, client: usize, hands: &mut Hands<'_>, offset: i64) {
+        match self.step {
+            Step::Start => {
+                if let Some(place) = self.place() {
+                    hands.oracle.log_start(place, offset);
+                    hands.oracle.assigned(client);
+                }
+                self.step = Step::Read { from: offset };
+            }
+            Step::End { read } => self.compare_end(hands, read, offset),
+            Step::Append | Step::Read { .. } => {}
+        }
+    }
+
+    fn compare_end(&mut self, hands: &mut Hands<'_>, read: i64, end: i64) {
         if end > read {
             // A request without acks that had been under way; it must become readable in time.
             self.step = Step::Read { from: read };
             return;
         }
-        let place = self.left.as_ref().and_then(|left| left.last());
-        let place = place.map(|(topic, partition)| Place::new(topic.id, *partition));
-        if end < read && !place.is_some_and(|place| hands.oracle.may_lack(place)) {
+        let excused = self.place().is_some_and(|place| hands.oracle.may_lack(place));
+        if end < read && !excused {
             let text = format!("the log was read up to {read}, its end is said to be {end}");
             hands.oracle.violate(Checker::HighWatermark, text);
         }

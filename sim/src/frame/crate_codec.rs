@@ -41,7 +41,9 @@ pub(super) fn encode(correlation: i32, client: &str, request: &Request, version:
             &create_topics(name, *partitions, configs),
             version,
         ),
-        Request::DeleteTopic { topic } => frame(&header(ApiKey::DeleteTopics), &delete_topics(topic, version), version),
+        Request::DeleteTopic { topic, .. } => {
+            frame(&header(ApiKey::DeleteTopics), &delete_topics(topic, version), version)
+        }
         Request::InitProducerId => {
             let message = InitProducerIdRequest::default().with_transactional_id(None);
             frame(&header(ApiKey::InitProducerId), &message, version)

@@ -7,6 +7,9 @@ mod own_codec;
 use bytes::Bytes;
 use klamm_core::wire::frame::LENGTH_BYTES;
 
+/// The timestamp that asks ListOffsets for a log's start.
+pub(crate) const EARLIEST: i64 = -2;
+
 /// Whose code encodes and decodes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Codec {
@@ -77,6 +80,8 @@ pub(crate) enum Request {
     },
     DeleteTopic {
         topic: TopicRef,
+        /// Set by who sends it: the version carries the id, not the name.
+        by_id: bool,
     },
     InitProducerId,
     Produce {
@@ -129,6 +134,21 @@ pub(crate) enum Api {
     Produce,
     Fetch,
     ListOffsets,
+}
+
+impl Api {
+    /// As Kafka names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Metadata => "Metadata",
+            Self::CreateTopics => "CreateTopics",
+            Self::DeleteTopics => "DeleteTopics",
+            Self::InitProducerId => "InitProducerId",
+            Self::Produce => "Produce",
+            Self::Fetch => "Fetch",
+            Self::ListOffsets => "ListOffsets",
+        }
+    }
 }
 
 /// A topic as Metadata tells it.

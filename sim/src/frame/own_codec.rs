@@ -39,7 +39,7 @@ pub(super) fn encode(correlation: i32, client: &str, request: &Request, version:
             partitions,
             configs,
         } => frame!(create_topics(name, *partitions, configs)),
-        Request::DeleteTopic { topic } => frame!(delete_topics(topic, version)),
+        Request::DeleteTopic { topic, .. } => frame!(delete_topics(topic, version)),
         Request::InitProducerId => frame!(InitProducerIdRequest {
             transactional_id: None,
             ..InitProducerIdRequest::default()

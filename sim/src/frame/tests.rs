@@ -38,7 +38,13 @@ fn requests() -> Vec<(Request, std::ops::RangeInclusive<i16>)> {
             },
             2..=7,
         ),
-        (Request::DeleteTopic { topic: topic("one", 1) }, 1..=6),
+        (
+            Request::DeleteTopic {
+                topic: topic("one", 1),
+                by_id: false,
+            },
+            1..=6,
+        ),
         (Request::InitProducerId, 0..=5),
         (
             Request::Produce {

@@ -1,7 +1,7 @@
 //! What must outlive a crash, and what the whole log must look like.
 
 use super::disk_log::LogView;
-use super::{Checker, Oracle, Place, Why};
+use super::{Checker, Fact, Oracle, Place, Why};
 use crate::batch::{Batch, ProducerTag};
 use crate::disk::{Disk, View};
 use crate::value::Mark;
@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 /// What one pass over a log has seen of each producer.
 #[derive(Default)]
 struct Sequences {
+    /// Whether the log was read from its very beginning, and the producer that it began with.
+    whole: bool,
+    inherited: Option<ProducerTag>,
     /// The sequence that is due, by producer id and epoch.
     due: BTreeMap<(i64, i16), i32>,
     /// The last record of each simulated producer's session.
@@ -25,15 +28,20 @@ impl Sequences {
                 epoch,
                 base_sequence,
             } = batch.producer;
-            let due = self.due.entry((id, epoch)).or_insert(0);
+            let first = match self.inherited {
+                _ if !self.whole => base_sequence,
+                Some(tag) if (tag.id, tag.epoch) == (id, epoch) => tag.base_sequence,
+                _ => 0,
+            };
+            let due = self.due.entry((id, epoch)).or_insert(first);
             if base_sequence != *due {
                 let what = if base_sequence < *due { "again" } else { "with a gap" };
                 let text = format!("producer {id}: sequence {base_sequence} stands {what} where {due} was due");
                 return Some((Checker::Idempotence, text));
             }
-            *due += batch.count;
+            *due = ProducerTag::later(*due, batch.count);
         }
-        for record in batch.records() {
+        for record in batch.open().records() {
             let Some(mark) = Mark::decode(record.value) else {
                 continue;
             };
@@ -64,15 +72,19 @@ impl Oracle {
             let mut synced = Vec::new();
             let keeps_timestamps = self.keeps_timestamps;
             device.walk(place, |batch| {
-                synced.extend(
-                    batch
-                        .records()
-                        .map(|record| (record.offset, record.identity(keeps_timestamps))),
-                );
+                let mut bytes = batch.size as u32;
+                synced.extend(batch.open().records().map(|record| {
+                    let fact = Fact {
+                        hash: record.identity(keeps_timestamps),
+                        timestamp: record.timestamp,
+                        bytes: std::mem::take(&mut bytes),
+                    };
+                    (record.offset, fact)
+                }));
             });
             if self.fsync || !self.lost_page_cache {
-                for (offset, hash) in synced {
-                    self.fix(place, offset, hash, Why::Synced);
+                for (offset, fact) in synced {
+                    self.fix(place, offset, fact, Why::Synced);
                 }
             }
         }
@@ -103,7 +115,7 @@ impl Oracle {
             let promised = self
                 .partitions
                 .get(&place)
-                .map_or(0, |partition| partition.slots.len() as i64);
+                .map_or(0, super::places::Partition::promised_end);
             let lacks = self.fsync && self.stays(place) && durable < promised;
             if lacks || everything_open && self.stays(place) && durable != held && !self.is_damaged(place) {
                 let text = format!(
@@ -126,25 +138,28 @@ impl Oracle {
     fn forget_lost(&mut self, disk: &Disk) {
         let view = LogView::new(disk, View::Cache);
         for (&place, partition) in &mut self.partitions {
-            let end = view.walk(place, |_| {}).offset as usize;
-            if partition.slots.len() > end {
-                let lost = partition.slots.drain(end..).flatten();
-                self.counts.acked_and_lost += lost.filter(|slot| slot.why == Why::Acked).count() as u64;
-            }
-            partition.acked_end = partition.acked_end.min(end as i64);
+            let end = view.walk(place, |_| {}).offset.max(partition.origin);
+            let lost = partition.lose_from(end);
+            self.counts.acked_and_lost += lost.filter(|slot| slot.why == Why::Acked).count() as u64;
         }
     }
 
     /// Walks a whole log: order, gaps, repeats, leader epochs. Returns where it ends.
     fn check_log(&mut self, disk: &Disk, view: View, place: Place) -> super::disk_log::LogEnd {
         let log = LogView::new(disk, view);
-        let mut sequences = Sequences::default();
+        let known = self.partitions.get(&place);
+        let mut sequences = Sequences {
+            inherited: known.and_then(|known| known.inherited),
+            ..Sequences::default()
+        };
+        let origin = known.map_or(0, |known| known.origin);
         let mut last_epoch = -1;
         let mut problems = Vec::new();
         let mut scanned = 0;
         let wounded = self.is_damaged(place);
         let excused = self.may_lack(place);
         let end = log.walk(place, |batch| {
+            sequences.whole |= scanned == 0 && batch.base_offset == origin;
             scanned += 1;
             if batch.leader_epoch < last_epoch && !wounded {
                 let text = format!("leader epoch {} follows {last_epoch}", batch.leader_epoch);
@@ -157,6 +172,7 @@ impl Oracle {
             self.note_batch(place, batch);
         });
         self.counts.batches_scanned += scanned;
+        self.log_start(place, end.start);
         if let Some((checker, text)) = problems.into_iter().next() {
             self.violate(checker, format!("{place}: {text}"));
         }
@@ -183,6 +199,18 @@ impl Oracle {
         }
     }
 
+    /// Nothing is left on the disk of a topic whose deletion was answered and that nobody reads any more.
+    pub(crate) fn check_remains(&mut self, disk: &Disk) {
+        let view = LogView::new(disk, View::Cache);
+        let mut left = view.places().filter(|place| self.deleted.contains(&place.topic));
+        if let Some(place) = left.next() {
+            self.violate(
+                Checker::RecreatedTopic,
+                format!("{place}: its topic was deleted, its directory is still there"),
+            );
+        }
+    }
+
     /// What stands in every log, a line a batch, for people.
     pub(crate) fn describe_logs(&self, disk: &Disk) -> Vec<String> {
         let view = LogView::new(disk, View::Cache);
@@ -205,9 +233,7 @@ impl Oracle {
     pub(crate) fn begin_read_back(&mut self) {
         self.counts.records_read_back = 0;
         for partition in self.partitions.values_mut() {
-            for slot in partition.slots.iter_mut().flatten() {
-                slot.read_back = false;
-            }
+            partition.forget_reading();
         }
     }
 
@@ -219,8 +245,7 @@ impl Oracle {
             if !self.stays(*place) || refused {
                 continue;
             }
-            for (offset, slot) in partition.slots.iter().enumerate() {
-                let Some(slot) = slot else { continue };
+            for (offset, slot) in partition.promised(partition.start, i64::MAX) {
                 self.counts.records_read_back += u64::from(slot.read_back);
                 if !slot.read_back {
                     missing.push((*place, offset, slot.why));

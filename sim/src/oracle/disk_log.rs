@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 /// Where the log stops being one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct LogEnd {
+    /// Where its first segment begins.
+    pub(crate) start: i64,
     /// The offset after the last good batch.
     pub(crate) offset: i64,
     /// What stands there instead of a good batch; `None` when nothing does.
@@ -36,16 +38,25 @@ impl<'a> LogView<'a> {
         }
     }
 
+    /// The partitions that have a directory.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        self.directories.keys().copied()
+    }
+
     /// Hands every good batch of the partition to `take`, in order, up to the first that is not.
     pub(crate) fn walk(&self, place: Place, mut take: impl FnMut(&Batch<'_>)) -> LogEnd {
         let mut end = LogEnd {
+            start: 0,
             offset: 0,
             beyond: None,
         };
         let Some(directory) = self.directories.get(&place) else {
             return end;
         };
-        for (base, name) in segments(&self.disk.names(self.view, directory).unwrap_or_default()) {
+        let segments = segments(&self.disk.names(self.view, directory).unwrap_or_default());
+        end.start = segments.first().map_or(0, |&(base, _)| base);
+        end.offset = end.start;
+        for (base, name) in segments {
             let path = format!("{directory}/{name}");
             let mut rest = self.disk.bytes(self.view, &path).unwrap_or_default();
             if base != end.offset && !rest.is_empty() {

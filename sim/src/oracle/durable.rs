@@ -134,6 +134,11 @@ impl Oracle {
             "the device does not hold it"
         };
         let held = LogView::new(disk, View::Device).walk(place, |_| {});
+        if offset < held.start {
+            // It was synced and removed before the answer could leave.
+            self.log_start(place, held.start);
+            return;
+        }
         let shown = LogView::new(disk, View::Cache).walk(place, |_| {});
         let what = format!("{what}: the device ends at {held:?}, the cache at {shown:?}");
         let how = if retried { "a retry" } else { "a batch" };

@@ -6,6 +6,8 @@
 //! - nothing is acknowledged before the device holds it (acks 1 and all, `flush=fsync`);
 //! - an idempotent producer's records are in the log once each, without gaps, in order;
 //! - no two records ever stand at one (leader epoch, offset); an unclean start takes a new epoch;
+//! - a log starts where retention may have moved its start, and nowhere else;
+//! - which topic a name stands for is linearizable, over all connections;
 //! - a producer id is issued once; a topic created again shows nothing of the old one.
 
 mod crash;
@@ -14,6 +16,8 @@ mod disk_log;
 mod durable;
 mod places;
 mod read;
+mod registers;
+mod retention;
 mod story;
 
 #[cfg(test)]
@@ -22,6 +26,7 @@ mod tests;
 pub(crate) use damage::{Damage, is_of_a_partition};
 pub use places::Checker;
 pub(crate) use places::{Counts, Place, Violation, Why};
+pub(crate) use retention::Retention;
 
 use crate::batch::{Batch, ProducerTag};
 use crate::frame::{Codec, ProducePart, TopicMetadata};
@@ -30,7 +35,7 @@ use crate::stage::{MILLIS, Nanos};
 use crate::value::Mark;
 use bytes::Bytes;
 use klamm_core::config::{FlushMode, TimestampType};
-use places::Partition;
+use places::{Fact, Partition, Sent};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A produce request whose answer is yet to leave the broker.
@@ -49,6 +54,8 @@ struct ExpectedProduce {
 )]
 pub(crate) struct Oracle {
     pub(crate) counts: Counts,
+    /// Answers that clients could read, by API.
+    pub(crate) answers: BTreeMap<&'static str, u64>,
     violation: Option<Violation>,
     partitions: BTreeMap<Place, Partition>,
     /// Names by topic id.
@@ -60,6 +67,9 @@ pub(crate) struct Oracle {
     expected: BTreeMap<(LinkId, i32), ExpectedProduce>,
     scans: durable::Scans,
     story: story::Story,
+    registers: registers::Registers,
+    retention: Retention,
+    clock: retention::WallClock,
     fsync: bool,
     /// Whether records keep the timestamps that producers gave them.
     keeps_timestamps: bool,
@@ -76,9 +86,10 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    pub(crate) fn new(flush: FlushMode, timestamps: TimestampType) -> Self {
+    pub(crate) fn new(flush: FlushMode, timestamps: TimestampType, retention: Retention) -> Self {
         Self {
             counts: Counts::default(),
+            answers: BTreeMap::new(),
             violation: None,
             partitions: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -88,6 +99,9 @@ impl Oracle {
             expected: BTreeMap::new(),
             scans: durable::Scans::default(),
             story: story::Story::default(),
+            registers: registers::Registers::default(),
+            retention,
+            clock: retention::WallClock::default(),
             fsync: flush == FlushMode::Fsync,
             keeps_timestamps: timestamps == TimestampType::CreateTime,
             lost_page_cache: false,
@@ -169,6 +183,11 @@ impl Oracle {
     /// The creation of a topic was answered, and nobody will delete it.
     pub(crate) fn topic_created(&mut self, name: &str, id: Option<[u8; 16]>) {
         self.created.insert(name.to_owned(), id);
+    }
+
+    /// The ids of topics whose deletion was answered.
+    pub(crate) fn deleted_ids(&self) -> Vec<[u8; 16]> {
+        self.deleted.iter().copied().collect()
     }
 
     /// Whether the partition is of a topic that nobody deletes.
@@ -253,8 +272,13 @@ impl Oracle {
         self.counts.records_sent += marks.len() as u64;
         let keeps_timestamps = self.keeps_timestamps;
         let partition = self.partitions.entry(place).or_default();
-        for (mark, record) in marks.iter().zip(batch.records()) {
-            let sent = (record.identity(keeps_timestamps), self.story.next_value());
+        partition.sent_bytes += bytes.len() as u64;
+        for (mark, record) in marks.iter().zip(batch.open().records()) {
+            let sent = Sent {
+                hash: record.identity(keeps_timestamps),
+                value: self.story.next_value(),
+                at: self.now,
+            };
             partition.sent.insert((mark.producer, mark.sequence), sent);
         }
     }
@@ -269,33 +293,64 @@ impl Oracle {
             );
             return;
         }
-        let keeps_timestamps = self.keeps_timestamps;
         self.counts.records_acked += batch.count as u64;
         if self.is_history() {
             return;
         }
-        for (index, record) in batch.records().enumerate() {
-            let offset = base_offset + index as i64;
-            self.fix(place, offset, record.identity(keeps_timestamps), Why::Acked);
-            let sender = Mark::decode(record.value).map(|mark| (mark.producer, mark.sequence));
-            let partition = self.partitions.get(&place);
-            if let (Some(partition), Some(sender)) = (partition, sender)
-                && let Some(&(_, value)) = partition.sent.get(&sender)
-            {
-                self.story.acked(place, sender.0, value, offset);
-            }
-        }
+        self.stands(place, base_offset, &batch, Why::Acked);
         if let Some(partition) = self.partitions.get_mut(&place) {
             partition.note_ack(base_offset + i64::from(batch.count), self.now);
         }
     }
 
-    /// From now on the record with `hash` stands at `offset`.
-    fn fix(&mut self, place: Place, offset: i64, hash: u64, why: Why) {
+    /// A batch as it was sent stands at `base_offset`.
+    fn stands(&mut self, place: Place, base_offset: i64, batch: &Batch<'_>, why: Why) {
+        for (index, record) in batch.open().records().enumerate() {
+            let offset = base_offset + index as i64;
+            let sender = Mark::decode(record.value).map(|mark| (mark.producer, mark.sequence));
+            let partition = self.partitions.get(&place);
+            let sent = sender.and_then(|sender| partition?.sent.get(&sender).copied());
+            let timestamp = match sent {
+                Some(sent) if !self.keeps_timestamps => self.least_append_time(sent.at),
+                _ => record.timestamp,
+            };
+            let fact = Fact {
+                hash: record.identity(self.keeps_timestamps),
+                timestamp,
+                bytes: if index == 0 { batch.size as u32 } else { 0 },
+            };
+            self.fix(place, offset, fact, why);
+            if let (Some(sent), Some((producer, _))) = (sent, sender) {
+                self.story.acked(place, producer, sent.value, offset);
+            }
+        }
+    }
+
+    /// The run begins with a log at `origin`, of these batches as they stand.
+    pub(crate) fn planted(&mut self, place: Place, origin: i64, inherited: Option<ProducerTag>) {
+        self.partitions.entry(place).or_default().begin_at(origin, inherited);
+    }
+
+    /// A batch of the log that the run begins with.
+    pub(crate) fn planted_batch(&mut self, place: Place, marks: &[Mark], bytes: &Bytes) {
+        self.sent(place, marks, bytes);
+        if let Ok(batch) = Batch::parse(bytes) {
+            self.counts.records_planted += batch.count as u64;
+            self.stands(place, batch.base_offset, &batch, Why::Synced);
+        }
+    }
+
+    /// The id of a topic whose creation was answered; `None` while nobody was told.
+    pub(crate) fn id_of(&self, name: &str) -> Option<[u8; 16]> {
+        self.created.get(name).copied().flatten()
+    }
+
+    /// From now on the record stands at `offset`.
+    fn fix(&mut self, place: Place, offset: i64, fact: Fact, why: Why) {
         let Some(partition) = self.partitions.get_mut(&place) else {
             return;
         };
-        if !(0..places::LAST_OFFSET).contains(&offset) {
+        if !(0..places::LAST_OFFSET).contains(&(offset - partition.origin)) {
             self.violate(
                 Checker::Protocol,
                 format!("{place}: offset {offset} is beyond anything that was sent"),
@@ -305,7 +360,7 @@ impl Oracle {
         if partition.is_released(offset) {
             return;
         }
-        match partition.fix(offset, hash, why) {
+        match partition.fix(offset, fact, why) {
             Ok(()) => {}
             Err(known) => {
                 let checker = match known {

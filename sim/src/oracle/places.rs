@@ -1,6 +1,7 @@
 //! What is known of one partition.
 
 use super::damage::Wounds;
+use crate::batch::ProducerTag;
 use crate::stage::Nanos;
 use klamm_jepsen::Value;
 use std::collections::{BTreeMap, VecDeque};
@@ -27,6 +28,10 @@ pub enum Checker {
     Bounds,
     /// A topic created again showed something of the old one.
     RecreatedTopic,
+    /// A log starts where nothing may have removed what came before.
+    Retention,
+    /// What clients were told about topics has no single order.
+    Metadata,
     /// A high watermark went back.
     HighWatermark,
     /// A response cannot be read, or says what none may say.
@@ -52,6 +57,8 @@ impl Checker {
             Self::Liveness => "liveness",
             Self::Bounds => "bounds",
             Self::RecreatedTopic => "recreated-topic",
+            Self::Retention => "retention",
+            Self::Metadata => "metadata",
             Self::HighWatermark => "high-watermark",
             Self::Protocol => "protocol",
             Self::Assertion => "assertion",
@@ -119,17 +126,51 @@ impl fmt::Display for Why {
 pub(crate) struct Slot {
     pub(crate) hash: u64,
     pub(crate) why: Why,
+    /// Its timestamp in milliseconds, or a bound below it.
+    pub(crate) timestamp: i64,
+    /// The size of the batch that it is the first record of; 0 for others.
+    bytes: u32,
     /// Whether the last pass over the whole log found it.
     pub(crate) read_back: bool,
+}
+
+/// What is known of a record besides its offset.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Fact {
+    /// Its identity.
+    pub(crate) hash: u64,
+    /// Its timestamp in milliseconds, or a bound below it.
+    pub(crate) timestamp: i64,
+    /// The size of the batch that it is the first record of; 0 for others.
+    pub(crate) bytes: u32,
+}
+
+/// A record that was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Sent {
+    /// Its identity.
+    pub(crate) hash: u64,
+    /// Its name in the history.
+    pub(crate) value: Value,
+    /// When it was.
+    pub(crate) at: Nanos,
 }
 
 /// What is known of one partition.
 #[derive(Default, Debug)]
 pub(crate) struct Partition {
-    /// The canonical log, by offset.
-    pub(crate) slots: Vec<Option<Slot>>,
-    /// What was sent, by producer and its count: its identity, and its name in the history.
-    pub(crate) sent: BTreeMap<(u32, u64), (u64, Value)>,
+    /// The first offset that it ever had: not 0 where the run began with a log.
+    pub(super) origin: i64,
+    /// Where the log starts now, as far as is known.
+    pub(super) start: i64,
+    /// The canonical log, from the origin on.
+    slots: Vec<Option<Slot>>,
+    /// What was sent, by producer and its count.
+    pub(crate) sent: BTreeMap<(u32, u64), Sent>,
+    /// The size of all batches that were sent.
+    pub(super) sent_bytes: u64,
+    /// The idempotent producer that the log began with, and its first sequence number there.
+    pub(super) inherited: Option<ProducerTag>,
     pub(crate) acked_end: i64,
     /// Ends of the last batches that were acknowledged, ascending, and when they were.
     acks: VecDeque<(i64, Nanos)>,
@@ -143,13 +184,55 @@ pub(crate) struct Partition {
     pub(super) wounds: Option<Wounds>,
 }
 
-/// No run comes near this offset; a response that names a later one is wrong.
+/// No run comes this far from where it began; a response that names a later offset is wrong.
 pub(super) const LAST_OFFSET: i64 = 1 << 24;
 
 impl Partition {
+    /// The log begins at `origin`, not at 0, and with this producer.
+    pub(super) fn begin_at(&mut self, origin: i64, inherited: Option<ProducerTag>) {
+        self.origin = origin;
+        self.start = origin;
+        self.acked_end = origin;
+        self.inherited = inherited;
+    }
+
+    /// The offset after the last record that was promised.
+    pub(super) fn promised_end(&self) -> i64 {
+        self.origin + self.slots.len() as i64
+    }
+
+    /// The records promised from `from` on, below `to`.
+    pub(super) fn promised(&self, from: i64, to: i64) -> impl Iterator<Item = (i64, &Slot)> {
+        let index = |offset: i64| usize::try_from(offset.saturating_sub(self.origin)).unwrap_or(0);
+        let last = index(to).min(self.slots.len());
+        let first = index(from).min(last);
+        let slots = self.slots[first..last].iter().enumerate();
+        slots.filter_map(move |(at, slot)| Some((self.origin + (first + at) as i64, slot.as_ref()?)))
+    }
+
+    /// How many bytes may stand from `start` on: all that were sent, less those that are known to stand before.
+    pub(super) fn bytes_from(&self, start: i64) -> u64 {
+        let before = self.promised(self.origin, start).map(|(_, slot)| u64::from(slot.bytes));
+        self.sent_bytes.saturating_sub(before.sum())
+    }
+
+    /// What stands at `end` and behind it was lost, as it may be.
+    pub(super) fn lose_from(&mut self, end: i64) -> impl Iterator<Item = Slot> + '_ {
+        let first = usize::try_from(end - self.origin).unwrap_or(0).min(self.slots.len());
+        self.acked_end = self.acked_end.min(end);
+        self.slots.drain(first..).flatten()
+    }
+
+    /// Nothing was read back yet.
+    pub(super) fn forget_reading(&mut self) {
+        for slot in self.slots.iter_mut().flatten() {
+            slot.read_back = false;
+        }
+    }
+
     /// The record at `offset` was read.
     pub(crate) fn mark_read_back(&mut self, offset: i64) {
-        if let Some(Some(slot)) = self.slots.get_mut(offset as usize) {
+        if let Some(Some(slot)) = self.slots.get_mut((offset - self.origin) as usize) {
             slot.read_back = true;
         }
     }
@@ -173,7 +256,8 @@ impl Partition {
 
     /// Nothing is promised of what lies at `offset` and behind it, from now on.
     pub(super) fn release_from(&mut self, offset: i64) {
-        self.slots.truncate(usize::try_from(offset).unwrap_or(usize::MAX));
+        self.slots
+            .truncate(usize::try_from(offset.saturating_sub(self.origin)).unwrap_or(0));
         self.acked_end = self.acked_end.min(offset);
         self.acks.clear();
     }
@@ -184,21 +268,24 @@ impl Partition {
     }
 
     /// Puts a record into the canonical log; an error says why another one stands there.
-    pub(crate) fn fix(&mut self, offset: i64, hash: u64, why: Why) -> Result<(), Why> {
-        let index = offset as usize;
+    pub(crate) fn fix(&mut self, offset: i64, fact: Fact, why: Why) -> Result<(), Why> {
+        let index = (offset - self.origin) as usize;
         if self.slots.len() <= index {
             self.slots.resize(index + 1, None);
         }
         match &mut self.slots[index] {
-            Some(slot) if slot.hash != hash => Err(slot.why),
+            Some(slot) if slot.hash != fact.hash => Err(slot.why),
             Some(slot) => {
                 slot.why = slot.why.max(why);
+                slot.timestamp = slot.timestamp.max(fact.timestamp);
                 Ok(())
             }
             empty => {
                 *empty = Some(Slot {
-                    hash,
+                    hash: fact.hash,
                     why,
+                    timestamp: fact.timestamp,
+                    bytes: fact.bytes,
                     read_back: false,
                 });
                 Ok(())
@@ -224,6 +311,12 @@ pub(crate) struct Counts {
     pub(crate) hostile_frames: u64,
     pub(crate) topics_recreated: u64,
     pub(crate) batches_scanned: u64,
+    /// Records that retention removed, as far as it was seen.
+    pub(crate) records_retired: u64,
+    /// Records that the run began with.
+    pub(crate) records_planted: u64,
+    /// Operations on topics whose order was judged.
+    pub(crate) metadata_judged: u64,
     /// Readers that met bytes that the disk had destroyed.
     pub(crate) damage_met: u64,
     /// Those of them that no CRC of Kafka's shows.

@@ -1,6 +1,6 @@
 //! What consumers were given.
 
-use super::{Checker, Oracle, Place, Why};
+use super::{Checker, Fact, Oracle, Place, Why};
 use crate::batch::{Batch, Broken, Record};
 use crate::frame::{Fetch, Fetched};
 use crate::value::{Mark, fold_topic};
@@ -109,13 +109,7 @@ impl Oracle {
             );
             self.violate(Checker::HighWatermark, text);
         }
-        if part.log_start_offset > 0 {
-            let text = format!(
-                "{place}: the log starts at {}, nothing deletes here",
-                part.log_start_offset
-            );
-            self.violate(Checker::AcknowledgedDurability, text);
-        }
+        self.log_start(place, part.log_start_offset);
     }
 
     fn read_batch(
@@ -137,14 +131,19 @@ impl Oracle {
         }
         self.note_batch(place, batch);
         let mut count = 0;
-        for record in batch.records() {
+        for record in batch.open().records() {
             count += 1;
             self.counts.records_read += 1;
             if let Some((hash, value)) = self.recognize(place, &record) {
                 if record.offset >= position {
                     polled.push((record.offset, value));
                 }
-                self.fix(place, record.offset, hash, Why::Read);
+                let fact = Fact {
+                    hash,
+                    timestamp: record.timestamp,
+                    bytes: if count == 1 { batch.size as u32 } else { 0 },
+                };
+                self.fix(place, record.offset, fact, Why::Read);
                 if let Some(partition) = self.partitions.get_mut(&place) {
                     partition.mark_read_back(record.offset);
                 }
@@ -191,7 +190,7 @@ impl Oracle {
         let hash = record.identity(self.keeps_timestamps);
         let partition = self.partitions.get(&place)?;
         match partition.sent.get(&(mark.producer, mark.sequence)).copied() {
-            Some((sent, value)) if sent == hash && mark.partition == place.partition => Some((hash, value)),
+            Some(sent) if sent.hash == hash && mark.partition == place.partition => Some((hash, sent.value)),
             _ if mark.partition != place.partition && self.may_be_astray(place, record.offset) => None,
             Some(_) => {
                 let text = format!(

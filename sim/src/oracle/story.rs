@@ -70,15 +70,23 @@ impl Oracle {
         if self.lost_page_cache {
             return;
         }
-        let staying: Vec<Key> = {
+        // Where each of them starts: what came before, retention has removed.
+        let staying: BTreeMap<Key, i64> = {
             let keys = self.story.keys.iter();
             keys.filter(|&(&place, _)| self.stays(place) && !self.is_damaged(place))
-                .map(|(_, &key)| key)
+                .map(|(&place, &key)| (key, self.known_start(place)))
                 .collect()
         };
         let ops = std::mem::take(&mut self.story.ops).into_iter().filter(|op| match op {
-            Op::Send { key, .. } => staying.contains(key),
-            Op::Poll { messages, .. } => messages.first().is_some_and(|message| staying.contains(&message.key)),
+            Op::Send {
+                key,
+                outcome: Outcome::Acknowledged(offset),
+                ..
+            } => staying.get(key).is_some_and(|start| offset >= start),
+            Op::Send { key, .. } => staying.contains_key(key),
+            Op::Poll { messages, .. } => messages
+                .first()
+                .is_some_and(|message| staying.contains_key(&message.key)),
             Op::Assign { .. } => true,
         });
         let history = History {

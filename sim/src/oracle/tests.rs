@@ -1,8 +1,9 @@
 //! Each checker that no deliberate bug of the broker reaches is shown to fail here, with a near miss beside it.
 
-use super::{Checker, Damage, Oracle, Place};
+use super::{Checker, Damage, Oracle, Place, Retention};
 use crate::batch::{NewRecord, ProducerTag, build};
-use crate::frame::{Fetch, FetchPart, Fetched, TopicMetadata, TopicRef};
+use crate::compress::Compression;
+use crate::frame::{Fetch, FetchPart, Fetched, Request, Response, TopicMetadata, TopicRef};
 use crate::value::{Mark, fold_topic};
 use bytes::Bytes;
 use klamm_core::config::{FlushMode, TimestampType};
@@ -27,7 +28,7 @@ fn told(id: [u8; 16], epoch: i32) -> TopicMetadata {
 
 /// An oracle that knows the topic.
 fn oracle() -> Oracle {
-    let mut oracle = Oracle::new(FlushMode::Fsync, TimestampType::CreateTime);
+    let mut oracle = Oracle::new(FlushMode::Fsync, TimestampType::CreateTime, Retention::default());
     oracle.topic_created("orders", Some(ID));
     oracle.metadata(&told(ID, 0));
     oracle
@@ -52,7 +53,7 @@ fn batch(oracle: &mut Oracle, sequence: u64, id: &[u8; 16], offset: i64, epoch: 
         value: mark.encode(60),
         headers: Vec::new(),
     };
-    let mut bytes = build(&[record], ProducerTag::NONE);
+    let mut bytes = build(&[record], ProducerTag::NONE, Compression::None);
     oracle.sent(Place::new(ID, 0), &[mark], &Bytes::from(bytes.clone()));
     bytes[..8].copy_from_slice(&offset.to_be_bytes());
     bytes[12..16].copy_from_slice(&epoch.to_be_bytes());
@@ -309,4 +310,128 @@ fn only_a_damaged_partition_may_be_refused() {
     oracle.damaged([Damage::new(place, 3, 4)]);
     assert!(oracle.refused(place));
     assert!(!oracle.refused(Place::new(ID, 1)));
+}
+
+#[test]
+fn a_log_starts_later_only_where_retention_explains_it() {
+    let by = |ms, bytes| Retention { ms, bytes };
+    let cases = [
+        (Retention::default(), false),
+        (by(Some(50), None), true),
+        (by(Some(150), None), false),
+        (by(None, Some(100)), true),
+        (by(None, Some(10_000)), false),
+    ];
+    for (retention, explained) in cases {
+        let mut oracle = oracle();
+        oracle.retention = retention;
+        let place = Place::new(ID, 0);
+        for offset in 0..3 {
+            let bytes = batch(&mut oracle, offset, &ID, offset as i64, 0);
+            oracle.acked(place, offset as i64, &bytes);
+        }
+        // The records are of time 5, and it is 105.
+        oracle.process_started(105);
+        assert_eq!(oracle.may_be_removed(place, 1), explained, "{retention:?}");
+        let mut answer = answer(3, Bytes::new());
+        answer.log_start_offset = 2;
+        fetch(&mut oracle, 1, 3, &answer);
+        assert_eq!(
+            seen(&oracle),
+            (!explained).then_some(Checker::Retention),
+            "{retention:?}"
+        );
+    }
+}
+
+#[test]
+fn what_retention_removed_is_not_missed() {
+    for (start, expected) in [(1, None), (0, Some(Checker::AcknowledgedDurability))] {
+        let mut oracle = oracle();
+        oracle.retention.ms = Some(1);
+        oracle.process_started(1000);
+        let place = Place::new(ID, 0);
+        let bytes = batch(&mut oracle, 0, &ID, 0, 0);
+        oracle.acked(place, 0, &bytes);
+        oracle.log_start(place, start);
+        oracle.begin_read_back();
+        oracle.end_read_back();
+        assert_eq!(seen(&oracle), expected);
+    }
+}
+
+fn create(oracle: &mut Oracle, begin: u64, id: [u8; 16]) {
+    let request = Request::CreateTopic {
+        name: "orders".to_owned(),
+        partitions: 1,
+        configs: Vec::new(),
+    };
+    let response = Response::CreateTopic { error: 0, id: Some(id) };
+    oracle.heard(&request, begin, &response);
+}
+
+fn look(oracle: &mut Oracle, begin: u64, error: i16, id: [u8; 16]) {
+    let topics = vec!["orders".to_owned()];
+    let response = Response::Metadata {
+        topics: vec![TopicMetadata {
+            error,
+            topic: topic(id),
+            partitions: Vec::new(),
+        }],
+    };
+    oracle.heard(&Request::Metadata { topics }, begin, &response);
+}
+
+fn delete(id: [u8; 16]) -> Request {
+    Request::DeleteTopic {
+        topic: topic(id),
+        by_id: true,
+    }
+}
+
+#[test]
+fn whoever_looks_after_a_change_was_answered_sees_it() {
+    // A look that began before the creation was answered may miss it, and one behind it may not.
+    for (begin, expected) in [(5, None), (11, Some(Checker::Metadata))] {
+        let mut oracle = oracle();
+        oracle.set_now(10);
+        create(&mut oracle, 1, ID);
+        oracle.set_now(20);
+        look(&mut oracle, begin, 3, [0; 16]);
+        oracle.judge_registers();
+        assert_eq!(seen(&oracle), expected);
+    }
+}
+
+#[test]
+fn a_deletion_that_nobody_heard_of_may_show_later_but_what_it_deleted_never_comes_back() {
+    for (last, expected) in [(3, None), (0, Some(Checker::Metadata))] {
+        let mut oracle = oracle();
+        oracle.set_now(10);
+        create(&mut oracle, 1, ID);
+        oracle.unheard(&delete(ID), 12);
+        for (now, error) in [(20, 0), (30, 3), (40, last)] {
+            oracle.set_now(now);
+            look(&mut oracle, now - 5, error, ID);
+        }
+        oracle.judge_registers();
+        assert_eq!(seen(&oracle), expected);
+    }
+}
+
+#[test]
+fn a_topic_that_is_created_again_has_its_new_id_for_everybody() {
+    for (told, expected) in [(OTHER, None), (ID, Some(Checker::Metadata))] {
+        let mut oracle = oracle();
+        oracle.set_now(10);
+        create(&mut oracle, 1, ID);
+        oracle.set_now(20);
+        oracle.heard(&delete(ID), 15, &Response::DeleteTopic { error: 0 });
+        oracle.set_now(30);
+        create(&mut oracle, 25, OTHER);
+        oracle.set_now(40);
+        look(&mut oracle, 35, 0, told);
+        oracle.judge_registers();
+        assert_eq!(seen(&oracle), expected);
+    }
 }

@@ -1,6 +1,6 @@
 //! What goes wrong, when its time comes.
 
-use super::{Event, World};
+use super::{Event, Process, World};
 use crate::client::Client;
 use crate::options::Fault;
 use crate::oracle::{Damage, is_of_a_partition};
@@ -35,14 +35,25 @@ impl World {
                 self.disk.set_capacity(Some(self.disk.used() + spare));
                 self.stage.after(lasts, Event::RoomAgain);
             }
-            Fault::SlowDisk { lasts } => self.weather.slow_until = now + lasts,
-            Fault::StuckDisk { lasts } => self.weather.stuck_until = now + lasts,
+            Fault::SlowDisk { lasts } => {
+                self.weather.slow_until = now + lasts;
+                self.weather.hit("slow disk");
+            }
+            Fault::StuckDisk { lasts } => {
+                self.weather.stuck_until = now + lasts;
+                self.weather.hit("stuck disk");
+            }
             Fault::FailWrite => self.weather.fail_write = true,
             Fault::UnreadableSector => _ = self.disk.lose_sector(|_| true, &mut self.stage.draw),
             Fault::Rot => self.rot(),
             Fault::MisdirectWrite => self.weather.misdirect_write = true,
             Fault::NoDescriptors { lasts } => self.weather.no_descriptors_until = now + lasts,
-            Fault::WallStep(millis) => self.wall += millis,
+            Fault::WallStep(millis) => {
+                self.wall += millis;
+                let serving = self.process.as_ref().is_some_and(Process::is_serving);
+                self.oracle.wall_stepped(self.wall, serving);
+                self.weather.hit("step of the wall clock");
+            }
             Fault::Reset => {
                 let links = self.links.whole();
                 if !links.is_empty() {
@@ -61,12 +72,14 @@ impl World {
             Fault::Stall { lasts } => {
                 let shard = self.stage.draw.index(usize::from(self.options.shards));
                 self.stall(shard, now + lasts);
+                self.weather.hit("stalled shard");
             }
             Fault::SlowLink { lasts } => {
                 let links = self.links.whole();
                 if !links.is_empty() {
                     let link = links[self.stage.draw.index(links.len())];
                     self.links.slow(link, now + lasts);
+                    self.weather.hit("slow link");
                 }
             }
         }

@@ -114,7 +114,11 @@ impl World {
         let clients = clients
             .map(|(index, plan)| Client::new(index, plan, &options))
             .collect();
-        let oracle = Oracle::new(options.broker.flush, options.broker.topic_defaults.timestamp_type);
+        let oracle = Oracle::new(
+            options.broker.flush,
+            options.broker.topic_defaults.timestamp_type,
+            options.retention(),
+        );
         Self {
             stage,
             disk: Disk::new(),
@@ -296,9 +300,12 @@ impl World {
                 self.stage.trace.line(now, || line);
             }
         }
-        let report = self
-            .report
-            .finish(&self.oracle.counts, &self.weather.victims, &self.stage);
+        let report = self.report.finish(
+            &self.oracle.counts,
+            &self.oracle.answers,
+            &self.weather.victims,
+            &self.stage,
+        );
         if self.oracle.violation().is_none()
             && let Some(text) = report.idleness(&self.options)
         {

@@ -3,6 +3,7 @@
 use super::{Event, World};
 use crate::client::Client;
 use crate::frame::{ApiVersions, Codec};
+use crate::image::FileIds;
 use crate::options::{ClientPlan, Crash, Role};
 use crate::oracle::Checker;
 use crate::stage::{MILLIS, Nanos};
@@ -22,6 +23,8 @@ const LOOK: Nanos = 5 * MILLIS;
 pub(super) enum Phase {
     /// The topics are created; faults go on already.
     Setup,
+    /// The broker is stopped, and started anew with the logs that the run begins with.
+    Plant { planted: bool },
     /// The workload and its faults go on.
     Safety { until: Nanos },
     /// Faults are over; clients finish what they began.
@@ -46,7 +49,7 @@ pub(super) enum Phase {
 impl Phase {
     /// Whether faults go on.
     pub(super) fn is_unsafe(&self) -> bool {
-        matches!(self, Self::Setup | Self::Safety { .. })
+        matches!(self, Self::Setup | Self::Plant { .. } | Self::Safety { .. })
     }
 
     /// Whether the broker stops after every partition was used.
@@ -55,12 +58,27 @@ impl Phase {
     }
 }
 
+/// Whether a shard holds nothing but the timers that look for old segments and for what to compact.
+fn is_empty(audit: &Audit) -> bool {
+    let nothing = Audit {
+        timers: audit.timers.min(2),
+        ..Audit::default()
+    };
+    *audit == nothing
+}
+
 impl World {
     /// Looks whether the phase is over.
     pub(super) fn look(&mut self) {
         let now = self.stage.now();
         let next = match &self.phase {
             Phase::Setup => self.set_up(),
+            Phase::Plant { planted: false } => {
+                self.ask_to_stop();
+                Phase::Plant { planted: false }
+            }
+            Phase::Plant { planted: true } if !self.serving() => Phase::Plant { planted: true },
+            Phase::Plant { planted: true } => self.begin_work(),
             &Phase::Safety { until } if now < until && self.stage.trace.events() < ENOUGH => Phase::Safety { until },
             Phase::Safety { .. } => {
                 self.begin_rest();
@@ -79,6 +97,7 @@ impl World {
                 if self.clients[client].finished() {
                     self.oracle.end_read_back();
                     self.oracle.judge_history();
+                    self.oracle.judge_registers();
                     Phase::Settle { since: now }
                 } else {
                     self.complain_after(since, "everything is read back");
@@ -110,6 +129,14 @@ impl World {
         }
         let setup = self.setup;
         self.with_client(setup, Client::retire);
+        if self.options.images.is_empty() {
+            self.begin_work()
+        } else {
+            Phase::Plant { planted: false }
+        }
+    }
+
+    fn begin_work(&mut self) -> Phase {
         for client in 0..self.options.clients.len() {
             self.stage.after(1, Event::Wake { client });
         }
@@ -152,6 +179,7 @@ impl World {
         match self.phase {
             Phase::Stop { .. } => {
                 self.oracle.final_check(&self.disk);
+                self.oracle.check_remains(&self.disk);
                 // Whatever is not durable now belongs to logs that nobody opened since an earlier crash.
                 self.disk.power_cut(&mut self.stage.draw);
                 let since = self.stage.now();
@@ -160,7 +188,28 @@ impl World {
                 self.boot();
             }
             Phase::Again { .. } => {}
+            Phase::Plant { planted: false } => {
+                self.plant();
+                self.phase = Phase::Plant { planted: true };
+                self.want_boot();
+            }
             _ => self.want_boot(),
+        }
+    }
+
+    /// The broker is down: the logs that the run begins with come onto the disk.
+    fn plant(&mut self) {
+        self.disk.set_capacity(None);
+        let wall = self.clocks().wall.0;
+        let mut files = FileIds::default();
+        let forerunners = self.oracle.deleted_ids();
+        for image in &self.options.images {
+            image.plant(&mut self.disk, &mut self.oracle, &self.options, wall, &mut files);
+            for &id in forerunners.iter().filter(|_| image.predecessor) {
+                let name = &self.options.topics[image.topic].name;
+                image.plant_remains(&mut self.disk, name, id, wall, &mut files);
+                self.weather.hit("remains of a deleted topic");
+            }
         }
     }
 
@@ -174,7 +223,9 @@ impl World {
     /// The records on the disk, without what a start may renew.
     fn image(&self) -> Vec<(String, Vec<u8>)> {
         let files = self.disk.files().into_iter();
-        let logs = files.filter(|(path, _)| path.strip_suffix(".log").is_some() && !path.starts_with("__"));
+        let logs = files.filter(|(path, bytes)| {
+            path.strip_suffix(".log").is_some() && !path.starts_with("__") && !bytes.is_empty()
+        });
         logs.map(|(path, bytes)| (path, bytes.to_vec())).collect()
     }
 
@@ -210,7 +261,8 @@ impl World {
     /// Fetches that wait have had the time to be woken.
     fn settled(&mut self, since: Nanos) -> Phase {
         let now = self.stage.now();
-        if self.clients.iter().any(Client::waits_long) && now < since + 350 * MILLIS {
+        let in_doubt = self.clients.iter().any(|client| client.is_in_doubt(now));
+        if in_doubt || self.clients.iter().any(Client::waits_long) && now < since + 350 * MILLIS {
             return Phase::Settle { since };
         }
         for index in 0..self.clients.len() {
@@ -236,7 +288,9 @@ impl World {
             self.complain_after(since, "connections and disk operations end");
             return Phase::Drain { since };
         }
-        if self.stage.now() < since + 50 * MILLIS {
+        // Retention looks through the logs now and then, and then has something in hand.
+        let looking = self.options.retention().is_on() && !self.audits().iter().all(is_empty);
+        if self.stage.now() < since + 50 * MILLIS || looking && self.stage.now() < since + 1000 * MILLIS {
             return Phase::Drain { since };
         }
         self.audit();
@@ -253,11 +307,7 @@ impl World {
     /// Without clients and work a shard holds nothing but the timers that look for old segments and for what to compact.
     fn audit(&mut self) {
         for (shard, audit) in self.audits().into_iter().enumerate() {
-            let nothing = Audit {
-                timers: audit.timers.min(2),
-                ..Audit::default()
-            };
-            if audit != nothing {
+            if !is_empty(&audit) {
                 let text = format!("shard {shard} still holds {audit:?} when there are no clients");
                 self.oracle.violate(Checker::Bounds, text);
             }
@@ -289,7 +339,11 @@ impl World {
         }
         self.oracle.end_read_back();
         self.crash_now(Crash::Kill);
-        if self.image() != image {
+        let after = self.image();
+        // Retention goes on: segments may be gone, and nothing else may have changed.
+        let deletes = self.options.retention().is_on();
+        let same = after == image || deletes && after.iter().all(|file| image.contains(file));
+        if !same {
             let text = "recovering a second time changed the records on the disk".to_owned();
             self.oracle.violate(Checker::Recovery, text);
         }

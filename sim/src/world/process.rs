@@ -93,6 +93,7 @@ impl World {
             return;
         }
         self.incarnation += 1;
+        self.oracle.process_started(self.wall);
         let config = Arc::new(self.options.broker.clone());
         let count = self.options.shards;
         let slot = |id, seed| Slot {

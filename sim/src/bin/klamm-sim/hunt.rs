@@ -44,6 +44,8 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         Bug::KeepLeaderEpoch => &[Checker::LeaderEpoch],
         Bug::ProducerIdsNotReserved => &[Checker::ProducerIds],
         Bug::LostWakeUp => &[Checker::Liveness],
+        Bug::DeletedTopicResurrects => &[Checker::RecreatedTopic],
+        Bug::EffectsReordered => &[Checker::Order],
         Bug::LostCredit | Bug::LostLease => &[Checker::Liveness, Checker::Bounds],
         // The simulated clients do not join groups yet, so nobody can see these.
         Bug::GenerationNotDurable

@@ -19,6 +19,9 @@ pub(crate) struct Run {
     pub(crate) planted: bool,
 }
 
+/// So many runs must do everything that World can do, with every fault hitting something, or they prove too little.
+const ENOUGH_SEEDS: u64 = 1000;
+
 /// `hashes`: the second run of each seed, in a process of its own.
 #[derive(Debug)]
 pub(crate) struct Hashes {
@@ -99,6 +102,15 @@ impl Run {
             failures.push(seed);
         }
         println!("{}", totals.summary(&clock, self.twice));
+        let missing = if count >= ENOUGH_SEEDS {
+            totals.missing()
+        } else {
+            Vec::new()
+        };
+        if !missing.is_empty() {
+            println!("\nNo run had {}: what is not done is not tested.", missing.join(", "));
+            return ExitCode::FAILURE;
+        }
         if failures.is_empty() {
             println!("\n{count} seeds, no failure.");
             ExitCode::SUCCESS

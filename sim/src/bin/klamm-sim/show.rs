@@ -47,6 +47,37 @@ pub(crate) fn progress_done() {
     }
 }
 
+/// The APIs that simulated clients use.
+const APIS: [&str; 7] = [
+    "Metadata",
+    "CreateTopics",
+    "DeleteTopics",
+    "InitProducerId",
+    "Produce",
+    "Fetch",
+    "ListOffsets",
+];
+
+/// Every fault, as its victims are counted.
+const FAULTS: [&str; 16] = [
+    "bit rot",
+    "connection reset",
+    "failed read",
+    "failed sync",
+    "failed write",
+    "failed write-back",
+    "half-open connection",
+    "misdirected write",
+    "no descriptor left",
+    "remains of a deleted topic",
+    "slow disk",
+    "slow link",
+    "stalled shard",
+    "step of the wall clock",
+    "stuck disk",
+    "write without space",
+];
+
 /// What many runs did together.
 #[derive(Default, Debug)]
 pub(crate) struct Totals {
@@ -81,6 +112,12 @@ impl Totals {
             (&mut sum.timeouts, report.timeouts),
             (&mut sum.errors, report.errors),
             (&mut sum.acked_and_lost, report.acked_and_lost),
+            (&mut sum.refused_frames, report.refused_frames),
+            (&mut sum.metadata_judged, report.metadata_judged),
+            (&mut sum.topics_recreated, report.topics_recreated),
+            (&mut sum.hostile_frames, report.hostile_frames),
+            (&mut sum.records_retired, report.records_retired),
+            (&mut sum.records_planted, report.records_planted),
             (&mut sum.damage_met, report.damage_met),
             (&mut sum.damage_beyond_crc, report.damage_beyond_crc),
             (&mut sum.partitions_refused, report.partitions_refused),
@@ -88,9 +125,48 @@ impl Totals {
         ] {
             *total += part;
         }
+        for (name, count) in &report.answers {
+            *sum.answers.entry(name).or_default() += count;
+        }
         for (name, count) in &report.victims {
             *sum.victims.entry(name).or_default() += count;
         }
+    }
+
+    /// What none of the runs did, though a range of this size must.
+    pub(crate) fn missing(&self) -> Vec<&'static str> {
+        let sum = &self.sum;
+        let done = [
+            ("a crash with unsynced bytes", sum.crashes_with_unsynced_bytes),
+            ("a crash in recovery", sum.crashes_in_recovery),
+            ("a clean stop", sum.clean_stops),
+            ("a halt", sum.halts),
+            ("a torn file", sum.torn_files),
+            ("a lost name", sum.lost_names),
+            ("a range served from a file", sum.ranges),
+            ("a frame refused by its length", sum.refused_frames),
+            ("an acknowledgement checked on the device", sum.acks_checked_on_device),
+            ("a record read back", sum.records_read_back),
+            ("a retry", sum.retries),
+            ("a timeout", sum.timeouts),
+            ("a loss that flush=os allows", sum.acked_and_lost),
+            ("a record retired", sum.records_retired),
+            ("a log at the beginning", sum.records_planted),
+            ("damage that a reader met", sum.damage_met),
+            ("a partition refused for damage", sum.partitions_refused),
+            ("a log cut at damage", sum.logs_cut_at_damage),
+            ("an operation on a topic that was judged", sum.metadata_judged),
+            ("a topic created again", sum.topics_recreated),
+            ("a hostile frame", sum.hostile_frames),
+        ];
+        let answers = APIS
+            .iter()
+            .map(|&api| (api, sum.answers.get(api).copied().unwrap_or(0)));
+        let victims = FAULTS
+            .iter()
+            .map(|&fault| (fault, sum.victims.get(fault).copied().unwrap_or(0)));
+        let all = done.into_iter().chain(answers).chain(victims);
+        all.filter(|&(_, count)| count == 0).map(|(what, _)| what).collect()
     }
 
     pub(crate) fn summary(&self, clock: &Clock, twice: bool) -> String {
@@ -150,6 +226,8 @@ fn clients(report: &Report) -> [Row; 3] {
         (report.records_acked, "acknowledged"),
         (report.records_read, "read"),
         (report.records_read_back, "read back at the end"),
+        (report.records_retired, "retired"),
+        (report.records_planted, "there from the beginning"),
     ];
     let clients = vec![
         (report.operations, "operations"),
