@@ -365,10 +365,15 @@ fn draw_clients(draw: &mut Draw, calm: bool) -> Vec<ClientPlan> {
     let patience = if calm { 30_000 } else { draw.spread(40, 1500) };
     let plan = |role| {
         let codec = if draw.chance(1, 4) { Codec::Crate } else { Codec::Own };
+        let mut versions = draw_versions(draw, codec);
+        if matches!(&role, Role::Producer(plan) if plan.compression == Compression::Zstd) {
+            // Older versions are refused (KIP-110).
+            versions.produce = versions.produce.max(7);
+        }
         ClientPlan {
             role,
             codec,
-            versions: draw_versions(draw, codec),
+            versions,
             timeout: patience * MILLIS,
         }
     };

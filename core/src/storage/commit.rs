@@ -391,8 +391,10 @@ impl Committer {
     }
 
     fn scope(&self, members: &[FileId], files: &Files) -> Scope {
-        let dirty = members.iter().copied().filter(|&file| files.get(file).is_dirty());
-        let dirty: Vec<FileId> = dirty.collect();
+        // A new file that lost its descriptor before anything was written to it has only its name to sync: what was asked to
+        // be written since waits for the descriptor.
+        let dirty = |file: &File| file.is_open() && file.is_dirty();
+        let dirty: Vec<FileId> = members.iter().copied().filter(|&file| dirty(files.get(file))).collect();
         match dirty.len() {
             0 => Scope::NamesOnly,
             count if count <= self.files_synced_singly => Scope::Singly(dirty),
@@ -400,12 +402,19 @@ impl Committer {
         }
     }
 
-    /// An operation of the round was answered well.
-    pub(super) fn synced(&mut self, files: &mut Files, outbox: &mut Outbox, events: &mut Vec<StorageEvent>) {
+    /// An operation of the round was answered well. Returns the files that the round lets go, if it is over.
+    pub(super) fn synced(
+        &mut self,
+        files: &mut Files,
+        outbox: &mut Outbox,
+        events: &mut Vec<StorageEvent>,
+    ) -> Vec<(FileId, u64)> {
         let round = self.round.as_mut().expect("an answer to a round that runs");
         round.unanswered -= 1;
         if round.unanswered == 0 {
-            self.end(files, outbox, events);
+            self.end(files, outbox, events)
+        } else {
+            Vec::new()
         }
     }
 
@@ -414,7 +423,12 @@ impl Committer {
         self.round.as_ref().and_then(|round| round.ops.get(place).cloned())
     }
 
-    fn end(&mut self, files: &mut Files, outbox: &mut Outbox, events: &mut Vec<StorageEvent>) {
+    fn end(
+        &mut self,
+        files: &mut Files,
+        outbox: &mut Outbox,
+        events: &mut Vec<StorageEvent>,
+    ) -> Vec<(FileId, u64)> {
         let round = self.round.take().expect("a round ends once");
         for log in &round.placed {
             self.unplaced.remove(log);
@@ -438,6 +452,7 @@ impl Committer {
             }
             self.report(log, files);
         }
+        round.files
     }
 
     /// Says that all of the file is synced, if its log wants to hear it. A write that failed is never among what is.

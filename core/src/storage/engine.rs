@@ -159,8 +159,12 @@ impl Storage {
                 self.after_write(file, events);
             }
             Purpose::Round(_) => {
-                self.committer.synced(&mut self.files, &mut self.outbox, events);
+                let left = self.committer.synced(&mut self.files, &mut self.outbox, events);
                 self.files.pump(&mut self.outbox);
+                // What is to be removed may have waited for the round.
+                for (file, _) in left {
+                    self.pump_file(file, events);
+                }
             }
             Purpose::Remove(log) => {
                 self.directories.removed(log, &mut self.files, &mut self.outbox, events);

@@ -71,6 +71,11 @@ impl World {
     /// Looks whether the phase is over.
     pub(super) fn look(&mut self) {
         let now = self.stage.now();
+        if matches!(self.phase, Phase::Setup | Phase::Plant { .. }) && now > self.options.safety {
+            // Every fault has struck. One that lasts until somebody ends it, and keeps the broker from starting, must not
+            // keep the workload from beginning.
+            self.calm_down();
+        }
         let next = match &self.phase {
             Phase::Setup => self.set_up(),
             Phase::Plant { planted: false } => {

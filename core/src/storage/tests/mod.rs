@@ -283,6 +283,55 @@ fn panic_if(dirty: bool) -> bool {
 }
 
 #[test]
+fn a_new_file_that_lost_its_descriptor_before_its_first_write_is_not_synced() {
+    let mut bench = Bench::new(FlushMode::Fsync, &limits(2, 16));
+    bench.add(1);
+    bench.append(1);
+    bench.until(is_sync);
+    let (token, sync) = bench.asked.pop_front().expect("the sync that runs meanwhile");
+    bench.add(2);
+    bench.storage.create(LogId(2), bench.files[&2]);
+    bench.until(|op| matches!(op, FileOp::SyncDirectory { .. }));
+    while let Some((token, op)) = bench.asked.pop_front() {
+        let result = bench.disk.perform(&op);
+        bench.answer(token, result);
+    }
+    // The descriptor goes to another log, and what is written to the new file waits for it.
+    bench.add(3);
+    bench.append(3);
+    while bench.step().is_some_and(|op| !matches!(op, FileOp::Close { .. })) {}
+    bench.append(2);
+    let result = bench.disk.perform(&sync);
+    bench.answer(token, result);
+    bench.settle();
+    assert_eq!(bench.storage.fault(), None);
+    assert_eq!((1..=3).map(|log| bench.durable(log)).collect::<Vec<_>>(), [1, 1, 1]);
+}
+
+#[test]
+fn a_log_that_is_deleted_while_a_round_syncs_it_goes_when_the_round_is_over() {
+    for flush in [FlushMode::Fsync, FlushMode::Os] {
+        let mut bench = Bench::new(flush, &Limits::default());
+        bench.add(1);
+        bench.append(1);
+        bench.step();
+        bench.step();
+        bench.step();
+        assert!(!bench.storage.seal(bench.files[&1]));
+        bench.until(is_sync);
+        let (token, sync) = bench.asked.pop_front().expect("the sync");
+        bench.storage.delete(LogId(1));
+        bench.settle();
+        assert_eq!(bench.disk.files(), ["log1/0.log"]);
+        let result = bench.disk.perform(&sync);
+        bench.answer(token, result);
+        bench.settle();
+        assert_eq!(bench.events.last(), Some(&StorageEvent::Deleted { log: LogId(1) }));
+        assert!(bench.disk.files().is_empty());
+    }
+}
+
+#[test]
 fn a_process_out_of_descriptors_closes_idle_ones_and_goes_on() {
     let mut bench = Bench::new(FlushMode::Fsync, &limits(100, 16));
     bench.disk.descriptors = Some(3);
