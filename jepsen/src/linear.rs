@@ -1,17 +1,18 @@
 //! Linearizability of small objects: Wing and Gong's search with Lowe's memory of configurations seen, each object on its
-//! own (P-compositionality: a history is linearizable exactly if its part about each object is).
+//! own (P-compositionality: a history is linearizable exactly if its part about each object is). A configuration that
+//! made use of more operations without an answer than another, and explained no more, leads nowhere else.
 //!
 //! Invariants: an operation whose outcome is unknown may take effect at any time after it began, or never; a search that
 //! runs out of its budget is undecided, which is not a pass.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What an object is: its states, and which answers an operation may have in each.
 pub trait Model {
     /// A state of the object.
     type State: Clone + Ord;
     /// What is asked of it.
-    type Input;
+    type Input: PartialEq;
     /// What it answers.
     type Output;
 
@@ -139,14 +140,81 @@ impl Events {
     }
 }
 
-/// Which operations are explained.
+/// Some of the operations.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Explained(Vec<u64>);
+struct Calls(Vec<u64>);
 
-impl Explained {
+impl Calls {
+    fn none_of(count: usize) -> Self {
+        Self(vec![0; count.div_ceil(64)])
+    }
+
+    fn has(&self, call: usize) -> bool {
+        self.0[call / 64] & (1 << (call % 64)) != 0
+    }
+
     fn flip(&mut self, call: usize) {
         self.0[call / 64] ^= 1 << (call % 64);
     }
+
+    fn is_within(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).all(|(mine, theirs)| mine & !theirs == 0)
+    }
+}
+
+/// How far an explanation has come, and how far others have.
+struct Progress<S> {
+    /// Operations that it explains, and operations without an answer that it makes use of.
+    explained: Calls,
+    used: Calls,
+    /// What was used where others had explained the same and come to the same state.
+    seen: BTreeMap<(Calls, S), Vec<Calls>>,
+}
+
+impl<S: Clone + Ord> Progress<S> {
+    fn new(count: usize) -> Self {
+        Self {
+            explained: Calls::none_of(count),
+            used: Calls::none_of(count),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    fn flip(&mut self, call: usize, answered: bool) {
+        if answered {
+            self.explained.flip(call);
+        } else {
+            self.used.flip(call);
+        }
+    }
+
+    /// Takes the operation in, and says whether that may lead where nothing has led yet: not if another came as far
+    /// with less.
+    fn try_with(&mut self, call: usize, answered: bool, after: &S) -> bool {
+        self.flip(call, answered);
+        let others = self.seen.entry((self.explained.clone(), after.clone())).or_default();
+        let new = !others.iter().any(|other| other.is_within(&self.used));
+        if new {
+            others.push(self.used.clone());
+        } else {
+            self.flip(call, answered);
+        }
+        new
+    }
+}
+
+/// For each operation without an answer, the last before it that asks the same and has none either. They are as good as
+/// each other, so the earlier is made use of first: else a search would try every subset of them.
+fn twins<I: PartialEq, K, O>(calls: &[&Call<K, I, O>]) -> Vec<Option<usize>> {
+    let unanswered = |&call: &usize| calls[call].answer.is_none();
+    let mut order: Vec<usize> = (0..calls.len()).filter(unanswered).collect();
+    order.sort_by_key(|&call| calls[call].begin);
+    let mut twins = vec![None; calls.len()];
+    for (place, &call) in order.iter().enumerate() {
+        let mut before = order[..place].iter().rev();
+        twins[call] = before.find(|&&other| calls[other].input == calls[call].input).copied();
+    }
+    twins
 }
 
 /// Judges a history, each object on its own, within so many steps of the search each.
@@ -185,10 +253,10 @@ enum Search {
 /// The search for one object.
 fn explain<M: Model, K>(model: &M, calls: &[&Call<K, M::Input, M::Output>], budget: u64) -> Search {
     let mut events = Events::new(calls);
+    let twins = twins(calls);
     let mut answers_left = calls.iter().filter(|call| call.answer.is_some()).count();
-    let mut explained = Explained(vec![0; calls.len().div_ceil(64)]);
+    let mut progress = Progress::new(calls.len());
     let mut state = model.start();
-    let mut seen: BTreeSet<(Explained, M::State)> = BTreeSet::new();
     let mut path: Vec<(usize, M::State)> = Vec::new();
     let mut best = (0, 0);
     let mut at = events.next[events.head()];
@@ -199,19 +267,19 @@ fn explain<M: Model, K>(model: &M, calls: &[&Call<K, M::Input, M::Output>], budg
         let event = (at != events.head()).then(|| events.all[at]);
         if let Some(Event { call, is_answer: false }) = event {
             let output = calls[call].answer.as_ref().map(|(_, output)| output);
-            let after = model.step(&state, &calls[call].input, output);
-            explained.flip(call);
+            let first = twins[call].is_none_or(|twin| progress.used.has(twin));
+            let after = model.step(&state, &calls[call].input, output).filter(|after| {
+                // What nobody heard an answer to need not be explained: it is of use where it changes something.
+                output.is_some() || first && *after != state
+            });
             match after {
-                Some(after) if seen.insert((explained.clone(), after.clone())) => {
+                Some(after) if progress.try_with(call, output.is_some(), &after) => {
                     path.push((call, std::mem::replace(&mut state, after)));
                     answers_left -= usize::from(output.is_some());
                     events.take(call);
                     at = events.next[events.head()];
                 }
-                _ => {
-                    explained.flip(call);
-                    at = events.next[at];
-                }
+                _ => at = events.next[at],
             }
             continue;
         }
@@ -228,8 +296,9 @@ fn explain<M: Model, K>(model: &M, calls: &[&Call<K, M::Input, M::Output>], budg
                 };
             };
             events.put_back(call);
-            explained.flip(call);
-            answers_left += usize::from(calls[call].answer.is_some());
+            let answered = calls[call].answer.is_some();
+            progress.flip(call, answered);
+            answers_left += usize::from(answered);
             at = events.next[events.places[call].0];
             let settled = before == state && model.only_looks(&calls[call].input);
             state = before;

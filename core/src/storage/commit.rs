@@ -423,12 +423,7 @@ impl Committer {
         self.round.as_ref().and_then(|round| round.ops.get(place).cloned())
     }
 
-    fn end(
-        &mut self,
-        files: &mut Files,
-        outbox: &mut Outbox,
-        events: &mut Vec<StorageEvent>,
-    ) -> Vec<(FileId, u64)> {
+    fn end(&mut self, files: &mut Files, outbox: &mut Outbox, events: &mut Vec<StorageEvent>) -> Vec<(FileId, u64)> {
         let round = self.round.take().expect("a round ends once");
         for log in &round.placed {
             self.unplaced.remove(log);

@@ -109,6 +109,19 @@ fn a_long_history_of_few_clients_is_judged_within_a_small_budget() {
     );
 }
 
+#[test]
+fn many_operations_without_an_answer_are_no_subsets_to_try() {
+    let mut history: Vec<Op> = (0..80).map(|index| unknown(0, index % 2)).collect();
+    history.extend((0..40).map(|at| read(at * 10 + 1, at * 10 + 2, at as i64 % 2)));
+    assert_eq!(linearizable(&Register, &history, 10_000), Linearizability::Linearizable);
+    history.push(read(500, 501, 2));
+    let verdict = linearizable(&Register, &history, 10_000);
+    assert!(
+        matches!(verdict, Linearizability::Violated { stuck: 120, .. }),
+        "{verdict:?}"
+    );
+}
+
 /// Small draws of their own.
 struct Draw(u64);
 
