@@ -2,6 +2,8 @@
 
 use super::{Event, Process, World};
 use crate::client::Client;
+use crate::disk::Hearers;
+use crate::link::LinkId;
 use crate::options::Fault;
 use crate::oracle::{Damage, is_of_a_partition};
 use klamm_core::shard::Input;
@@ -22,15 +24,7 @@ impl World {
             }
             Fault::Restart => self.ask_to_stop(),
             Fault::FailSync(failure) => self.weather.fail_sync = Some(failure),
-            Fault::FailWriteBack(hearers) => {
-                let draw = &mut self.stage.draw;
-                if self.disk.fail_write_back(hearers, |count| draw.index(count)) {
-                    self.weather.hit("failed write-back");
-                    if let Some(process) = &mut self.process {
-                        process.excused = true;
-                    }
-                }
-            }
+            Fault::FailWriteBack(hearers) => self.fail_write_back(hearers),
             Fault::FullDisk { spare, lasts } => {
                 self.disk.set_capacity(Some(self.disk.used() + spare));
                 self.stage.after(lasts, Event::RoomAgain);
@@ -55,9 +49,7 @@ impl World {
                 self.weather.hit("step of the wall clock");
             }
             Fault::Reset => {
-                let links = self.links.whole();
-                if !links.is_empty() {
-                    let link = links[self.stage.draw.index(links.len())];
+                if let Some(link) = self.some_link() {
                     self.links.reset(&mut self.stage, &self.options.delays, link);
                     self.weather.hit("connection reset");
                 }
@@ -75,14 +67,29 @@ impl World {
                 self.weather.hit("stalled shard");
             }
             Fault::SlowLink { lasts } => {
-                let links = self.links.whole();
-                if !links.is_empty() {
-                    let link = links[self.stage.draw.index(links.len())];
+                if let Some(link) = self.some_link() {
                     self.links.slow(link, now + lasts);
                     self.weather.hit("slow link");
                 }
             }
         }
+    }
+
+    /// The system writes pages back, and fails.
+    fn fail_write_back(&mut self, hearers: Hearers) {
+        let draw = &mut self.stage.draw;
+        if self.disk.fail_write_back(hearers, |count| draw.index(count)) {
+            self.weather.hit("failed write-back");
+            if let Some(process) = &mut self.process {
+                process.excused = true;
+            }
+        }
+    }
+
+    /// A link that is whole, if there is one.
+    fn some_link(&mut self) -> Option<LinkId> {
+        let links = self.links.whole();
+        (!links.is_empty()).then(|| links[self.stage.draw.index(links.len())])
     }
 
     /// A bit that was synced flips, in a log or in what speaks of it.
