@@ -168,13 +168,7 @@ impl<T: Copy + Debug> Coordinator<T> {
             group.store(group.shown(), After::Drained);
             return group.held.push_front((part, GroupAsk::Delete));
         }
-        let all = group
-            .offsets
-            .iter()
-            .map(|(topic, partition, _)| (Arc::clone(topic), partition));
-        let all = all.collect();
         group.store(group.shown(), After::Removed(Some(part)));
-        self.forget(name, all);
     }
 
     /// Forgets offsets that nobody uses (`OffsetMetadataManager.deleteOffsets`).
@@ -185,10 +179,16 @@ impl<T: Copy + Debug> Coordinator<T> {
         wanted: &[(Arc<str>, i32)],
         outcome: &mut Outcome<T>,
     ) {
-        let Some(group) = self.groups.get(name) else {
+        let Some(group) = self.groups.get_mut(name) else {
             let unknown = GroupAnswer::OffsetsDeleted(Err(ErrorCode::GroupIdNotFound));
             return outcome.answers.push((part, unknown));
         };
+        if group.offsets.in_flight() > 0 {
+            // What is being committed may be what is to go: it is taken in first.
+            group.store(group.shown(), After::Drained);
+            let again = GroupAsk::DeleteOffsets(wanted.to_vec());
+            return group.held.push_front((part, again));
+        }
         if !group.is_empty() && !group.is_consumers() {
             let in_use = GroupAnswer::OffsetsDeleted(Err(ErrorCode::NonEmptyGroup));
             return outcome.answers.push((part, in_use));
@@ -204,13 +204,15 @@ impl<T: Copy + Debug> Coordinator<T> {
                 gone.push((Arc::clone(topic), *partition));
             }
         }
-        self.forget(name, gone);
+        let tombstone = |(topic, partition): &(Arc<str>, i32)| record::offset_gone(name, topic, *partition).ok();
+        let records = gone.iter().filter_map(tombstone).collect();
         let then = Then::Forgotten {
             group: Arc::clone(name),
-            offsets: Vec::new(),
+            offsets: gone,
             reply: Some((part, GroupAnswer::OffsetsDeleted(Ok(codes)))),
         };
-        self.queue.append(Vec::new(), then);
+        // All at once, or none: whoever is told that it failed may believe it.
+        self.queue.append(records, then);
     }
 }
 

@@ -246,7 +246,12 @@ impl<T: Copy + Debug> Coordinator<T> {
         let records = match record {
             Record::Members if joining && bug!(GenerationNotDurable) => Some(Vec::new()),
             Record::Nothing => Some(Vec::new()),
-            Record::Tombstone => record::group_gone(name).ok().map(|pair| Vec::from([pair])),
+            // With its offsets, at once: no half of a group stays.
+            Record::Tombstone => {
+                let offsets = group.offsets.iter();
+                let gone = offsets.map(|(topic, partition, _)| record::offset_gone(name, topic, partition));
+                gone.chain([record::group_gone(name)]).collect::<Result<_, _>>().ok()
+            }
             Record::Members => {
                 let whole = record::group(group, Extent::Members).ok().map(|pair| Vec::from([pair]));
                 let fits = whole.filter(|records| self.queue.takes(records));
@@ -318,12 +323,13 @@ impl<T: Copy + Debug> Coordinator<T> {
                     self.settle(&group, view, outcome);
                 }
                 Then::Forgotten { group, offsets, reply } => {
-                    if let Some(group) = self.groups.get_mut(&group) {
+                    if let Some(it) = self.groups.get_mut(&group) {
                         for (topic, partition) in &offsets {
-                            group.offsets.remove(topic, *partition);
+                            it.offsets.remove(topic, *partition);
                         }
                     }
                     outcome.answers.extend(reply);
+                    self.settle(&group, view, outcome);
                 }
                 Then::Fetch { group, ask, part } => self.tell(part, &group, &ask, view, outcome),
             }
@@ -483,8 +489,7 @@ impl<T: Copy + Debug> Coordinator<T> {
         for name in &names {
             match self.groups[name].expired(retention_ms, view.now) {
                 Expired::Offsets(gone) => self.forget(name, gone),
-                Expired::Group(gone) => {
-                    self.forget(name, gone);
+                Expired::Group => {
                     if let Some(group) = self.groups.get_mut(name) {
                         group.store(group.shown(), After::Removed(None));
                     }

@@ -48,7 +48,7 @@ pub(super) enum Expired {
     /// These offsets, and it stays.
     Offsets(Vec<(Arc<str>, i32)>),
     /// Everything, itself included.
-    Group(Vec<(Arc<str>, i32)>),
+    Group,
 }
 
 impl<T: Copy + Debug> Group<T> {
@@ -82,7 +82,7 @@ impl<T: Copy + Debug> Group<T> {
         if kept || !self.is_empty() || self.has_pending() {
             return Expired::Offsets(gone);
         }
-        Expired::Group(gone)
+        Expired::Group
     }
 }
 

@@ -325,3 +325,24 @@ fn offsets_that_nobody_uses_are_deleted_and_others_are_not() {
     assert_eq!(scene.state(), Ok(StateName::Empty));
     assert_eq!(scene.listed(), [(GROUP.to_string(), StateName::Empty)]);
 }
+
+#[test]
+fn an_offset_is_gone_once_its_deletion_is_answered_even_one_that_was_on_its_way() {
+    let mut scene = Scene::new();
+    scene.log = Log::Held;
+    let committing = scene.commit("", -1, 7);
+    let deleting = scene.ask(GroupAsk::DeleteOffsets(Vec::from([(id("orders"), 0)])));
+    let behind = scene.commit_of(GROUP, commit("", -1, 1, 8));
+    assert!([committing, deleting, behind].iter().all(|&it| scene.waits(it)));
+    scene.log = Log::Prompt;
+    scene.let_through();
+    assert_eq!(scene.committed(committing), ErrorCode::None);
+    assert_eq!(
+        scene.answer(deleting),
+        GroupAnswer::OffsetsDeleted(Ok(Vec::from([ErrorCode::None])))
+    );
+    assert_eq!(scene.committed(behind), ErrorCode::None);
+    assert_eq!((scene.offset(GROUP, 0), scene.offset(GROUP, 1)), (None, Some(8)));
+    scene.restart();
+    assert_eq!((scene.offset(GROUP, 0), scene.offset(GROUP, 1)), (None, Some(8)));
+}

@@ -3,6 +3,7 @@
 mod commits;
 mod joining;
 mod limits;
+mod memory;
 mod random;
 mod restarts;
 mod statics;
@@ -272,7 +273,10 @@ impl Scene {
     pub(super) fn pass(&mut self, millis: u64) {
         let until = self.now.monotonic.plus_millis(millis);
         let wall = self.now.wall.0 + millis as i64;
+        let mut at_once = 0;
         while let Some(deadline) = self.coordinator.next_deadline().filter(|it| *it <= until) {
+            at_once = if deadline > self.now.monotonic { 0 } else { at_once + 1 };
+            assert!(at_once < 100, "something is due again and again");
             self.now.monotonic = self.now.monotonic.max(deadline);
             self.step(Coordinator::fire);
         }

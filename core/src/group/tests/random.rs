@@ -1,214 +1,249 @@
-//! Whatever clients do in whatever order, and wherever the process dies: the rules hold.
+//! Whatever clients do in whatever order, however large the topic's batches are, and wherever a write fails or the process
+//! dies: the rules hold.
 
-use super::{Log, Scene, commit, consumer, id};
+use super::memory::{Asked, Memory};
+use super::{GROUP, Log, Scene, commit, consumer, id};
 use crate::config::GroupConfig;
 use crate::group::classic::{Group, State};
 use crate::group::record::{self, Extent};
-use crate::group::{FirstJoin, GroupAnswer, GroupAsk, GroupAsk::Delete, HeartbeatAsk, JoinAsk, Leaver, SyncAsk};
-use crate::types::{ErrorCode, Seed};
+use crate::group::{FirstJoin, GroupAsk, HeartbeatAsk, JoinAsk, Leaver, SyncAsk};
+use crate::types::Seed;
 use crate::wire::coordinator::decode_value;
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::{String, ToString};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
-/// What clients remember of each other's answers.
-#[derive(Default)]
-struct Memory {
-    members: BTreeSet<(String, i32)>,
-    /// The members of each generation that were told of it.
-    issued: BTreeMap<i32, BTreeSet<String>>,
-    /// The last generation that was told to anybody, since the group was last deleted.
-    latest: i32,
-    /// The greatest offset whose commit was acknowledged, and the greatest that was sent.
-    committed: Option<i64>,
-    sent: i64,
-    asked: BTreeMap<u32, i64>,
-    deleting: bool,
+const GROUPS: [&str; 2] = [GROUP, "another"];
+const INSTANCES: [&str; 2] = ["one", "two"];
+const PARTITIONS: i32 = 2;
+
+fn pick<T: Copy>(seed: &mut Seed, from: &[T]) -> T {
+    from[seed.below(from.len() as u64) as usize]
 }
 
-impl Memory {
-    fn hear(&mut self, scene: &mut Scene) {
-        for (part, answer) in core::mem::take(&mut scene.answers) {
-            match answer {
-                GroupAnswer::Joined(Ok(joined)) => {
-                    assert!(joined.generation >= self.latest, "a generation goes back");
-                    self.latest = joined.generation;
-                    self.issued
-                        .entry(joined.generation)
-                        .or_default()
-                        .insert(joined.member.to_string());
-                    self.members.insert((joined.member.to_string(), joined.generation));
-                }
-                GroupAnswer::Joined(Err(refusal)) if refusal.code == ErrorCode::MemberIdRequired => {
-                    self.members.insert((refusal.member.to_string(), -1));
-                }
-                GroupAnswer::Committed(codes) if codes == [ErrorCode::None] => {
-                    self.committed = self.committed.max(self.asked.get(&part).copied());
-                }
-                GroupAnswer::Deleted(ErrorCode::None) => {
-                    self.latest = 0;
-                    self.issued.clear();
-                    self.committed = None;
-                }
-                _ => {}
+/// A run: clients of two groups, and what they remember.
+struct Run {
+    scene: Scene,
+    seed: Seed,
+    memories: BTreeMap<&'static str, Memory>,
+    asked: BTreeMap<u32, (&'static str, Asked)>,
+    answered: usize,
+    sent: i64,
+    expires: bool,
+}
+
+impl Run {
+    fn new(number: u64) -> Self {
+        let mut seed = Seed::new(number);
+        let expires = seed.chance(1, 4);
+        let scene = Scene::with(GroupConfig {
+            offsets_retention_check_interval_ms: if expires { 20_000 } else { 1 << 40 },
+            offsets_retention_ms: 60_000,
+            max_size: pick(&mut seed, &[1, 2, 3, i32::MAX as u32]),
+            initial_rebalance_delay_ms: pick(&mut seed, &[0, 1, 3000]),
+            new_member_join_timeout_ms: pick(&mut seed, &[1000, 300_000]),
+            ..GroupConfig::default()
+        });
+        Self {
+            scene,
+            seed,
+            memories: GROUPS.map(|group| (group, Memory::default())).into(),
+            asked: BTreeMap::new(),
+            answered: 0,
+            sent: 0,
+            expires,
+        }
+    }
+
+    fn memory(&mut self, group: &'static str) -> &mut Memory {
+        self.memories.get_mut(group).unwrap()
+    }
+
+    fn ask(&mut self, group: &'static str, asked: Asked, ask: GroupAsk) {
+        let part = self.scene.ask_of(group, ask);
+        self.asked.insert(part, (group, asked));
+    }
+
+    fn hear(&mut self) {
+        for (part, answer) in core::mem::take(&mut self.scene.answers) {
+            self.answered += 1;
+            let (group, asked) = self.asked.remove(&part).expect("it was asked");
+            let may_begin_anew = self.expires;
+            self.memory(group).hear(&asked, answer, may_begin_anew);
+        }
+    }
+
+    fn join(&mut self, group: &'static str, member: &str) {
+        let seed = &mut self.seed;
+        let instance = seed.chance(1, 4).then(|| pick(seed, &INSTANCES));
+        let protocols: &[&str] = if seed.chance(1, 3) {
+            &["range", "more"]
+        } else {
+            &["range"]
+        };
+        let ask = JoinAsk {
+            instance: instance.map(id),
+            first_join: pick(seed, &[FirstJoin::ComesAgain, FirstJoin::Admitted]),
+            session_timeout_ms: pick(seed, &[6000, 10_000, 300_000]),
+            rebalance_timeout_ms: pick(seed, &[0, 1, 500, 60_000]),
+            ..consumer(member, protocols)
+        };
+        let asked = Asked::Join {
+            is_static: instance.is_some(),
+        };
+        self.ask(group, asked, GroupAsk::Join(ask));
+    }
+
+    fn act(&mut self) {
+        let group = pick(&mut self.seed, &GROUPS);
+        let (member, generation) = self.memories[group].any(&mut self.seed);
+        let seed = &mut self.seed;
+        let instance = seed.chance(1, 4).then(|| id(pick(seed, &INSTANCES)));
+        let partition = seed.below(PARTITIONS as u64) as i32;
+        match seed.below(16) {
+            0..=2 => self.join(group, &member),
+            3 | 4 => {
+                let owner = self.memories[group].any(&mut self.seed).0;
+                let assignments = Vec::from([(id(&owner), Bytes::from_static(b"all"))]);
+                let ask = SyncAsk {
+                    member: id(&member),
+                    instance,
+                    generation,
+                    protocol_type: None,
+                    protocol: None,
+                    assignments,
+                };
+                self.ask(group, Asked::Sync(member, generation), GroupAsk::Sync(ask));
+            }
+            5 => {
+                let member = id(&member);
+                let ask = HeartbeatAsk {
+                    member,
+                    instance,
+                    generation,
+                };
+                self.ask(group, Asked::Other, GroupAsk::Heartbeat(ask));
+            }
+            6 if seed.chance(1, 2) => {
+                let member = id(&member);
+                let ask = GroupAsk::Leave(Vec::from([Leaver { member, instance }]));
+                self.ask(group, Asked::Other, ask);
+            }
+            7 | 8 => {
+                self.sent += 1;
+                let ask = commit(&member, generation, partition, self.sent);
+                let change = self
+                    .memories
+                    .get_mut(group)
+                    .unwrap()
+                    .changes(partition, Some(self.sent));
+                self.ask(group, change, GroupAsk::Commit(ask));
+            }
+            9 if seed.chance(1, 8) => {
+                let asked = self.memory(group).deletes();
+                self.ask(group, asked, GroupAsk::Delete);
+            }
+            10 => {
+                let change = self.memory(group).changes(partition, None);
+                let wanted = Vec::from([(id("orders"), partition)]);
+                self.ask(group, change, GroupAsk::DeleteOffsets(wanted));
+            }
+            11 => self.scene.log = pick(seed, &[Log::Held, Log::Held, Log::Prompt, Log::Full]),
+            12 if seed.chance(1, 4) => {
+                let max_batch = pick(seed, &[1, 150, 300, 1 << 20, 1 << 20]);
+                self.scene.limit(max_batch);
+            }
+            _ => {
+                let millis = seed.within(1, 15_000);
+                self.scene.pass(millis);
             }
         }
+        if self.scene.is_appending() && self.seed.chance(1, 2) {
+            self.scene.let_through();
+        }
+        self.hear();
     }
 
-    fn any(&self, seed: &mut Seed) -> (String, i32) {
-        let known = self.members.len() as u64;
-        if known == 0 || seed.chance(1, 10) {
-            return (String::new(), -1);
+    fn crash(&mut self) {
+        if self.seed.chance(1, 2) {
+            self.scene.crash_after_write();
+        } else {
+            self.scene.restart();
         }
-        let (member, generation) = self.members.iter().nth(seed.below(known) as usize).unwrap().clone();
-        (member, if seed.chance(1, 5) { self.latest } else { generation })
+        self.asked.clear();
+        self.look();
     }
-}
 
-fn act(scene: &mut Scene, memory: &mut Memory, seed: &mut Seed) {
-    let (member, generation) = memory.any(seed);
-    let instance = seed.chance(1, 4).then(|| id(["one", "two"][seed.below(2) as usize]));
-    match seed.below(12) {
-        0..=2 => {
-            let protocols: &[&str] = if seed.chance(1, 3) {
-                &["range", "more"]
-            } else {
-                &["range"]
-            };
-            let first_join = if seed.chance(1, 2) {
-                FirstJoin::ComesAgain
-            } else {
-                FirstJoin::Admitted
-            };
-            scene.join(JoinAsk {
-                instance,
-                first_join,
-                ..consumer(&member, protocols)
-            });
+    /// What is told of the offsets is what was asked for last, or what nobody knows the fate of.
+    fn look(&mut self) {
+        for group in GROUPS {
+            for partition in 0..PARTITIONS {
+                let there = self.scene.offset(group, partition);
+                let may_be_gone = self.expires;
+                self.memory(group).told_offset(partition, there, may_be_gone);
+            }
         }
-        3 | 4 => {
-            scene.ask(GroupAsk::Sync(SyncAsk {
-                member: id(&member),
-                instance,
-                generation,
-                protocol_type: None,
-                protocol: None,
-                assignments: Vec::new(),
-            }));
-        }
-        5 => {
-            scene.ask(GroupAsk::Heartbeat(HeartbeatAsk {
-                member: id(&member),
-                instance,
-                generation,
-            }));
-        }
-        6 if seed.chance(1, 2) => {
-            scene.ask(GroupAsk::Leave(Vec::from([Leaver {
-                member: id(&member),
-                instance,
-            }])));
-        }
-        7 | 8 => {
-            memory.sent += 1;
-            let part = scene.commit_of(super::GROUP, commit(&member, generation, 0, memory.sent));
-            memory.asked.insert(part, memory.sent);
-        }
-        9 if seed.chance(1, 8) => {
-            scene.ask(Delete);
-            memory.deleting = true;
-        }
-        10 => scene.log = if seed.chance(1, 2) { Log::Held } else { Log::Prompt },
-        _ => scene.pass(seed.within(1, 15_000)),
+        self.hear();
     }
-    if scene.is_appending() && seed.chance(1, 2) {
-        scene.let_through();
-    }
-}
 
-fn crash(scene: &mut Scene, memory: &mut Memory, seed: &mut Seed) {
-    if seed.chance(1, 2) {
-        scene.crash_after_write();
-    } else {
-        scene.restart();
+    fn settle(&mut self) {
+        while self.scene.is_appending() {
+            self.scene.let_through();
+        }
+        self.scene.log = Log::Prompt;
+        self.hear();
     }
-    if memory.deleting {
-        // Whether the group was deleted is not known.
-        memory.deleting = false;
-        memory.latest = 0;
-        memory.committed = None;
-    }
-}
-
-/// Nothing expires: a group that did would begin anew.
-fn scene() -> Scene {
-    Scene::with(GroupConfig {
-        offsets_retention_check_interval_ms: 1 << 40,
-        ..GroupConfig::default()
-    })
 }
 
 #[test]
-fn generations_never_go_back_and_acknowledged_offsets_stay() {
-    for run in 0..300 {
-        let mut seed = Seed::new(run);
-        let (mut scene, mut memory) = (scene(), Memory::default());
+fn generations_are_issued_once_and_acknowledged_offsets_stay() {
+    for number in 0..400 {
+        let mut run = Run::new(number);
         for _ in 0..200 {
-            act(&mut scene, &mut memory, &mut seed);
-            memory.hear(&mut scene);
-            if seed.chance(1, 40) {
-                crash(&mut scene, &mut memory, &mut seed);
+            run.act();
+            if run.seed.chance(1, 40) {
+                run.crash();
+            }
+            if run.seed.chance(1, 20) {
+                run.look();
             }
         }
-        while scene.is_appending() {
-            scene.let_through();
-        }
-        memory.hear(&mut scene);
-        scene.log = Log::Prompt;
-        if let (Some(committed), false) = (memory.committed, memory.deleting) {
-            let there = scene.offset(super::GROUP, 0);
-            assert!(there >= Some(committed), "run {run}: {there:?} after {committed}");
-        }
+        run.settle();
+        run.look();
         // Once everybody is silent, nobody waits any more.
-        scene.pass(2_000_000);
-        assert_eq!(scene.coordinator.deadlines(), 0, "run {run}");
-        assert!(scene.coordinator.is_quiet(), "run {run}");
+        run.scene.pass(2_000_000);
+        assert_eq!(run.scene.coordinator.deadlines(), 0, "run {number}");
+        assert!(run.scene.coordinator.is_quiet(), "run {number}");
+        run.scene.restart();
+        run.look();
     }
 }
 
 #[test]
 fn every_ask_is_answered_once_time_has_passed() {
-    for run in 0..200 {
-        let mut seed = Seed::new(1000 + run);
-        let (mut scene, mut memory) = (scene(), Memory::default());
-        let mut answered = 0;
+    for number in 0..200 {
+        let mut run = Run::new(1000 + number);
         for _ in 0..100 {
-            act(&mut scene, &mut memory, &mut seed);
-            answered += scene.answers.len();
-            memory.hear(&mut scene);
+            run.act();
         }
-        while scene.is_appending() {
-            scene.let_through();
-        }
-        scene.log = Log::Prompt;
-        scene.pass(2_000_000);
-        answered += scene.answers.len();
-        let waiting: Vec<_> = scene.coordinator.groups.values().collect();
-        assert_eq!(answered, scene.next as usize, "run {run}: {waiting:?}");
+        run.settle();
+        run.scene.pass(2_000_000);
+        run.hear();
+        let waiting: Vec<_> = run.scene.coordinator.groups.values().collect();
+        assert!(run.asked.is_empty(), "run {number}: {:?} of {waiting:?}", run.asked);
+        assert_eq!(run.answered, run.scene.next as usize, "run {number}");
     }
 }
 
 #[test]
 fn a_group_reads_back_as_it_was_written() {
-    for run in 0..200 {
-        let mut seed = Seed::new(5000 + run);
-        let (mut scene, mut memory) = (scene(), Memory::default());
+    for number in 0..200 {
+        let mut run = Run::new(5000 + number);
         for _ in 0..60 {
-            act(&mut scene, &mut memory, &mut seed);
-            memory.hear(&mut scene);
+            run.act();
         }
-        let now = scene.now;
-        for group in scene.coordinator.groups.values() {
+        let now = run.scene.now;
+        for group in run.scene.coordinator.groups.values() {
             if matches!(group.state, State::Preparing(_)) {
                 continue;
             }
@@ -216,7 +251,7 @@ fn a_group_reads_back_as_it_was_written() {
             let value = decode_value(&value.unwrap()).unwrap();
             let read: Group<u32> = record::loaded_group(group.name.clone(), &value, now);
             let (_, again) = record::group(&read, Extent::Members).unwrap();
-            assert_eq!(decode_value(&again.unwrap()), Ok(value), "run {run}");
+            assert_eq!(decode_value(&again.unwrap()), Ok(value), "run {number}");
             assert_eq!(read.generation, group.generation);
             assert_eq!(read.leader, group.leader);
             assert_eq!(read.is_empty(), group.is_empty());
