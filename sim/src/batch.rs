@@ -130,7 +130,11 @@ pub(crate) struct Batch<'a> {
 pub(crate) struct Record<'a> {
     pub(crate) offset: i64,
     pub(crate) timestamp: i64,
+    pub(crate) key: Option<&'a [u8]>,
+    /// Empty of a tombstone.
     pub(crate) value: &'a [u8],
+    /// It has no value: its key is deleted.
+    pub(crate) tombstone: bool,
     /// Of key, value and headers.
     pub(crate) content: u64,
 }
@@ -265,15 +269,19 @@ impl<'a> Iterator for Records<'a> {
         let offset = self.base_offset.wrapping_add(take_varint(&mut body)?);
         let rest = body;
         let key_length = take_varint(&mut body)?;
-        if key_length >= 0 {
-            take(&mut body, key_length)?;
-        }
+        let key = if key_length >= 0 {
+            Some(take(&mut body, key_length)?)
+        } else {
+            None
+        };
         let value_length = take_varint(&mut body)?;
-        let value = take(&mut body, value_length)?;
+        let value = take(&mut body, value_length.max(0))?;
         Some(Record {
             offset,
             timestamp,
+            key,
             value,
+            tombstone: value_length < 0,
             content: hash_content(rest),
         })
     }

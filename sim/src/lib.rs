@@ -22,7 +22,7 @@ mod value;
 mod world;
 
 pub use options::Crash;
-pub use oracle::Checker;
+pub use oracle::{Checker, GroupCounts};
 pub use panics::keep_quiet;
 pub use report::{Report, Verdict};
 pub use trace::TraceHash;

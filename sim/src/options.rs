@@ -1,9 +1,13 @@
 //! What a run is like: everything here follows from the seed, and nothing else does.
 
+mod members;
+
+pub(crate) use members::{Habit, MemberPlan};
+
 use crate::compress::Compression;
 use crate::disk::{Hearers, SyncFailure};
 use crate::draw::Draw;
-use crate::frame::{ApiVersions, Codec};
+use crate::frame::{ApiVersions, Codec, GroupVersions};
 use crate::image::Image;
 use crate::oracle::Retention;
 use crate::stage::{MICROS, MILLIS, Nanos};
@@ -87,6 +91,8 @@ pub(crate) enum Role {
     Consumer(ConsumerPlan),
     /// Creates a topic, fills it, deletes it, and creates it again.
     Recreator { rounds: u32 },
+    /// Consumes in a group.
+    Member(MemberPlan),
     /// Looks offsets and metadata up.
     Prober { pause: Nanos },
     /// Says what no client should say.
@@ -183,7 +189,7 @@ impl Options {
         if broker.flush == FlushMode::Os {
             faults.retain(|(_, fault)| promised_by_page_cache(fault));
         }
-        Self {
+        let mut options = Self {
             seed,
             calm,
             shards: draw.pick(&[1, 2, 2, 2, 3]),
@@ -200,7 +206,9 @@ impl Options {
             wall: draw.within(1_600_000_000_000, 1_800_000_000_000) as i64,
             restart: draw.within(1, 150) * MILLIS,
             crash_in_recovery: if calm { 0 } else { draw.pick(&[0, 2, 4]) },
-        }
+        };
+        members::draw(&mut draw, &mut options);
+        options
     }
 }
 
@@ -211,6 +219,11 @@ impl Options {
             ms: self.broker.topic_defaults.retention_ms,
             bytes: self.broker.topic_defaults.retention_bytes,
         }
+    }
+
+    /// Whether clients take part in groups.
+    pub(crate) fn has_groups(&self) -> bool {
+        self.clients.iter().any(|client| matches!(client.role, Role::Member(_)))
     }
 
     /// Leaves producers without ids only, with these acks.
@@ -425,6 +438,7 @@ fn draw_versions(draw: &mut Draw, codec: Codec) -> ApiVersions {
         create_topics: draw.within(2, 7) as i16,
         delete_topics: draw.within(1, 6) as i16,
         init_producer_id: draw.within(0, 5) as i16,
+        groups: GroupVersions::LATEST,
     }
 }
 

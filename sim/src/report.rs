@@ -1,7 +1,7 @@
 //! What a run did, and what became of it.
 
 use crate::options::Options;
-use crate::oracle::{Checker, Counts};
+use crate::oracle::{Checker, Counts, GroupCounts};
 use crate::stage::{MILLIS, Stage};
 use crate::trace::TraceHash;
 use std::collections::BTreeMap;
@@ -77,6 +77,8 @@ pub struct Report {
     pub topics_recreated: u64,
     /// Frames that no client should send.
     pub hostile_frames: u64,
+    /// What groups did.
+    pub groups: GroupCounts,
     /// Answers that clients could read, by API.
     pub answers: BTreeMap<&'static str, u64>,
     /// Faults that hit something, by name.
@@ -114,6 +116,7 @@ impl Report {
             metadata_judged: counts.metadata_judged,
             topics_recreated: counts.topics_recreated,
             hostile_frames: counts.hostile_frames,
+            groups: counts.groups,
             answers: answers.clone(),
             victims: victims.clone(),
             ..self

@@ -3,6 +3,7 @@
 
 mod consumer;
 mod hostile;
+mod member;
 mod prober;
 mod producer;
 mod recreator;
@@ -64,6 +65,7 @@ pub(crate) struct Wire {
 enum State {
     Producer(producer::Producer),
     Consumer(consumer::Consumer),
+    Member(Box<member::Member>),
     Recreator(recreator::Recreator),
     Prober(prober::Prober),
     Hostile(hostile::Hostile),
@@ -111,6 +113,7 @@ impl Wire {
         };
         match &pending.request {
             Request::Fetch(fetch) => timeout + fetch.max_wait_ms.max(0) as u64 * MILLIS,
+            Request::Group(request) => timeout + request.waits_ms().max(0) as u64 * MILLIS,
             _ => timeout,
         }
     }
@@ -130,6 +133,12 @@ impl Wire {
             let codec = self.plan.codec;
             let oracle = &mut *hands.oracle;
             oracle.expect_produced(link, self.correlation, codec, version, parts.clone());
+        }
+        if let (Some(link), Request::Group(request)) = (self.link, &request) {
+            let codec = self.plan.codec;
+            hands
+                .oracle
+                .expect_group(link, self.correlation, codec, version, request);
         }
         hands.oracle.counts.operations += 1;
         if !unanswered {
@@ -238,6 +247,7 @@ impl Client {
         let state = match &plan.role {
             Role::Producer(role) => State::Producer(producer::Producer::new(index, role, options)),
             Role::Consumer(role) => State::Consumer(consumer::Consumer::new(role)),
+            Role::Member(role) => State::Member(Box::new(member::Member::new(index, role))),
             Role::Recreator { rounds } => State::Recreator(recreator::Recreator::new(index, *rounds)),
             Role::Prober { pause } => State::Prober(prober::Prober::new(*pause)),
             Role::Hostile { pause } => State::Hostile(hostile::Hostile::new(*pause)),
@@ -274,10 +284,19 @@ impl Client {
         match &self.state {
             State::Producer(producer) => producer.finished() && self.wire.pending.is_empty(),
             State::Consumer(_) | State::Prober(_) | State::Hostile(_) | State::Retired => true,
+            State::Member(member) => member.finished(),
             State::Setup(setup) => setup.finished(),
             State::Verifier(verifier) => verifier.finished(),
             State::Recreator(recreator) => recreator.finished(),
         }
+    }
+
+    /// What is wrong with the groups of `clients`, now that they should have come to rest; `None` when nothing is.
+    pub(crate) fn unshared(clients: &[Self]) -> Option<String> {
+        member::unshared(clients.iter().filter_map(|client| match &client.state {
+            State::Member(member) => Some(&**member),
+            _ => None,
+        }))
     }
 
     /// What it is doing, for people.
@@ -413,6 +432,7 @@ impl Client {
         match &mut self.state {
             State::Producer(producer) => producer.connected(&mut self.wire, hands),
             State::Consumer(consumer) => consumer.connected(&mut self.wire, hands),
+            State::Member(member) => member.connected(hands),
             State::Recreator(_) | State::Prober(_) | State::Setup(_) | State::Verifier(_) | State::Retired => {}
             State::Hostile(hostile) => hostile.connected(),
         }
@@ -422,6 +442,7 @@ impl Client {
         match &mut self.state {
             State::Producer(producer) => producer.disconnected(hands),
             State::Consumer(consumer) => consumer.disconnected(),
+            State::Member(member) => member.disconnected(hands),
             State::Recreator(recreator) => recreator.disconnected(),
             State::Prober(prober) => prober.disconnected(),
             State::Setup(setup) => setup.disconnected(),
@@ -434,6 +455,7 @@ impl Client {
         match &mut self.state {
             State::Producer(producer) => producer.answer(&mut self.wire, hands, pending, response),
             State::Consumer(consumer) => consumer.answer(&mut self.wire, hands, pending, response),
+            State::Member(member) => member.answer(&mut self.wire, hands, pending, response),
             State::Recreator(recreator) => recreator.answer(&mut self.wire, hands, pending, response),
             State::Prober(prober) => prober.answer(&mut self.wire, hands, pending, response),
             State::Setup(setup) => setup.answer(hands, pending, response),
@@ -449,6 +471,7 @@ impl Client {
         match &mut self.state {
             State::Producer(producer) => producer.step(&mut self.wire, hands),
             State::Consumer(consumer) => consumer.step(&mut self.wire, hands),
+            State::Member(member) => member.step(&mut self.wire, hands),
             State::Recreator(recreator) => recreator.step(&mut self.wire, hands),
             State::Prober(prober) => prober.step(&mut self.wire, hands),
             State::Hostile(hostile) => hostile.step(&mut self.wire, hands),
@@ -463,6 +486,7 @@ impl Client {
         let next = match &self.state {
             State::Producer(producer) => producer.next_at(),
             State::Consumer(consumer) => consumer.next_at(),
+            State::Member(member) => member.next_at(),
             State::Recreator(recreator) => recreator.next_at(),
             State::Prober(prober) => prober.next_at(),
             State::Hostile(hostile) => hostile.next_at(),

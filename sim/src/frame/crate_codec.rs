@@ -1,6 +1,6 @@
 //! The `kafka-protocol` crate, from the client's side: a codec that shares nothing with the broker's.
 
-use super::{Api, Fetched, Listed, Produced, Request, Response, TopicMetadata, TopicRef, group};
+use super::{Api, Codec, Fetched, Listed, Produced, Request, Response, TopicMetadata, TopicRef, group};
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -73,18 +73,19 @@ pub(super) fn encode(correlation: i32, client: &str, request: &Request, version:
                 .with_topics(vec![topic]);
             frame(&header(ApiKey::ListOffsets), &message, version)
         }
+        Request::Group(request) => Codec::Crate.encode_group(correlation, client, request, version),
     }
 }
 
-fn text(value: &str) -> StrBytes {
+pub(super) fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
 }
 
-fn topic_name(name: &str) -> TopicName {
+pub(super) fn topic_name(name: &str) -> TopicName {
     TopicName(text(name))
 }
 
-fn frame<M: Encodable + HeaderVersion>(header: &RequestHeader, message: &M, version: i16) -> Bytes {
+pub(super) fn frame<M: Encodable + HeaderVersion>(header: &RequestHeader, message: &M, version: i16) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_i32(0);
     header
@@ -124,7 +125,7 @@ fn delete_topics(topic: &TopicRef, version: i16) -> DeleteTopicsRequest {
     }
 }
 
-fn id(topic: &TopicRef) -> uuid::Uuid {
+pub(super) fn id(topic: &TopicRef) -> uuid::Uuid {
     uuid::Uuid::from_bytes(topic.id)
 }
 
@@ -221,10 +222,14 @@ pub(super) fn decode(api: Api, version: i16, bytes: &Bytes) -> Result<(i32, Resp
             let (correlation, message) = read::<ListOffsetsResponse>(bytes, version)?;
             (correlation, listed(&message))
         }
+        Api::Group(api) => {
+            let (correlation, message) = Codec::Crate.decode_group(api, version, bytes)?;
+            (correlation, Response::Group(message))
+        }
     })
 }
 
-fn read<M: Decodable + HeaderVersion>(bytes: &Bytes, version: i16) -> Result<(i32, M), String> {
+pub(super) fn read<M: Decodable + HeaderVersion>(bytes: &Bytes, version: i16) -> Result<(i32, M), String> {
     let mut bytes = bytes.clone();
     let header = ResponseHeader::decode(&mut bytes, M::header_version(version)).map_err(|error| error.to_string())?;
     let message = M::decode(&mut bytes, version).map_err(|error| error.to_string())?;
@@ -234,7 +239,7 @@ fn read<M: Decodable + HeaderVersion>(bytes: &Bytes, version: i16) -> Result<(i3
     Ok((header.correlation_id, message))
 }
 
-fn named(name: &TopicName, id: uuid::Uuid) -> TopicRef {
+pub(super) fn named(name: &TopicName, id: uuid::Uuid) -> TopicRef {
     TopicRef {
         name: name.0.as_str().to_owned(),
         id: id.into_bytes(),

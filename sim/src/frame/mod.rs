@@ -2,7 +2,12 @@
 //! turn them into frames and back.
 
 mod crate_codec;
+mod groups;
 mod own_codec;
+
+pub(crate) use groups::{
+    CommitPart, GroupApi, GroupRequest, GroupResponse, GroupVersions, Joined, Speaker, ToldOffset,
+};
 
 use bytes::Bytes;
 use klamm_core::wire::frame::LENGTH_BYTES;
@@ -29,6 +34,7 @@ pub(crate) struct ApiVersions {
     pub(crate) create_topics: i16,
     pub(crate) delete_topics: i16,
     pub(crate) init_producer_id: i16,
+    pub(crate) groups: GroupVersions,
 }
 
 /// A topic by name and id; a version uses one or the other.
@@ -94,6 +100,7 @@ pub(crate) enum Request {
         partitions: Vec<i32>,
         timestamp: i64,
     },
+    Group(GroupRequest),
 }
 
 impl Request {
@@ -107,6 +114,7 @@ impl Request {
             Self::Produce { .. } => versions.produce,
             Self::Fetch(_) => versions.fetch,
             Self::ListOffsets { .. } => versions.list_offsets,
+            Self::Group(request) => request.version(&versions.groups),
         }
     }
 
@@ -120,6 +128,7 @@ impl Request {
             Self::Produce { .. } => Api::Produce,
             Self::Fetch(_) => Api::Fetch,
             Self::ListOffsets { .. } => Api::ListOffsets,
+            Self::Group(request) => Api::Group(request.api()),
         }
     }
 }
@@ -134,6 +143,7 @@ pub(crate) enum Api {
     Produce,
     Fetch,
     ListOffsets,
+    Group(GroupApi),
 }
 
 impl Api {
@@ -147,6 +157,7 @@ impl Api {
             Self::Produce => "Produce",
             Self::Fetch => "Fetch",
             Self::ListOffsets => "ListOffsets",
+            Self::Group(api) => api.name(),
         }
     }
 }
@@ -218,6 +229,7 @@ pub(crate) enum Response {
         parts: Vec<Fetched>,
     },
     ListOffsets(Vec<Listed>),
+    Group(GroupResponse),
 }
 
 impl Codec {

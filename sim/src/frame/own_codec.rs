@@ -1,6 +1,6 @@
 //! Klamm's own wire module, from the client's side.
 
-use super::{Api, Fetched, Listed, Produced, Request, Response, TopicMetadata, TopicRef, group};
+use super::{Api, Codec, Fetched, Listed, Produced, Request, Response, TopicMetadata, TopicRef, group};
 use bytes::Bytes;
 use klamm_core::types::Uuid;
 use klamm_core::wire::frame::{decode_response, encode_request, join};
@@ -63,6 +63,7 @@ pub(super) fn encode(correlation: i32, client: &str, request: &Request, version:
             }],
             ..ListOffsetsRequest::default()
         }),
+        Request::Group(request) => Codec::Own.encode_group(correlation, client, request, version),
     }
 }
 
@@ -174,6 +175,11 @@ pub(super) fn decode(api: Api, version: i16, frame: &Bytes) -> Result<(i32, Resp
         Api::Produce => read::<ProduceResponse>(frame, version)?.map(|message| produced(&message)),
         Api::Fetch => read::<FetchResponse>(frame, version)?.map(|message| fetched(&message)),
         Api::ListOffsets => read::<ListOffsetsResponse>(frame, version)?.map(|message| listed(&message)),
+        Api::Group(api) => {
+            let (correlation, message) = Codec::Own.decode_group(api, version, frame)?;
+            let message = Response::Group(message);
+            Read { correlation, message }
+        }
     };
     Ok((response.correlation, response.message))
 }

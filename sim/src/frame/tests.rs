@@ -1,6 +1,8 @@
 //! Both codecs must put the same bytes on the wire.
 
-use super::{Api, Codec, Fetch, FetchPart, ProducePart, Request, TopicRef};
+use super::{
+    Api, Codec, CommitPart, Fetch, FetchPart, GroupApi, GroupRequest, ProducePart, Request, Speaker, TopicRef,
+};
 use bytes::Bytes;
 
 fn topic(name: &str, id: u8) -> TopicRef {
@@ -75,9 +77,71 @@ fn requests() -> Vec<(Request, std::ops::RangeInclusive<i16>)> {
     ]
 }
 
+fn speaker(instance: Option<&str>) -> Speaker {
+    Speaker {
+        group: "group".into(),
+        member: "member".into(),
+        instance: instance.map(str::to_owned),
+        generation: 7,
+    }
+}
+
+fn requests_of_members(instance: Option<&str>) -> Vec<(Request, std::ops::RangeInclusive<i16>)> {
+    let is_static = instance.is_some();
+    let from = |plain: i16, first: i16| if is_static { first } else { plain };
+    let commit = |partition, token| CommitPart {
+        topic: topic("one", 1),
+        partition,
+        offset: 1 << 40,
+        token,
+    };
+    let requests = [
+        (GroupRequest::Find { group: "group".into() }, 0..=6),
+        (
+            GroupRequest::Join {
+                speaker: speaker(instance),
+                session_ms: 6000,
+                rebalance_ms: 9000,
+                protocols: vec![("range".into(), Bytes::from_static(b"topics"))],
+            },
+            from(0, 5)..=9,
+        ),
+        (
+            GroupRequest::Sync {
+                speaker: speaker(instance),
+                protocol: "range".into(),
+                assignments: vec![("member".into(), Bytes::from_static(b"part"))],
+                patience_ms: 1,
+            },
+            from(0, 3)..=5,
+        ),
+        (GroupRequest::Heartbeat(speaker(instance)), from(0, 3)..=4),
+        (GroupRequest::Leave(speaker(instance)), from(0, 3)..=5),
+        (
+            GroupRequest::Commit {
+                speaker: speaker(instance),
+                offsets: vec![commit(0, 5), commit(1, 6)],
+            },
+            from(2, 7)..=9,
+        ),
+        (
+            GroupRequest::Fetch {
+                group: "group".into(),
+                parts: vec![(topic("one", 1), 0), (topic("two", 2), 1)],
+                stable: true,
+            },
+            1..=9,
+        ),
+    ];
+    requests
+        .map(|(request, versions)| (Request::Group(request), versions))
+        .into()
+}
+
 #[test]
 fn both_codecs_write_the_same_requests() {
-    for (request, versions) in requests() {
+    let members = [None, Some("instance")].into_iter().flat_map(requests_of_members);
+    for (request, versions) in requests().into_iter().chain(members) {
         for version in versions {
             let own = Codec::Own.encode(5, "client", &request, version);
             let other = Codec::Crate.encode(5, "client", &request, version);
@@ -98,6 +162,8 @@ fn garbage_is_an_error_and_not_a_response() {
         Api::Fetch,
         Api::ListOffsets,
         Api::InitProducerId,
+        Api::Group(GroupApi::JoinGroup),
+        Api::Group(GroupApi::OffsetFetch),
     ] {
         for codec in [Codec::Own, Codec::Crate] {
             assert!(

@@ -132,6 +132,7 @@ impl Oracle {
         self.expected.clear();
         self.attempts.clear();
         self.scans.forget();
+        self.groups.forget_process();
     }
 
     /// The promise was the page cache, and the power went: what is gone is gone.

@@ -80,6 +80,7 @@ impl Oracle {
             self.violate(Checker::Protocol, "a response without a correlation id".to_owned());
             return;
         };
+        self.group_response_leaves(disk, link, correlation, frame);
         let Some(expected) = self.expected.remove(&(link, correlation)) else {
             return;
         };

@@ -8,12 +8,14 @@
 //! - no two records ever stand at one (leader epoch, offset); an unclean start takes a new epoch;
 //! - a log starts where retention may have moved its start, and nowhere else;
 //! - which topic a name stands for is linearizable, over all connections;
+//! - a partition has one owner in a group, generations never go back, committed offsets are linearizable;
 //! - a producer id is issued once; a topic created again shows nothing of the old one.
 
 mod crash;
 mod damage;
 mod disk_log;
 mod durable;
+mod groups;
 mod places;
 mod read;
 mod registers;
@@ -24,6 +26,8 @@ mod story;
 mod tests;
 
 pub(crate) use damage::{Damage, is_of_a_partition};
+pub use groups::GroupCounts;
+pub(crate) use groups::{Owned, lasts};
 pub use places::Checker;
 pub(crate) use places::{Counts, Place, Violation, Why};
 pub(crate) use retention::Retention;
@@ -68,6 +72,7 @@ pub(crate) struct Oracle {
     scans: durable::Scans,
     story: story::Story,
     registers: registers::Registers,
+    groups: groups::Groups,
     retention: Retention,
     clock: retention::WallClock,
     fsync: bool,
@@ -100,6 +105,7 @@ impl Oracle {
             scans: durable::Scans::default(),
             story: story::Story::default(),
             registers: registers::Registers::default(),
+            groups: groups::Groups::default(),
             retention,
             clock: retention::WallClock::default(),
             fsync: flush == FlushMode::Fsync,
@@ -167,6 +173,7 @@ impl Oracle {
         for key in gone {
             self.expected.remove(&key);
         }
+        self.forget_group_link(link);
     }
 
     /// A producer id was issued.

@@ -32,6 +32,12 @@ pub enum Checker {
     Retention,
     /// What clients were told about topics has no single order.
     Metadata,
+    /// A partition has two owners in a group, or its owner was dropped before its time.
+    OneOwner,
+    /// A generation was issued twice, or went back, or somebody acted in one that was over.
+    Generations,
+    /// A committed offset is lost, or was told before it was durable, or was never committed.
+    GroupOffsets,
     /// A high watermark went back.
     HighWatermark,
     /// A response cannot be read, or says what none may say.
@@ -59,6 +65,9 @@ impl Checker {
             Self::RecreatedTopic => "recreated-topic",
             Self::Retention => "retention",
             Self::Metadata => "metadata",
+            Self::OneOwner => "one-owner",
+            Self::Generations => "generations",
+            Self::GroupOffsets => "group-offsets",
             Self::HighWatermark => "high-watermark",
             Self::Protocol => "protocol",
             Self::Assertion => "assertion",
@@ -309,6 +318,7 @@ pub(crate) struct Counts {
     pub(crate) started_over: u64,
     pub(crate) producer_ids: u64,
     pub(crate) hostile_frames: u64,
+    pub(crate) groups: super::GroupCounts,
     pub(crate) topics_recreated: u64,
     pub(crate) batches_scanned: u64,
     /// Records that retention removed, as far as it was seen.

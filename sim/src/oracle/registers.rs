@@ -97,6 +97,9 @@ impl Oracle {
     /// A client heard the answer to a request that it had sent at `begin`.
     pub(crate) fn heard(&mut self, request: &Request, begin: Nanos, response: &Response) {
         *self.answers.entry(request.api().name()).or_default() += 1;
+        if let (Request::Group(request), Response::Group(response)) = (request, response) {
+            return self.group_heard(request, begin, response);
+        }
         let now = self.now;
         let topics = &mut self.registers.topics;
         let mut push = |name: &str, input: TopicInput, output: Option<TopicOutput>| {
@@ -148,6 +151,7 @@ impl Oracle {
         let (name, input) = match request {
             Request::CreateTopic { name, .. } => (name, TopicInput::Create),
             Request::DeleteTopic { topic, by_id } => (&topic.name, TopicInput::Delete(by_id.then_some(topic.id))),
+            Request::Group(request) => return self.group_unheard(request, begin),
             _ => return,
         };
         self.registers.topics.push(Call {
@@ -160,6 +164,7 @@ impl Oracle {
 
     /// The run is over: judges what clients were told about small objects.
     pub(crate) fn judge_registers(&mut self) {
+        self.judge_group_offsets();
         let topics = std::mem::take(&mut self.registers.topics);
         self.counts.metadata_judged += topics.len() as u64;
         match linearizable(&Topic, &topics, BUDGET) {

@@ -2,7 +2,7 @@
 
 use super::{Event, World};
 use crate::client::Client;
-use crate::frame::{ApiVersions, Codec};
+use crate::frame::{ApiVersions, Codec, GroupVersions};
 use crate::image::FileIds;
 use crate::options::{ClientPlan, Crash, Role};
 use crate::oracle::Checker;
@@ -58,10 +58,11 @@ impl Phase {
     }
 }
 
-/// Whether a shard holds nothing but the timers that look for old segments and for what to compact.
-fn is_empty(audit: &Audit) -> bool {
+/// Whether a shard holds nothing but the timers that look for old segments and for what to compact, and one of each
+/// coordinator.
+fn is_empty(audit: &Audit, coordinators: u32) -> bool {
     let nothing = Audit {
-        timers: audit.timers.min(2),
+        timers: audit.timers.min(2 + coordinators as usize),
         ..Audit::default()
     };
     *audit == nothing
@@ -90,7 +91,8 @@ impl World {
                 Phase::Finish { since: now }
             }
             &Phase::Finish { since } => {
-                if self.serving() && self.clients.iter().all(Client::finished) {
+                let finished = self.serving() && self.clients.iter().all(Client::finished);
+                if finished && Client::unshared(&self.clients).is_none() {
                     let client = self.add_verifier();
                     Phase::Verify { since: now, client }
                 } else {
@@ -157,7 +159,9 @@ impl World {
     fn complain_after(&mut self, since: Nanos, what: &str) {
         if self.stage.now() > since + PATIENCE {
             let unfinished = self.clients.iter().find(|client| !client.finished());
-            let who = unfinished.map_or_else(String::new, |client| format!("; {}", client.describe()));
+            let who = unfinished.map(|client| format!("; {}", client.describe()));
+            let group = Client::unshared(&self.clients).map(|group| format!("; {group}"));
+            let who = who.or(group).unwrap_or_default();
             let serving = if self.serving() { "serves" } else { "does not serve" };
             let holds: Vec<String> = self.audits().iter().map(|audit| format!("{audit:?}")).collect();
             let text = format!(
@@ -247,6 +251,7 @@ impl World {
                 create_topics: 7,
                 delete_topics: 6,
                 init_producer_id: 5,
+                groups: GroupVersions::LATEST,
             },
             timeout: 20_000 * MILLIS,
         };
@@ -294,7 +299,10 @@ impl World {
             return Phase::Drain { since };
         }
         // Retention looks through the logs now and then, and then has something in hand.
-        let looking = self.options.retention().is_on() && !self.audits().iter().all(is_empty);
+        let coordinators = self.options.broker.groups.offsets_partitions;
+        let empty = self.audits().iter().all(|audit| is_empty(audit, coordinators));
+        // And groups find out now and then that a member is gone.
+        let looking = !empty && (self.options.retention().is_on() || self.options.has_groups());
         if self.stage.now() < since + 50 * MILLIS || looking && self.stage.now() < since + 1000 * MILLIS {
             return Phase::Drain { since };
         }
@@ -312,7 +320,7 @@ impl World {
     /// Without clients and work a shard holds nothing but the timers that look for old segments and for what to compact.
     fn audit(&mut self) {
         for (shard, audit) in self.audits().into_iter().enumerate() {
-            if !is_empty(&audit) {
+            if !is_empty(&audit, self.options.broker.groups.offsets_partitions) {
                 let text = format!("shard {shard} still holds {audit:?} when there are no clients");
                 self.oracle.violate(Checker::Bounds, text);
             }

@@ -47,13 +47,12 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         Bug::DeletedTopicResurrects => &[Checker::RecreatedTopic],
         Bug::EffectsReordered => &[Checker::Order],
         Bug::LostCredit | Bug::LostLease => &[Checker::Liveness, Checker::Bounds],
-        // The simulated clients do not join groups yet, so nobody can see these.
-        Bug::GenerationNotDurable
-        | Bug::StaleGenerationCommits
-        | Bug::RebalanceWithoutWaiting
-        | Bug::OffsetAnsweredEarly
-        | Bug::AssignmentAnsweredEarly
-        | Bug::GroupTimerNotRearmed => &[],
+        Bug::GenerationNotDurable => &[Checker::Generations],
+        Bug::StaleGenerationCommits => &[Checker::Generations, Checker::GroupOffsets],
+        Bug::RebalanceWithoutWaiting => &[Checker::OneOwner],
+        Bug::OffsetAnsweredEarly => &[Checker::GroupOffsets],
+        Bug::AssignmentAnsweredEarly => &[Checker::OneOwner, Checker::Generations],
+        Bug::GroupTimerNotRearmed => &[Checker::Liveness],
     }
 }
 
@@ -113,10 +112,7 @@ mod hunting {
     impl Hunt {
         pub(crate) fn carry_out(self) -> ExitCode {
             let bugs = match self.bug.as_deref().map(find) {
-                None => {
-                    let hunted = |bug: &Bug| !named_checkers(*bug).is_empty();
-                    Bug::ALL.into_iter().filter(hunted).collect()
-                }
+                None => Bug::ALL.to_vec(),
                 Some(Ok(bug)) => vec![bug],
                 Some(Err(problem)) => {
                     eprintln!("klamm-sim: {problem}");

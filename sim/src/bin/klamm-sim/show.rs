@@ -48,7 +48,7 @@ pub(crate) fn progress_done() {
 }
 
 /// The APIs that simulated clients use.
-const APIS: [&str; 7] = [
+const APIS: [&str; 14] = [
     "Metadata",
     "CreateTopics",
     "DeleteTopics",
@@ -56,6 +56,13 @@ const APIS: [&str; 7] = [
     "Produce",
     "Fetch",
     "ListOffsets",
+    "FindCoordinator",
+    "JoinGroup",
+    "SyncGroup",
+    "Heartbeat",
+    "LeaveGroup",
+    "OffsetCommit",
+    "OffsetFetch",
 ];
 
 /// Every fault, as its victims are counted.
@@ -125,6 +132,7 @@ impl Totals {
         ] {
             *total += part;
         }
+        sum.groups.add(&report.groups);
         for (name, count) in &report.answers {
             *sum.answers.entry(name).or_default() += count;
         }
@@ -165,7 +173,8 @@ impl Totals {
         let victims = FAULTS
             .iter()
             .map(|&fault| (fault, sum.victims.get(fault).copied().unwrap_or(0)));
-        let all = done.into_iter().chain(answers).chain(victims);
+        let groups = sum.groups.named().map(|(count, _, one)| (one, count));
+        let all = done.into_iter().chain(groups).chain(answers).chain(victims);
         all.filter(|&(_, count)| count == 0).map(|(what, _)| what).collect()
     }
 
@@ -215,7 +224,7 @@ fn numbers(report: &Report) -> String {
 type Row = (&'static str, Vec<(u64, &'static str)>);
 
 /// What clients did.
-fn clients(report: &Report) -> [Row; 3] {
+fn clients(report: &Report) -> [Row; 4] {
     let time = vec![
         (report.millis, "ms"),
         (report.events, "events"),
@@ -236,7 +245,13 @@ fn clients(report: &Report) -> [Row; 3] {
         (report.errors, "errors"),
         (report.acks_checked_on_device, "acks checked on the device"),
     ];
-    [("time", time), ("records", records), ("clients", clients)]
+    let groups = report.groups.named().map(|(count, what, _)| (count, what));
+    [
+        ("time", time),
+        ("records", records),
+        ("clients", clients),
+        ("groups", groups.into()),
+    ]
 }
 
 /// What became of the broker and its disk.

@@ -1,0 +1,152 @@
+//! The groups of a run: who takes part in them, and how they behave.
+
+use super::{ClientPlan, Options, Role};
+use crate::draw::Draw;
+use crate::frame::{Codec, GroupVersions};
+use crate::stage::{MICROS, MILLIS, Nanos};
+use klamm_core::config::GroupConfig;
+
+/// What a member does besides consuming.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Habit {
+    Stays,
+    /// Leaves now and then, and comes back.
+    Leaves,
+    /// Ends without a word now and then, and starts again.
+    Crashes,
+    /// Is silent for longer than it may be, and goes on as if nothing had been.
+    Stalls,
+    /// Ends without a word once everything has come to rest, and does not come back.
+    Deserts,
+}
+
+/// A member of a group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct MemberPlan {
+    pub(crate) group: String,
+    /// What it subscribes to.
+    pub(crate) topics: Vec<String>,
+    /// `group.instance.id` of a static member.
+    pub(crate) instance: Option<String>,
+    pub(crate) habit: Habit,
+    /// How long between what its habit has it do.
+    pub(crate) habit_every: Nanos,
+    pub(crate) session_ms: i32,
+    pub(crate) rebalance_ms: i32,
+    pub(crate) heartbeat: Nanos,
+    pub(crate) pause: Nanos,
+    pub(crate) commit_every: Nanos,
+    /// Assignors that it speaks, its favourite first.
+    pub(crate) protocols: Vec<String>,
+    /// How late it joins.
+    pub(crate) late: Nanos,
+    pub(crate) max_bytes: i32,
+}
+
+/// A retention that nothing outlives, in milliseconds.
+const FOREVER: u64 = 1_000_000_000_000;
+
+/// Draws what the broker's groups are like, and who takes part in them. Offsets do not expire.
+pub(super) fn draw(draw: &mut Draw, options: &mut Options) {
+    let defaults = GroupConfig::default();
+    options.broker.groups = GroupConfig {
+        min_session_timeout_ms: 1,
+        initial_rebalance_delay_ms: draw.pick(&[0, 5, 50, 300]),
+        new_member_join_timeout_ms: draw.pick(&[4000, defaults.new_member_join_timeout_ms]),
+        offsets_partitions: draw.within(1, 4) as u32,
+        offsets_retention_ms: FOREVER,
+        offsets_retention_check_interval_ms: FOREVER,
+        ..defaults
+    };
+    if !draw.chance(2, 3) {
+        return;
+    }
+    for number in 0..draw.within(1, 2) {
+        let plans = draw_group(draw, options, number);
+        options.clients.extend(plans);
+    }
+}
+
+fn draw_group(draw: &mut Draw, options: &Options, number: u64) -> Vec<ClientPlan> {
+    let mut topics: Vec<String> = options.topics.iter().map(|topic| topic.name.clone()).collect();
+    topics.truncate(draw.within(1, 3) as usize);
+    let versions = options.clients.first().map(|client| client.versions);
+    let Some(versions) = versions else { return Vec::new() };
+    let patience = if options.calm { 30_000 } else { draw.spread(60, 1500) };
+    let has_statics = draw.chance(1, 2);
+    let mut plans = Vec::new();
+    for index in 0..draw.within(2, 4) {
+        let member = draw_member(draw, (number, index), &topics, has_statics, options.calm);
+        let codec = if draw.chance(1, 4) { Codec::Crate } else { Codec::Own };
+        let mut versions = versions;
+        // Other roles speak other versions; some of those only their own codec knows.
+        versions.list_offsets = draw.within(4, codec.list_offsets_last() as u64) as i16;
+        versions.fetch = draw.within(4, 18) as i16;
+        versions.metadata = draw.within(10, 13) as i16;
+        versions.groups = draw_versions(draw, codec, member.instance.is_some());
+        plans.push(ClientPlan {
+            role: Role::Member(member),
+            codec,
+            versions,
+            timeout: patience * MILLIS,
+        });
+    }
+    plans
+}
+
+fn draw_member(draw: &mut Draw, at: (u64, u64), topics: &[String], has_statics: bool, calm: bool) -> MemberPlan {
+    let (group, index) = at;
+    let session_ms = draw.spread(250, 3000) as i32;
+    let habit = draw.pick(&[
+        Habit::Stays,
+        Habit::Leaves,
+        Habit::Crashes,
+        Habit::Stalls,
+        Habit::Deserts,
+    ]);
+    // One of each group is there to the end.
+    let habit = if index == 0 { Habit::Stays } else { habit };
+    let is_static = has_statics && draw.chance(2, 3);
+    // Now and then two clients are configured with one instance.
+    let twin = index > 1 && !calm && draw.chance(1, 4);
+    let instance = if twin { index - 1 } else { index };
+    let mut protocols = vec!["range".to_owned(), "roundrobin".to_owned(), format!("own-{index}")];
+    protocols.rotate_left(draw.index(3));
+    MemberPlan {
+        group: format!("group-{group}"),
+        topics: topics.to_vec(),
+        instance: is_static.then(|| format!("instance-{group}-{instance}")),
+        habit,
+        habit_every: draw.within(100, 1500) * MILLIS,
+        session_ms,
+        rebalance_ms: draw.spread(200, 2500) as i32,
+        heartbeat: session_ms as u64 * MILLIS / draw.within(4, 10),
+        pause: draw.spread(2000, 20_000) * MICROS,
+        commit_every: draw.spread(5, 200) * MILLIS,
+        protocols,
+        late: if draw.chance(1, 2) {
+            0
+        } else {
+            draw.spread(1, 1500) * MILLIS
+        },
+        max_bytes: draw.pick(&[3000, 1 << 20]),
+    }
+}
+
+fn draw_versions(draw: &mut Draw, codec: Codec, is_static: bool) -> GroupVersions {
+    let first = GroupVersions::STATIC;
+    let last = GroupVersions::LATEST;
+    let mut from = |oldest: i16, first: i16, last: i16| {
+        let low = if is_static { first } else { oldest };
+        draw.within(low as u64, last as u64) as i16
+    };
+    GroupVersions {
+        find: from(0, first.find, last.find),
+        join: from(0, first.join, last.join),
+        sync: from(0, first.sync, last.sync),
+        heartbeat: from(0, first.heartbeat, last.heartbeat),
+        leave: from(0, first.leave, last.leave),
+        commit: from(2, first.commit, codec.offsets_last()),
+        fetch: from(1, first.fetch, codec.offsets_last()),
+    }
+}

@@ -1,0 +1,171 @@
+//! Committed offsets, each group's of each partition an object of its own: what is fetched was committed, and all commits
+//! and fetches have one order (they are linearizable). Each commit carries a token that tells it from all others.
+//!
+//! A commit that was refused for who sent it has no effect, ever; one whose outcome nobody knows may take effect later.
+
+use super::{Checker, Oracle};
+use crate::frame::{GroupRequest, GroupResponse, ToldOffset};
+use crate::oracle::Place;
+use crate::stage::Nanos;
+use klamm_jepsen::{Call, Linearizability, Register, RegisterInput, linearizable};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How far the search for an explanation goes for one object.
+const BUDGET: u64 = 400_000;
+
+type Object = (String, Place);
+
+/// What was committed and fetched.
+#[derive(Default, Debug)]
+pub(super) struct Offsets {
+    calls: Vec<Call<Object, RegisterInput, Option<i64>>>,
+    /// What each token was sent for.
+    sent: BTreeMap<i64, (Object, i64)>,
+    /// Tokens of commits that were refused.
+    refused: BTreeSet<i64>,
+    /// Tokens that somebody was told.
+    told: BTreeSet<i64>,
+}
+
+/// Whether the error says that the commit has no effect.
+fn is_refusal(error: i16) -> bool {
+    // COORDINATOR_LOAD_IN_PROGRESS, ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS, FENCED_INSTANCE_ID
+    [14, 22, 25, 27, 82].contains(&error)
+}
+
+impl Offsets {
+    /// A commit is sent.
+    pub(super) fn sending(&mut self, request: &GroupRequest) {
+        let GroupRequest::Commit { speaker, offsets } = request else {
+            return;
+        };
+        for part in offsets {
+            let object = (speaker.group.clone(), Place::new(part.topic.id, part.partition));
+            self.sent.insert(part.token, (object, part.offset));
+        }
+    }
+
+    /// An answer to a commit came, or none will.
+    pub(super) fn committed(&mut self, request: &GroupRequest, begin: Nanos, answer: Option<(Nanos, &GroupResponse)>) {
+        let GroupRequest::Commit { speaker, offsets } = request else {
+            return;
+        };
+        for part in offsets {
+            let answered = answer.and_then(|(at, response)| {
+                let GroupResponse::Committed(parts) = response else {
+                    return None;
+                };
+                let found = parts.iter().find(|answer| {
+                    let same = answer.topic.name == part.topic.name || answer.topic.id == part.topic.id;
+                    same && answer.partition == part.partition
+                });
+                found.map(|found| (at, found.error))
+            });
+            if answered.is_some_and(|(_, error)| is_refusal(error)) {
+                self.refused.insert(part.token);
+                continue;
+            }
+            self.calls.push(Call {
+                object: (speaker.group.clone(), Place::new(part.topic.id, part.partition)),
+                begin,
+                input: RegisterInput::Write(part.token),
+                answer: answered.filter(|&(_, error)| error == 0).map(|(at, _)| (at, None)),
+            });
+        }
+    }
+
+    /// An offset was told. What is wrong with it on the face of it.
+    fn told(&mut self, object: Object, (begin, at): (Nanos, Nanos), told: &ToldOffset) -> Option<String> {
+        let (group, place) = &object;
+        let token = if told.offset < 0 {
+            None
+        } else {
+            let token = told.metadata.parse().ok();
+            match token.and_then(|token| self.sent.get(&token)) {
+                Some((sent_for, offset)) if *sent_for == object && *offset == told.offset => {}
+                _ => {
+                    let (offset, metadata) = (told.offset, &told.metadata);
+                    return Some(format!(
+                        "{group} {place}: offset {offset} with {metadata:?} was told, which nobody committed"
+                    ));
+                }
+            }
+            token
+        };
+        if let Some(token) = token {
+            if self.refused.contains(&token) {
+                return Some(format!(
+                    "{group} {place}: offset {} was told, whose commit had been refused",
+                    told.offset
+                ));
+            }
+            self.told.insert(token);
+        }
+        self.calls.push(Call {
+            object,
+            begin,
+            input: RegisterInput::Read,
+            answer: Some((at, token)),
+        });
+        None
+    }
+}
+
+impl Oracle {
+    /// Offsets of `group` were told to somebody who had asked for `parts` at `begin`.
+    pub(super) fn offsets_told(&mut self, request: &GroupRequest, begin: Nanos, told: &[ToldOffset]) {
+        let GroupRequest::Fetch { group, parts, .. } = request else {
+            return;
+        };
+        for told in told.iter().filter(|told| told.error == 0) {
+            let asked = parts.iter().find(|(topic, partition)| {
+                (topic.name == told.topic.name || topic.id == told.topic.id) && *partition == told.partition
+            });
+            let Some((topic, partition)) = asked else {
+                let text = format!("{group}: an offset was told that was not asked for: {told:?}");
+                self.violate(Checker::Protocol, text);
+                continue;
+            };
+            let object = (group.clone(), Place::new(topic.id, *partition));
+            let now = self.now;
+            self.counts.groups.offsets_told += u64::from(told.offset >= 0);
+            if let Some(text) = self.groups.offsets.told(object, (begin, now), told) {
+                self.violate(Checker::GroupOffsets, text);
+            }
+        }
+    }
+
+    /// The run is over: judges what was committed and told.
+    pub(in crate::oracle) fn judge_group_offsets(&mut self) {
+        if self.lost_page_cache {
+            return;
+        }
+        let offsets = &mut self.groups.offsets;
+        let told = std::mem::take(&mut offsets.told);
+        let mut calls = std::mem::take(&mut offsets.calls);
+        // A commit that nobody knows the outcome of and nobody was told need not have happened.
+        calls.retain(|call| match (&call.input, &call.answer) {
+            (RegisterInput::Write(token), None) => told.contains(token),
+            _ => true,
+        });
+        self.counts.groups.offsets_judged += calls.len() as u64;
+        match linearizable(&Register, &calls, BUDGET) {
+            Linearizability::Linearizable => {}
+            Linearizability::Violated {
+                object: (group, place),
+                stuck,
+                ..
+            } => {
+                let text = format!(
+                    "{group} {place}: no order of commits and fetches explains {:?}",
+                    calls[stuck]
+                );
+                self.violate(Checker::GroupOffsets, text);
+            }
+            Linearizability::Undecided((group, place)) => {
+                let text = format!("{group} {place}: whether the offsets are linearizable was not decided");
+                self.violate(Checker::GroupOffsets, text);
+            }
+        }
+    }
+}
