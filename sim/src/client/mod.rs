@@ -520,9 +520,9 @@ impl Client {
 /// Whether an error may come while faults are about and is worth another try.
 fn is_retriable(error: i16) -> bool {
     // UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, REQUEST_TIMED_OUT, NETWORK_EXCEPTION,
-    // COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS_AFTER_APPEND, NOT_CONTROLLER,
-    // KAFKA_STORAGE_ERROR, UNKNOWN_TOPIC_ID
-    [3, 5, 6, 7, 13, 14, 15, 19, 20, 41, 56, 100].contains(&error)
+    // COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR, NOT_ENOUGH_REPLICAS,
+    // NOT_ENOUGH_REPLICAS_AFTER_APPEND, NOT_CONTROLLER, KAFKA_STORAGE_ERROR, UNKNOWN_TOPIC_ID
+    [3, 5, 6, 7, 13, 14, 15, 16, 19, 20, 41, 56, 100].contains(&error)
 }
 
 /// Notes an error that came back; one that is not retriable, or any in a run without faults, is a violation.
