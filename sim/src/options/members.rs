@@ -110,8 +110,11 @@ fn draw_member(draw: &mut Draw, at: (u64, u64), topics: &[String], has_statics: 
     // Now and then two clients are configured with one instance.
     let twin = index > 1 && !calm && draw.chance(1, 4);
     let instance = if twin { index - 1 } else { index };
-    let mut protocols = vec!["range".to_owned(), "roundrobin".to_owned(), format!("own-{index}")];
-    protocols.rotate_left(draw.index(3));
+    let mut protocols = vec!["range".to_owned(), "roundrobin".to_owned()];
+    protocols.rotate_left(draw.index(2));
+    // Never its favourite: a member alone would have it elected, and the record of a group names no other, in Kafka's form,
+    // so that after a start nobody else could join.
+    protocols.insert(draw.within(1, 2) as usize, format!("own-{index}"));
     MemberPlan {
         group: format!("group-{group}"),
         topics: topics.to_vec(),
