@@ -5,6 +5,8 @@ mod crate_codec;
 mod groups;
 mod own_codec;
 
+#[cfg(test)]
+pub(crate) use groups::Committed;
 pub(crate) use groups::{
     CommitPart, GroupApi, GroupRequest, GroupResponse, GroupVersions, Joined, Speaker, ToldOffset,
 };

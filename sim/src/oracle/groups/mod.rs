@@ -13,6 +13,9 @@ mod device;
 mod offsets;
 mod records;
 
+#[cfg(test)]
+mod tests;
+
 use super::{Checker, Oracle};
 use crate::frame::{GroupRequest, GroupResponse, Joined, Speaker};
 use crate::stage::{MILLIS, Nanos};
