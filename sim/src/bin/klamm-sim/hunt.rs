@@ -43,7 +43,7 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         | Bug::RetryAnsweredEarly => &[Checker::Idempotence],
         Bug::KeepLeaderEpoch => &[Checker::LeaderEpoch],
         Bug::ProducerIdsNotReserved => &[Checker::ProducerIds],
-        Bug::LostWakeUp => &[Checker::Liveness],
+        Bug::LostWakeUp | Bug::GroupTimerNotRearmed => &[Checker::Liveness],
         Bug::DeletedTopicResurrects => &[Checker::RecreatedTopic],
         Bug::EffectsReordered => &[Checker::Order],
         Bug::LostCredit | Bug::LostLease => &[Checker::Liveness, Checker::Bounds],
@@ -52,7 +52,6 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         Bug::RebalanceWithoutWaiting => &[Checker::OneOwner],
         Bug::OffsetAnsweredEarly => &[Checker::GroupOffsets],
         Bug::AssignmentAnsweredEarly => &[Checker::OneOwner, Checker::Generations],
-        Bug::GroupTimerNotRearmed => &[Checker::Liveness],
     }
 }
 

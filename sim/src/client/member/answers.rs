@@ -3,7 +3,8 @@
 use super::super::{Hands, Pending, Wire, judge_error};
 use super::{From, Member, Reader, Step, assignor};
 use crate::frame::{
-    Api, Fetch, Fetched, GroupRequest, GroupResponse, Joined, Request, Response, Speaker, TopicMetadata,
+    Api, Fetch, Fetched, GroupRequest, GroupResponse, Joined, Listed, Request, Response, Speaker, TopicMetadata,
+    TopicRef,
 };
 use crate::oracle::{Checker, Place};
 use crate::stage::MILLIS;
@@ -45,24 +46,34 @@ impl Member {
                 }
             }
             (Response::ListOffsets(listed), Request::ListOffsets { topic, partitions, .. }) => {
-                let Some(found) = listed.first().filter(|found| found.error == 0) else {
-                    let error = listed.first().map_or(-1, |found| found.error);
-                    return judge_error(hands, Api::ListOffsets, error);
-                };
-                hands
-                    .oracle
-                    .log_start(Place::new(topic.id, found.partition), found.offset);
-                let mut readers = self.readers.iter_mut();
-                let reader = readers.find(|reader| reader.topic == *topic && partitions.contains(&reader.partition));
-                if let Some(reader) = reader.filter(|reader| reader.from == From::Start) {
-                    reader.from = From::Offset(found.offset);
-                    hands.oracle.assigned(wire.index);
+                if let (Some(found), [partition]) = (listed.first(), &partitions[..]) {
+                    self.found_start(wire.index, hands, (topic, *partition), found);
                 }
             }
             (response, _) => {
                 let text = format!("a member cannot make sense of {response:?}");
                 hands.oracle.violate(Checker::Protocol, text);
             }
+        }
+    }
+
+    fn found_start(&mut self, client: usize, hands: &mut Hands<'_>, at: (&TopicRef, i32), found: &Listed) {
+        let (topic, partition) = at;
+        let place = Place::new(topic.id, partition);
+        let start = match found.error {
+            0 => {
+                hands.oracle.log_start(place, found.offset);
+                found.offset
+            }
+            // KAFKA_STORAGE_ERROR: the disk destroyed it, and it may be refused for good.
+            56 if hands.oracle.is_damaged(place) => 0,
+            error => return judge_error(hands, Api::ListOffsets, error),
+        };
+        let mut readers = self.readers.iter_mut();
+        let reader = readers.find(|reader| reader.topic == *topic && reader.partition == partition);
+        if let Some(reader) = reader.filter(|reader| reader.from == From::Start) {
+            reader.from = From::Offset(start);
+            hands.oracle.assigned(client);
         }
     }
 

@@ -191,7 +191,7 @@ impl Member {
                 self.beating = true;
                 self.next_beat = now + self.plan.heartbeat;
                 let request = GroupRequest::Heartbeat(self.speaker());
-                self.say(wire, hands, request);
+                say(wire, hands, request);
             }
             _ => {}
         }
@@ -227,14 +227,9 @@ impl Member {
         }
     }
 
-    fn say(&mut self, wire: &mut Wire, hands: &mut Hands<'_>, request: GroupRequest) {
-        hands.oracle.group_sending(&request);
-        wire.send(hands, Request::Group(request), 0);
-    }
-
     fn ask(&mut self, wire: &mut Wire, hands: &mut Hands<'_>, request: GroupRequest) {
         self.waiting = true;
-        self.say(wire, hands, request);
+        say(wire, hands, request);
     }
 
     fn join(&mut self, wire: &mut Wire, hands: &mut Hands<'_>) {
@@ -292,7 +287,9 @@ impl Member {
             };
             return self.ask(wire, hands, request);
         }
-        if let Some((topic, partition)) = self.wanted(From::Start).into_iter().next() {
+        let mut lost = self.wanted(From::Start);
+        if !lost.is_empty() {
+            let (topic, partition) = lost.swap_remove(hands.stage.draw.index(lost.len()));
             self.waiting = true;
             let request = Request::ListOffsets {
                 topic,
@@ -418,6 +415,11 @@ impl Member {
     fn lasts(&self) -> Nanos {
         lasts(self.plan.session_ms, self.plan.rebalance_ms)
     }
+}
+
+fn say(wire: &mut Wire, hands: &mut Hands<'_>, request: GroupRequest) {
+    hands.oracle.group_sending(&request);
+    wire.send(hands, Request::Group(request), 0);
 }
 
 /// What is wrong with the groups as their live members see them: each must share all its partitions out to them.

@@ -28,6 +28,9 @@ struct Progress {
     read: usize,
 }
 
+/// The parts that records gave to each member of a generation.
+type Parts = BTreeMap<String, BTreeSet<Vec<u8>>>;
+
 /// What was seen on the device so far, and what is expected to be there.
 #[derive(Default, Debug)]
 pub(super) struct Device {
@@ -36,7 +39,7 @@ pub(super) struct Device {
     /// Commits, by group and token.
     tokens: BTreeSet<(String, String)>,
     /// The members of each generation, with the parts that a record gave them.
-    generations: BTreeMap<(String, i32), BTreeMap<String, BTreeSet<Vec<u8>>>>,
+    generations: BTreeMap<(String, i32), Parts>,
 }
 
 impl Device {
@@ -53,7 +56,7 @@ impl Device {
                 continue;
             }
             for name in disk.durable_names(directory).unwrap_or_default() {
-                if name.ends_with(".log") {
+                if name.strip_suffix(".log").is_some() {
                     self.refresh_file(disk, &format!("{directory}/{name}"));
                 }
             }

@@ -167,7 +167,7 @@ struct Group {
 /// Everything that is known of groups.
 #[derive(Default, Debug)]
 pub(super) struct Groups {
-    groups: BTreeMap<String, Group>,
+    by_name: BTreeMap<String, Group>,
     device: device::Device,
     offsets: offsets::Offsets,
 }
@@ -181,7 +181,7 @@ fn identity(member: &str) -> &str {
 
 impl Oracle {
     fn group(&mut self, name: &str) -> &mut Group {
-        self.groups.groups.entry(name.to_owned()).or_default()
+        self.groups.by_name.entry(name.to_owned()).or_default()
     }
 
     /// `client` is about to join or to leave, in the broker's process `incarnation`: it owns nothing any more.

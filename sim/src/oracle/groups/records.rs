@@ -55,13 +55,13 @@ fn read_group(group: String, mut value: Bytes<'_>) -> Option<Said> {
     }
     value.string()?;
     let generation = value.int32()?;
-    value.nullable_string()?;
-    value.nullable_string()?;
+    value.string()?;
+    value.string()?;
     value.take(8)?;
     let mut members = BTreeMap::new();
     for _ in 0..value.int32()? {
         let id = value.string()?;
-        value.nullable_string()?;
+        value.string()?;
         value.string()?;
         value.string()?;
         value.take(8)?;
@@ -94,15 +94,10 @@ impl<'a> Bytes<'a> {
         self.take(4)?.first_chunk().map(|&bytes| i32::from_be_bytes(bytes))
     }
 
-    fn nullable_string(&mut self) -> Option<Option<String>> {
-        match self.int16()? {
-            -1 => Some(None),
-            length => self.text(usize::try_from(length).ok()?).map(Some),
-        }
-    }
-
+    /// Null reads as empty.
     fn string(&mut self) -> Option<String> {
-        self.nullable_string()?
+        let length = self.int16()?.max(0);
+        self.text(usize::try_from(length).ok()?)
     }
 
     fn compact_string(&mut self) -> Option<String> {

@@ -162,7 +162,11 @@ fn a_generation_has_one_leader_and_one_set_of_members_and_none_follows_a_later_o
         told.found()
     };
     assert_eq!(second("b", 3, "b", &[]), Some(Checker::Generations), "two leaders");
-    assert_eq!(second("a", 3, "a", &["a", "c"]), Some(Checker::Generations), "other members");
+    assert_eq!(
+        second("a", 3, "a", &["a", "c"]),
+        Some(Checker::Generations),
+        "other members"
+    );
     assert_eq!(second("b", 2, "a", &[]), Some(Checker::Generations), "back");
     assert_eq!(second("b", 3, "a", &[]), None);
     assert_eq!(second("b", 4, "b", &["b"]), None);
