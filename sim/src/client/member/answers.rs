@@ -3,8 +3,8 @@
 use super::super::{Hands, Pending, Wire, judge_error};
 use super::{From, Member, Reader, Step, assignor};
 use crate::frame::{
-    Api, Fetch, Fetched, GroupRequest, GroupResponse, Joined, Listed, Request, Response, Speaker, TopicMetadata,
-    TopicRef,
+    Api, Fetch, Fetched, GroupRequest, GroupResponse, Joined, Listed, Request, Response, Speaker, ToldOffset,
+    TopicMetadata, TopicRef,
 };
 use crate::oracle::{Checker, Place};
 use crate::stage::MILLIS;
@@ -166,23 +166,7 @@ impl Member {
             }
             (GroupRequest::Fetch { .. }, GroupResponse::Offsets { error: 0, parts }) => {
                 for told in parts {
-                    if told.error != 0 {
-                        self.refused(wire, hands, request, None, told.error);
-                        continue;
-                    }
-                    let mut readers = self.readers.iter_mut();
-                    let reader = readers.find(|reader| {
-                        let same = reader.topic.name == told.topic.name || reader.topic.id == told.topic.id;
-                        same && reader.partition == told.partition
-                    });
-                    if let Some(reader) = reader.filter(|reader| reader.from == From::Committed) {
-                        reader.from = if told.offset < 0 {
-                            From::Start
-                        } else {
-                            From::Offset(told.offset)
-                        };
-                        hands.oracle.assigned(wire.index);
-                    }
+                    self.told(wire, hands, request, &told);
                 }
             }
             (
@@ -196,6 +180,26 @@ impl Member {
                 let text = format!("a member cannot make sense of {response:?}");
                 hands.oracle.violate(Checker::Protocol, text);
             }
+        }
+    }
+
+    /// It was told a committed offset: where it waits for one, it goes on there.
+    fn told(&mut self, wire: &mut Wire, hands: &mut Hands<'_>, request: &GroupRequest, told: &ToldOffset) {
+        if told.error != 0 {
+            return self.refused(wire, hands, request, None, told.error);
+        }
+        let mut readers = self.readers.iter_mut();
+        let reader = readers.find(|reader| {
+            let same = reader.topic.name == told.topic.name || reader.topic.id == told.topic.id;
+            same && reader.partition == told.partition
+        });
+        if let Some(reader) = reader.filter(|reader| reader.from == From::Committed) {
+            reader.from = if told.offset < 0 {
+                From::Start
+            } else {
+                From::Offset(told.offset)
+            };
+            hands.oracle.assigned(wire.index);
         }
     }
 
