@@ -92,6 +92,15 @@ impl Batch {
         &self.body
     }
 
+    /// The same batch with a body of its own, so that a small batch does not keep the frame it came in alive.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        Self {
+            header: self.header,
+            body: Bytes::copy_from_slice(&self.body),
+        }
+    }
+
     /// Bytes of the whole batch.
     #[allow(clippy::len_without_is_empty, reason = "a batch has its header, and is never empty")]
     pub fn len(&self) -> usize {

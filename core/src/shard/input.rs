@@ -60,6 +60,9 @@ pub enum Input {
     },
     /// The deadline that [`Shard::next_deadline`](super::Shard::next_deadline) named has come.
     Tick,
+    /// Memory for received frames runs short: let go of what is kept of earlier ones for nothing but speed. A driver tells
+    /// every shard, since a frame may be kept by another one than its connection's.
+    Reclaim,
     /// Stop: answer what is in progress, make everything durable, then [`Halt::Stopped`](super::Halt::Stopped).
     Shutdown,
 }

@@ -213,6 +213,7 @@ impl Shard {
             },
             Input::Mail { from, mail } => self.receive(now, from, mail, effects),
             Input::Tick => self.tick(now, effects),
+            Input::Reclaim => self.storage.reclaim(),
             Input::Shutdown => self.shut_down(now, effects),
         }
         self.settle(now, effects);

@@ -266,6 +266,11 @@ impl Storage {
         self.files.leases()
     }
 
+    /// Lets go of received bytes that are kept for nothing but speed: the batches for readers at the tail.
+    pub fn reclaim(&mut self) {
+        self.tail.clear();
+    }
+
     /// Bytes of batches kept for readers at the tail.
     #[cfg(test)]
     pub(crate) fn tail_bytes(&self) -> usize {

@@ -2,7 +2,9 @@
 //!
 //! Invariants:
 //! - the batches of one log follow each other without a gap up to the log's end;
-//! - the bytes held never exceed the limit.
+//! - the bytes held never exceed the limit;
+//! - a small batch has a body of its own. A large one shares what it came in, which may be more than itself: whoever runs
+//!   out of that memory has [all of it dropped](TailCache::clear).
 
 use super::event::LogId;
 use crate::record::{Batch, HEADER_LEN};
@@ -24,6 +26,10 @@ pub struct Recent {
 
 /// What an entry takes beside the bytes of the batch: its share of the maps.
 const ENTRY_OVERHEAD: usize = 192;
+
+/// A body of up to this many bytes is copied, which costs less than what it may pin: the frame it came in, and all that
+/// shares memory with that.
+const COPIED: usize = 4 << 10;
 
 #[derive(Debug)]
 pub(super) struct TailCache {
@@ -49,11 +55,14 @@ impl TailCache {
     }
 
     /// Adds the newest batch of `log`. One that does not fit empties the log's part: what is left would have a gap.
-    pub(super) fn add(&mut self, log: LogId, base: Offset, recent: Recent) {
+    pub(super) fn add(&mut self, log: LogId, base: Offset, mut recent: Recent) {
         let bytes = cost(&recent.batch);
         if bytes > self.limit {
             self.forget(log);
             return;
+        }
+        if recent.batch.body().len() <= COPIED {
+            recent.batch = recent.batch.detach();
         }
         self.bytes += bytes;
         self.batches.insert((log, base), recent);
@@ -75,6 +84,13 @@ impl TailCache {
         let upto = base.map_or((log, Offset(i64::MIN)), |_| (log, Offset(i64::MAX)));
         let from = (log, base.unwrap_or(Offset(i64::MIN)));
         self.batches.range(from..upto).map(|(_, recent)| recent)
+    }
+
+    /// Drops everything.
+    pub(super) fn clear(&mut self) {
+        self.batches.clear();
+        self.order.clear();
+        self.bytes = 0;
     }
 
     /// Drops the batches of `log`.

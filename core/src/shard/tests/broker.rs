@@ -47,6 +47,18 @@ pub(super) struct Connection {
     pub(super) gone: bool,
 }
 
+/// The memory of a frame, as long as somebody has a slice of it.
+struct Received {
+    bytes: Bytes,
+    _kept: Arc<()>,
+}
+
+impl AsRef<[u8]> for Received {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// A broker process, and the disk that outlives it.
 pub(super) struct Broker {
     pub(super) config: BrokerConfig,
@@ -60,6 +72,8 @@ pub(super) struct Broker {
     pub(super) now: Now,
     pub(super) correlation: i32,
     held: VecDeque<(usize, Effect)>,
+    /// Cloned for each frame that was handed over and is kept.
+    frames: Arc<()>,
     /// What the controller answered the test itself.
     decided: Option<ControllerAnswer>,
     inbox: VecDeque<(usize, Input)>,
@@ -97,6 +111,7 @@ impl Broker {
             },
             correlation: 0,
             held: VecDeque::new(),
+            frames: Arc::default(),
             decided: None,
             inbox: VecDeque::new(),
             next_connection: 0,
@@ -325,8 +340,23 @@ impl Broker {
         assert!(it.granted > 0, "a client sends no more than it may");
         it.granted -= 1;
         if !it.gone {
+            let frame = Bytes::from_owner(Received {
+                bytes: frame,
+                _kept: Arc::clone(&self.frames),
+            });
             self.inbox.push_back((it.shard, Input::Frame { connection, frame }));
         }
+    }
+
+    /// How many frames are kept alive, in whole or by a slice.
+    pub(super) fn kept_frames(&self) -> usize {
+        Arc::strong_count(&self.frames) - 1
+    }
+
+    /// Memory for frames runs short.
+    pub(super) fn reclaim(&mut self) {
+        (0..self.shards.len()).for_each(|shard| self.inbox.push_back((shard, Input::Reclaim)));
+        self.run();
     }
 
     /// Time passes; every timer fires at its time.

@@ -11,6 +11,7 @@ mod describing;
 mod durability;
 mod groups;
 mod hostile;
+mod keeping;
 mod members;
 mod resting;
 mod serving;
