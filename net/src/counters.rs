@@ -94,6 +94,12 @@ counters! {
     memory_bytes
     /// Times a connection had to wait for memory to receive into.
     memory_waits
+    /// Connections that stand in line for memory now.
+    memory_line
+    /// Frames that were received without a slab, because all of them were in use.
+    slab_shortages
+    /// Times the shards were told to let go of received bytes that they keep for later.
+    reclaims
     /// Batches appended.
     appended_batches
     /// Records appended, as their batches declare them.

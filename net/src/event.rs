@@ -25,6 +25,8 @@ pub(crate) enum Event {
     Filled { connection: ConnectionId, filled: Filled },
     /// A message of another shard.
     Mail { from: ShardId, mail: Mail },
+    /// Memory for frames runs short at some shard.
+    Reclaim,
     /// The broker is asked to stop.
     Shutdown,
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: at most [`LINES`] lines a second, and what was left out is told.
 
-use klamm_core::types::{ConnectionId, Monotonic};
+use klamm_core::types::{ConnectionId, Monotonic, ShardId};
 use std::cell::Cell;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -10,12 +10,16 @@ use std::net::SocketAddr;
 /// Lines a second.
 const LINES: u32 = 10;
 
+/// How long nothing more is said of memory that runs short, in milliseconds.
+const SHORT_OF_MEMORY_MS: u64 = 10_000;
+
 /// The lines of one thread.
 #[derive(Default, Debug)]
 pub(crate) struct Grumble {
     second: Cell<u64>,
     lines: Cell<u32>,
     left_out: Cell<u64>,
+    short_of_memory: Cell<Option<Monotonic>>,
 }
 
 impl Grumble {
@@ -30,6 +34,15 @@ impl Grumble {
     pub(crate) fn refusing(&self, now: Monotonic, peer: SocketAddr, why: &str) {
         if self.allows(now) {
             tracing::warn!(%peer, "refusing a connection: {why}");
+        }
+    }
+
+    /// Tells that memory to receive into runs short, at most once in ten seconds.
+    pub(crate) fn short_of_memory(&self, now: Monotonic, shard: ShardId, what: impl Display) {
+        let due = |at: Monotonic| now.millis_since(at) >= SHORT_OF_MEMORY_MS;
+        if self.short_of_memory.get().is_none_or(due) {
+            self.short_of_memory.set(Some(now));
+            tracing::warn!(shard = shard.0, "memory for requests runs short: {what}");
         }
     }
 

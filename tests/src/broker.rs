@@ -4,7 +4,8 @@ use crate::client::Scratch;
 use crate::frame::{Connection, api};
 use crate::{installed, usage};
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,12 +23,15 @@ pub struct Options {
     pub bug: Option<String>,
     /// A program that runs the broker, with the arguments before the broker's own.
     pub under: Vec<String>,
+    /// Whether it serves its metrics, for [`Broker::metric`].
+    pub metrics: bool,
 }
 
 /// A broker and what it keeps on disk; killed and removed when dropped.
 pub struct Broker {
     options: Options,
     port: u16,
+    metrics_port: Option<u16>,
     folder: Scratch,
     child: Option<Child>,
 }
@@ -58,6 +62,7 @@ impl Broker {
         let folder = Scratch::new("broker");
         fs::create_dir_all(folder.path()).expect("a folder for the broker");
         let broker = Self {
+            metrics_port: options.metrics.then(free_port),
             options,
             port: free_port(),
             folder,
@@ -73,7 +78,10 @@ impl Broker {
             format!("listeners=PLAINTEXT://127.0.0.1:{}", self.port),
             format!("advertised.listeners=PLAINTEXT://127.0.0.1:{}", self.port),
             format!("log.dirs={}", self.log_dir().display()),
-            String::from("metrics.listener=off"),
+            self.metrics_address().map_or_else(
+                || String::from("metrics.listener=off"),
+                |address| format!("metrics.listener={address}"),
+            ),
         ];
         lines.extend(
             self.options
@@ -207,6 +215,30 @@ impl Broker {
     /// Its port.
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it serves metrics, if it was asked to.
+    pub fn metrics_address(&self) -> Option<String> {
+        self.metrics_port.map(|port| format!("127.0.0.1:{port}"))
+    }
+
+    /// The value of a metric now, cut to a whole number, by its name and labels as they stand on the page.
+    pub fn metric(&self, name: &str) -> u64 {
+        let address = self.metrics_address().expect("the broker was asked to serve metrics");
+        let mut stream = TcpStream::connect(address).expect("metrics are served");
+        stream
+            .write_all(b"GET /metrics HTTP/1.0\r\n\r\n")
+            .expect("it is a request");
+        let mut page = String::new();
+        stream.read_to_string(&mut page).expect("the page is text");
+        let mut values = page.lines().filter_map(|line| line.rsplit_once(' '));
+        let value = values
+            .find(|(found, _)| *found == name)
+            .map(|(_, value)| value.parse::<f64>());
+        match value {
+            Some(Ok(value)) => value as u64,
+            other => panic!("{name}: {other:?} in\n{page}"),
+        }
     }
 
     /// A new connection that speaks frames.

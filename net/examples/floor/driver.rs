@@ -150,7 +150,7 @@ impl Machine for Appender {
                 }
                 effects.push(Effect::Halt(Halt::Stopped));
             }
-            Input::Tick | Input::Task { .. } | Input::Mail { .. } => {}
+            Input::Tick | Input::Task { .. } | Input::Mail { .. } | Input::Reclaim => {}
         }
     }
 

@@ -22,6 +22,7 @@ use bytes::BufMut;
 use klamm_core::types::{ConnectionId, Monotonic};
 use receive::Rest;
 use send::Outgoing;
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -83,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) window: Vec<u8>,
     /// Whether connections stand in line for memory: nobody else takes more than the smallest buffer.
     pub(crate) pressed: bool,
+    /// Set where a connection found no slab or no memory: whoever keeps any for later is to let go of it.
+    pub(crate) short: bool,
     /// The time of this turn.
     pub(crate) now: Monotonic,
 }
@@ -110,6 +113,10 @@ pub(crate) struct Connection<O> {
     rest: Rest,
     /// The size of its latest frame: the next is expected to be alike.
     latest_frame: usize,
+    /// The sizes of its frames that are in progress, and when they were delivered, oldest first.
+    delivered: VecDeque<(usize, Monotonic)>,
+    /// Whether it begins no frame until those in progress are done: the budget was used up.
+    awaits_own: bool,
     /// When bytes came last.
     pub(crate) received_at: Monotonic,
     /// When the beginning of its unfinished frame came.
@@ -121,12 +128,28 @@ pub(crate) struct Connection<O> {
 }
 
 impl<O: Outlet> Connection<O> {
-    /// The core lets it deliver this many more frames.
+    /// The core lets it deliver this many more frames: the first grant is for none, each later one for the oldest in
+    /// progress, which is done.
     pub(crate) fn grant(&mut self, frames: u32) {
+        let done = self.delivered.len().min(frames as usize);
+        self.delivered.drain(..done);
         // With grants left, the socket or a line for memory wakes it.
-        if self.grants == 0 && frames > 0 {
+        let waits = self.grants == 0 || (self.awaits_own && self.delivered.is_empty());
+        if waits && frames > 0 {
             self.waker.wake_by_ref();
         }
         self.grants = self.grants.saturating_add(frames);
+    }
+
+    /// Bytes of memory that its requests hold if one of them is in progress since `before` or longer: the frames, and
+    /// what lies in memory of its responses. 0 if none is.
+    pub(crate) fn held_since(&self, before: Monotonic) -> usize {
+        match self.delivered.front() {
+            Some((_, since)) if *since <= before => {
+                let frames: usize = self.delivered.iter().map(|(bytes, _)| bytes).sum();
+                frames + self.outgoing.bytes_in_memory()
+            }
+            _ => 0,
+        }
     }
 }

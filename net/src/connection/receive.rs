@@ -3,7 +3,9 @@
 //! Invariants: what a read brings lands in the shard's slab, and whole frames that may be delivered are slices of it.
 //! All else is copied out before the read ends, so that slabs hold delivered frames only. A frame that came in part
 //! continues in a buffer that is at most the double of what arrived, or as large as the connection's latest whole
-//! frame, and never larger than its own claim.
+//! frame, and never larger than its own claim. While all slabs are held, frames begin in such buffers too, so that
+//! nobody who holds slabs keeps others from being received. Once the budget is used up, a connection begins a frame only
+//! when none of its earlier ones is in progress: it has one buffer over budget at most.
 
 use super::{Connection, Outlet, Shared};
 use crate::counters::{CloseKind, count};
@@ -47,8 +49,6 @@ pub(crate) enum Received {
     Idle,
     /// There may be more at once; others first.
     Again,
-    /// All slabs are in use.
-    NoSlab,
     /// Its unfinished frame needs memory that is not to be had now.
     NoMemory,
     /// The connection is at its end.
@@ -64,6 +64,7 @@ impl<O: Outlet> Connection<O> {
         let waker = self.waker.clone();
         let mut cx = Context::from_waker(&waker);
         let mut received = 0;
+        self.awaits_own = false;
         while received < TURN_BYTES {
             if self.closing.is_some() || self.grants == 0 {
                 return Received::Idle;
@@ -95,8 +96,15 @@ impl<O: Outlet> Connection<O> {
         inputs: &mut VecDeque<Input>,
         received: &mut usize,
     ) -> Stop {
+        if !self.delivered.is_empty() && !shared.memory.has_room(SMALLEST) {
+            count(&shared.counters.memory_waits, 1);
+            shared.short = true;
+            self.awaits_own = true;
+            return Some(Received::Idle);
+        }
         let Some(slab) = shared.slabs.current() else {
-            return Some(Received::NoSlab);
+            shared.short = true;
+            return self.begin_frame(cx, shared, received);
         };
         // No more than may be delivered, if frames are as large as the latest: the rest would have to be copied out.
         let deliverable = self.latest_frame.saturating_mul(self.grants as usize);
@@ -117,6 +125,26 @@ impl<O: Outlet> Connection<O> {
         let data = slab.split().freeze();
         self.arrived(bytes, shared, received);
         self.cut(data, false, shared, inputs)
+    }
+
+    /// Begins a frame in a buffer of its own. One frame at a time is slower, and needs no slab.
+    fn begin_frame(&mut self, cx: &mut Context<'_>, shared: &Shared, received: &mut usize) -> Stop {
+        let expected = if shared.pressed { 0 } else { self.latest_frame };
+        let buffer = shared
+            .memory
+            .buffer(expected.clamp(SMALLEST, LARGEST_KEPT))
+            .or_else(|| shared.memory.buffer(SMALLEST));
+        let mut buffer = buffer.expect("the smallest is had even over budget");
+        let bytes = match self.outlet.poll_receive(cx, &mut buffer.vec().limit(PREFIX)) {
+            Poll::Pending => return Some(Received::Idle),
+            Poll::Ready(Ok(0) | Err(_)) => return Some(Received::Ended(CloseKind::Client)),
+            Poll::Ready(Ok(bytes)) => bytes,
+        };
+        count(&shared.counters.slab_shortages, 1);
+        self.arrived(bytes, shared, received);
+        self.rest = Rest::Partial(buffer);
+        self.frame_since = shared.now;
+        None
     }
 
     fn arrived(&mut self, bytes: usize, shared: &Shared, received: &mut usize) {
@@ -150,6 +178,7 @@ impl<O: Outlet> Connection<O> {
     fn deliver(&mut self, frame: Bytes, shared: &Shared, inputs: &mut VecDeque<Input>) {
         self.grants -= 1;
         self.latest_frame = frame.len() + PREFIX;
+        self.delivered.push_back((self.latest_frame, shared.now));
         count(&shared.counters.frames, 1);
         let connection = self.id;
         inputs.push_back(Input::Frame { connection, frame });

@@ -74,6 +74,16 @@ impl Outgoing {
         self.queue.is_empty()
     }
 
+    /// Bytes of what is not sent that lie in memory.
+    pub(super) fn bytes_in_memory(&self) -> usize {
+        let parts = self.queue.iter().flat_map(|response| &response.parts);
+        let inline = |part: &Part| match part {
+            Part::Inline(bytes) => bytes.len(),
+            Part::Range(_) => 0,
+        };
+        parts.map(inline).sum()
+    }
+
     /// Adds a response behind the others.
     pub(crate) fn push(&mut self, response: Response, now: Monotonic) {
         if self.queue.is_empty() {

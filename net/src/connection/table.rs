@@ -6,7 +6,7 @@ use super::{Connection, Outlet};
 use crate::bell::Bell;
 use crate::inbox::{Inbox, lock};
 use klamm_core::types::{ConnectionId, Monotonic};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
@@ -109,6 +109,8 @@ impl<O: Outlet> Connections<O> {
             latest_frame: 0,
             received_at: now,
             frame_since: now,
+            delivered: VecDeque::new(),
+            awaits_own: false,
             in_line: false,
             outgoing: Outgoing::new(now),
             _permit: permit,

@@ -106,6 +106,7 @@ fn shared(memory: usize) -> Shared {
         slabs: Slabs::new(1 << 20),
         window: Vec::new(),
         pressed: false,
+        short: false,
         now: Monotonic(0),
     }
 }
@@ -162,7 +163,8 @@ fn frames_arrive_as_they_were_sent_however_they_come() {
             expected.push_back(frame);
         }
         let mut granted = 0;
-        // The core keeps some frames for a while.
+        // The core keeps some frames for a while; in some seeds more than all slabs together.
+        let most_kept = if seed.chance(1, 2) { 20 } else { 60 };
         let mut kept: VecDeque<(Bytes, Vec<u8>)> = VecDeque::new();
         while !expected.is_empty() {
             let connection = connections.get(id).expect("it is connected");
@@ -173,10 +175,7 @@ fn frames_arrive_as_they_were_sent_however_they_come() {
             }
             let mut inputs = VecDeque::new();
             let received = connection.receive(&mut shared, &mut inputs);
-            assert!(
-                matches!(received, Received::Idle | Received::Again | Received::NoSlab),
-                "{received:?}"
-            );
+            assert!(matches!(received, Received::Idle | Received::Again), "{received:?}");
             for input in inputs {
                 let Input::Frame { connection, frame } = input else {
                     panic!("not a frame: {input:?}");
@@ -186,7 +185,7 @@ fn frames_arrive_as_they_were_sent_however_they_come() {
                 let sent = expected.pop_front().expect("no more frames come than were sent");
                 kept.push_back((frame, sent));
             }
-            while kept.len() > seed.below(20) as usize || received == Received::NoSlab && !kept.is_empty() {
+            while kept.len() > seed.below(most_kept) as usize {
                 let (frame, sent) = kept.pop_front().expect("it is not empty");
                 assert!(frame == sent, "seed {number}: a frame of {} bytes changed", sent.len());
             }

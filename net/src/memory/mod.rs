@@ -3,10 +3,11 @@
 //! Two kinds, one budget a shard. [`Slabs`]: what a read brings lands behind what earlier reads brought, and whole
 //! frames are slices of it. [`Buffer`]: a frame that came in pieces continues in a buffer of its own.
 //!
-//! Invariants: slabs take at most a quarter of the budget and hold only frames that the core has, so they always come
-//! back. Buffers take the rest; they grow with the bytes that arrived, never with what a frame claims. Charged when
+//! Invariants: slabs take at most a quarter of the budget and hold only frames that the core has. A slab comes back when
+//! nobody has a slice of it any more, and nothing waits for that: without slabs, frames are received into buffers.
+//! Buffers take the rest; they grow with the bytes that arrived, never with what a frame claims. Charged when
 //! taken, returned when the last `Bytes` of it drops, on whatever thread. Buffers of the smallest size are had even
-//! when the budget is used up, so that small requests keep flowing: one connection holds at most one of them.
+//! when the budget is used up, so that small requests keep flowing: one connection holds at most one of them then.
 
 mod slabs;
 

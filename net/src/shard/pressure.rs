@@ -4,16 +4,21 @@
 //! for an unfinished frame stand in a line, and while it stands only its head takes memory; a frame within the limits
 //! always fits once others have gone. When no memory came back for a second, unfinished frames give way until some
 //! does: first those whose clients send nothing, then those in the line that began first, the youngest only
-//! in the end and the head never. So neither clients that stall nor too many honest ones can block the rest for good.
+//! in the end and the head never. Whoever finds no slab or no memory has every shard told to let go of what it keeps of
+//! earlier frames; and where memory does not come back by any of that, the connection goes whose requests hold most of it
+//! for longest. So neither clients that stall, nor too many honest ones, nor anything kept can block the rest for good.
 
 use super::Machine;
 use super::turn::Driver;
 use crate::connection::{Outlet, Received};
 use crate::counters::{CloseKind, count};
 use crate::disk::{Disk, WorkKind};
+use crate::event::Event;
 use crate::options::NetLimits;
+use klamm_core::shard::Input;
 use klamm_core::types::{ConnectionId, FileRange, Monotonic};
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::Ordering;
 
 /// How long the head of the line waits before others give way, in milliseconds.
 const PATIENCE_MS: u64 = 1000;
@@ -24,8 +29,8 @@ const LAST_RESORT_MS: u64 = 3000;
 /// How often the line is looked at while it stands, in milliseconds.
 const LOOK_MS: u64 = 100;
 
-/// How soon slabs are looked at again, in milliseconds: nothing says when one is free.
-const SLAB_MS: u64 = 2;
+/// How soon shards are told again to let go of what they keep, in milliseconds.
+const RECLAIM_MS: u64 = 20;
 
 /// Unfinished frames that give way at one look.
 const EVICTIONS: usize = 64;
@@ -39,8 +44,6 @@ const STOPPING_STALL_MS: u64 = 5000;
 /// Who waits for what.
 #[derive(Default, Debug)]
 pub(super) struct Pressure {
-    /// Connections that wait for a slab.
-    slab_line: VecDeque<ConnectionId>,
     /// Connections that wait for memory, and since when it does not move by itself.
     memory_line: VecDeque<ConnectionId>,
     stuck_since: Monotonic,
@@ -51,7 +54,7 @@ pub(super) struct Pressure {
     /// When to look whether a connection made progress, soonest first.
     watches: VecDeque<(Monotonic, ConnectionId)>,
     next_trim: Option<Monotonic>,
-    slab_retry: Option<Monotonic>,
+    reclaimed_at: Option<Monotonic>,
 }
 
 impl Pressure {
@@ -63,27 +66,18 @@ impl Pressure {
     /// When something here is to be looked at.
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
         let watch = self.watches.front().map(|(deadline, _)| *deadline);
-        [watch, self.next_look, self.next_trim, self.slab_retry]
-            .into_iter()
-            .flatten()
-            .min()
+        [watch, self.next_look, self.next_trim].into_iter().flatten().min()
     }
 }
 
 impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
     /// Lets those move on who can, and ends those who must.
     pub(super) fn relieve(&mut self) {
-        self.relieve_slab_line();
         self.relieve_memory_line();
+        self.reclaim();
         self.relieve_fill_line();
         self.end_stalled();
         self.trim();
-    }
-
-    /// The connection receives once a slab is free.
-    pub(super) fn wait_for_slab(&mut self, id: ConnectionId) {
-        self.stand_in_line(id, true);
-        self.pressure.slab_line.push_back(id);
     }
 
     /// The connection receives once the budget has room for its unfinished frame.
@@ -104,23 +98,30 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         }
     }
 
-    fn relieve_slab_line(&mut self) {
-        while let Some(id) = self.pressure.slab_line.pop_front() {
-            match self.receive_now(id) {
-                Some(Received::NoSlab) => {
-                    self.pressure.slab_line.push_front(id);
-                    break;
-                }
-                received => {
-                    self.stand_in_line(id, false);
-                    if received == Some(Received::NoMemory) {
-                        self.wait_for_memory(id);
-                    }
-                }
+    /// Has every shard let go of what it keeps, if memory ran short here.
+    fn reclaim(&mut self) {
+        let now = self.now.monotonic;
+        let waiting = self.pressure.memory_line.len();
+        self.shared
+            .counters
+            .memory_line
+            .store(waiting as u64, Ordering::Relaxed);
+        let recently = |at: Monotonic| now.millis_since(at) < RECLAIM_MS;
+        if !std::mem::take(&mut self.shared.short) && waiting == 0 || self.pressure.reclaimed_at.is_some_and(recently) {
+            return;
+        }
+        self.pressure.reclaimed_at = Some(now);
+        count(&self.shared.counters.reclaims, 1);
+        let (slabs, buffers) = (self.shared.slabs.bytes(), self.shared.memory.used());
+        let what = format_args!("{slabs} bytes of slabs and {buffers} of buffers are held, {waiting} connections wait");
+        self.shared.grumble.short_of_memory(now, self.links.id, what);
+        for (shard, outbox) in self.outboxes.iter_mut().enumerate() {
+            if shard == usize::from(self.links.id.0) {
+                self.inputs.push_back(Input::Reclaim);
+            } else {
+                outbox.push(Event::Reclaim);
             }
         }
-        let waits = !self.pressure.slab_line.is_empty();
-        self.pressure.slab_retry = waits.then(|| self.now.monotonic.plus_millis(SLAB_MS));
     }
 
     fn relieve_memory_line(&mut self) {
@@ -158,15 +159,12 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
             }
             moved = true;
             self.stand_in_line(id, false);
-            if received == Some(Received::NoSlab) {
-                self.wait_for_slab(id);
-            }
         }
         moved
     }
 
-    /// Ends a connection with an unfinished frame so that the head of the line gets its memory. Answers whether one
-    /// was found.
+    /// Ends a connection so that the head of the line gets its memory. Answers whether that came back already, and
+    /// another may be ended if it is not enough.
     fn evict_one(&mut self) -> bool {
         let now = self.now.monotonic;
         let silent = self
@@ -181,23 +179,53 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         let ages =
             behind_the_head.filter_map(|id| connections.get(*id).map(|connection| (connection.frame_since, *id)));
         let ages: BTreeSet<_> = ages.collect();
-        // The youngest has had the least time: it goes only when nothing else helped.
         let since = self.pressure.stuck_since.max(self.pressure.evicted_at);
         let last_resort = now.millis_since(since) >= LAST_RESORT_MS;
-        let oldest = ages.first().filter(|_| ages.len() > 1 || last_resort).copied();
-        let victim = silent.map(|(_, id)| id).or(oldest.map(|(_, id)| id));
-        let Some(id) = victim else {
+        let oldest = ages.first().filter(|_| ages.len() > 1);
+        if let Some(id) = silent.map(|(_, id)| id).or(oldest.map(|(_, id)| *id)) {
+            return self.evict_unfinished(id);
+        }
+        if !last_resort {
             return false;
-        };
+        }
+        if let Some((bytes, id)) = self.greatest_holder() {
+            let why = format_args!("memory for requests is used up, and its requests hold {bytes} bytes of it");
+            self.evict(id, why);
+            return false;
+        }
+        // The youngest has had the least time: it goes only when nothing else helps.
+        ages.first().is_some_and(|(_, id)| self.evict_unfinished(*id))
+    }
+
+    fn evict_unfinished(&mut self, id: ConnectionId) -> bool {
+        let bytes = self
+            .connections
+            .get(id)
+            .and_then(|connection| connection.partial_bytes());
+        let bytes = bytes.unwrap_or(0);
+        let why = format_args!("memory for requests is used up, and of its request only {bytes} bytes came");
+        self.evict(id, why);
+        true
+    }
+
+    fn evict(&mut self, id: ConnectionId, why: std::fmt::Arguments<'_>) {
+        let now = self.now.monotonic;
         self.pressure.memory_line.retain(|waiting| *waiting != id);
         self.pressure.evicted_at = now;
         if let Some(connection) = self.connections.get(id) {
-            let bytes = connection.partial_bytes().unwrap_or(0);
-            let why = format_args!("memory for requests is used up, and of its request only {bytes} bytes came");
             self.shared.grumble.closing(now, id, &connection.peer, why);
         }
         self.disconnect(id, CloseKind::Memory);
-        true
+    }
+
+    /// The connection whose requests hold most memory, and how many bytes, among those that make no end of one.
+    fn greatest_holder(&mut self) -> Option<(usize, ConnectionId)> {
+        let before = self.now.monotonic.0.saturating_sub(LAST_RESORT_MS * 1_000_000);
+        self.connections
+            .iter()
+            .map(|connection| (connection.held_since(Monotonic(before)), connection.id))
+            .filter(|(bytes, _)| *bytes > 0)
+            .max()
     }
 
     /// Has a disk thread read the beginning of `range`, the next that `id` has to send.

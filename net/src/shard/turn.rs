@@ -75,6 +75,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
             slabs: Slabs::new(slab_bytes),
             window: Vec::new(),
             pressed: false,
+            short: false,
             now: Monotonic(0),
             limits,
         };
@@ -179,6 +180,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
                 Event::Task { op, outcome } => self.inputs.push_back(Input::Task { op, outcome }),
                 Event::Filled { connection, filled } => self.filled(connection, filled),
                 Event::Mail { from, mail } => self.inputs.push_back(Input::Mail { from, mail }),
+                Event::Reclaim => self.inputs.push_back(Input::Reclaim),
                 Event::Shutdown => {
                     self.hurry();
                     self.inputs.push_back(Input::Shutdown);
@@ -233,12 +235,9 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
 
     /// Receives from a connection what there is, unless it stands in a line.
     fn receive(&mut self, id: ConnectionId) {
-        if self.connections.get(id).is_some_and(|connection| !connection.in_line) {
-            match self.receive_now(id) {
-                Some(Received::NoSlab) => self.wait_for_slab(id),
-                Some(Received::NoMemory) => self.wait_for_memory(id),
-                _ => {}
-            }
+        let alone = self.connections.get(id).is_some_and(|connection| !connection.in_line);
+        if alone && self.receive_now(id) == Some(Received::NoMemory) {
+            self.wait_for_memory(id);
         }
     }
 
@@ -248,7 +247,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         let received = connection.receive(&mut self.shared, &mut self.inputs);
         self.pressure.expect_trim(self.now.monotonic);
         match received {
-            Received::Idle | Received::NoSlab | Received::NoMemory => {}
+            Received::Idle | Received::NoMemory => {}
             Received::Again => connection.waker.wake_by_ref(),
             Received::Ended(kind) => self.disconnect(id, kind),
         }

@@ -39,7 +39,8 @@ struct Client {
 
 /// The machine. Requests begin with a letter: `E` echoes; `W` appends its body to the shard's file and answers with
 /// the position once that is synced; `R`, a position and a length answer with that range of the shard's file; `H` is
-/// held until the broker stops, then answered; `C` closes.
+/// held until the broker stops, then answered; `K` is answered at once and kept until memory runs short, `P` for good;
+/// `Q` is kept until its connection ends, and answered as `H` is; `C` closes.
 pub(crate) struct Tester {
     id: ShardId,
     next: u32,
@@ -47,6 +48,9 @@ pub(crate) struct Tester {
     clients: BTreeMap<ConnectionId, Client>,
     gone: BTreeSet<ConnectionId>,
     size: u64,
+    kept: Vec<Bytes>,
+    pinned: Vec<Bytes>,
+    queued: BTreeMap<ConnectionId, Vec<Bytes>>,
     stopping: bool,
     stopped: bool,
 }
@@ -60,6 +64,9 @@ impl Tester {
             clients: BTreeMap::new(),
             gone: BTreeSet::new(),
             size: 0,
+            kept: Vec::new(),
+            pinned: Vec::new(),
+            queued: BTreeMap::new(),
             stopping: false,
             stopped: false,
         }
@@ -113,6 +120,18 @@ impl Tester {
                 self.respond(connection, vec![Part::Range(range)], effects);
             }
             b'H' => client.held += 1,
+            b'K' => {
+                self.kept.push(frame);
+                self.respond(connection, vec![Part::Inline(Bytes::from_static(b"kept"))], effects);
+            }
+            b'P' => {
+                self.pinned.push(frame);
+                self.respond(connection, vec![Part::Inline(Bytes::from_static(b"pinned"))], effects);
+            }
+            b'Q' => {
+                client.held += 1;
+                self.queued.entry(connection).or_default().push(frame);
+            }
             b'C' => {
                 let reason = CloseReason::MalformedRequest(String::from("asked for"));
                 effects.push(Effect::Close { connection, reason });
@@ -202,6 +221,7 @@ impl Machine for Tester {
             Input::Disconnected { connection } => {
                 assert!(self.clients.remove(&connection).is_some(), "a connection ends once");
                 self.gone.insert(connection);
+                self.queued.remove(&connection);
             }
             Input::Sent { op } => {
                 let Some(Purpose::Respond { connection }) = self.ops.remove(&op) else {
@@ -213,6 +233,7 @@ impl Machine for Tester {
                 }
             }
             Input::Io { op, result } => self.completed(op, &result, effects),
+            Input::Reclaim => self.kept.clear(),
             Input::Shutdown => self.shutdown(effects),
             Input::Tick | Input::Task { .. } | Input::Mail { .. } => panic!("nobody asked for this"),
         }

@@ -28,6 +28,7 @@ pub(super) fn exposition(counters: &Snapshot, ready: bool) -> String {
     let mut page = Page::default();
     page.single("klamm_ready", "gauge", "Whether clients are accepted.", ready.into());
     clients(&mut page, counters);
+    memory(&mut page, counters);
     partitions(&mut page, counters);
     disks(&mut page, counters);
     syncs(&mut page, counters);
@@ -88,6 +89,10 @@ fn clients(page: &mut Page, c: &Snapshot) {
         c.bytes_out,
     );
     page.single("klamm_turns_total", "counter", "Turns of the shards.", c.turns);
+}
+
+/// Memory that requests are received into.
+fn memory(page: &mut Page, c: &Snapshot) {
     page.single(
         "klamm_request_memory_bytes",
         "gauge",
@@ -99,6 +104,24 @@ fn clients(page: &mut Page, c: &Snapshot) {
         "counter",
         "Times a connection waited for memory.",
         c.memory_waits,
+    );
+    page.single(
+        "klamm_memory_waiting_connections",
+        "gauge",
+        "Connections that stand in line for memory now.",
+        c.memory_line,
+    );
+    page.single(
+        "klamm_slab_shortages_total",
+        "counter",
+        "Frames received one by one, because all slabs were in use.",
+        c.slab_shortages,
+    );
+    page.single(
+        "klamm_memory_reclaims_total",
+        "counter",
+        "Times shards were told to let go of received bytes that they keep for later.",
+        c.reclaims,
     );
 }
 
