@@ -65,11 +65,13 @@ pub enum Bug {
     DeletedTopicResurrects = 28,
     /// A request takes effect before those in front of it have (order).
     EffectsReordered = 29,
+    /// A log notes as synced what it only wrote.
+    SyncedNotedEarly = 30,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::AckBeforeFsync,
         Self::SyncCoversLaterWrites,
         Self::NoDirectorySync,
@@ -99,6 +101,7 @@ impl Bug {
         Self::GroupTimerNotRearmed,
         Self::DeletedTopicResurrects,
         Self::EffectsReordered,
+        Self::SyncedNotedEarly,
     ];
 }
 

@@ -280,6 +280,7 @@ fn draw_broker(draw: &mut Draw) -> BrokerConfig {
         round_wait_nanos: draw.pick(&[0, 1, limits.round_wait_nanos, 20 * MILLIS]),
         index_cache_bytes: draw.pick(&[0, 1000, limits.index_cache_bytes]),
         checkpoint_bytes: draw.pick(&[1, 2000, 20_000, limits.checkpoint_bytes]),
+        note_bytes: draw.pick(&[1, 2000, 20_000, limits.note_bytes]),
         asks_in_flight: draw.pick(&[1, 2, limits.asks_in_flight]),
         producers_per_partition: draw.pick(&[16, limits.producers_per_partition]),
         fetch_sessions: draw.pick(&[0, 1, 2, limits.fetch_sessions]),

@@ -34,6 +34,8 @@ pub struct Limits {
     pub index_cache_bytes: usize,
     /// Bytes a log grows by before its last segment gets a checkpoint: what recovery reads of a log at most.
     pub checkpoint_bytes: u64,
+    /// Bytes a log grows by before it notes how far it is synced: what recovery may take for a torn tail after a kill.
+    pub note_bytes: u64,
     /// Descriptors a shard keeps open.
     pub open_files: usize,
     /// Dirty files synced one by one; more are synced with one `syncfs`.
@@ -67,6 +69,7 @@ impl Default for Limits {
             tail_cache_bytes: 16 << 20,
             index_cache_bytes: 16 << 20,
             checkpoint_bytes: 128 << 20,
+            note_bytes: 1 << 20,
             open_files: 4096,
             files_synced_singly: 16,
             round_wait_nanos: 2_000_000,

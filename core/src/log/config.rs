@@ -34,6 +34,8 @@ pub struct LogConfig {
     pub producer_expiration_ms: u64,
     /// A checkpoint of the growing segment is written every so many bytes: what recovery has to read at most.
     pub checkpoint_bytes: u64,
+    /// How far the log is synced is noted every so many bytes.
+    pub note_bytes: u64,
     /// What makes an append durable.
     pub flush: FlushMode,
     /// `flush.messages`.
@@ -66,6 +68,7 @@ impl LogConfig {
             producers: broker.limits.producers_per_partition,
             producer_expiration_ms: broker.producer_id_expiration_ms,
             checkpoint_bytes: broker.limits.checkpoint_bytes,
+            note_bytes: broker.limits.note_bytes,
             flush: broker.flush,
             flush_messages: topic.flush_messages,
             flush_ms: topic.flush_ms,

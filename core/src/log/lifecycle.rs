@@ -59,12 +59,17 @@ impl Log {
     /// Whether the log can be closed and opened again from what [`closed`](Self::closed) says, with nothing forgotten that
     /// is known now: all of it is durable, and nothing works on it.
     pub fn may_rest(&self, storage: &Storage) -> bool {
-        let settled = self.phase == Phase::Open && !self.writing && !self.marking && self.drafts.is_empty();
+        let settled = self.phase == Phase::Open && self.drafts.is_empty();
         settled
-            && !self.is_compacting()
+            && !self.is_worked_on()
             && self.durable.offset == self.end
             && storage.is_log_quiet(self.id)
             && !self.producers.expects_a_beginning()
+    }
+
+    /// Whether a job works on what lies on disk.
+    fn is_worked_on(&self) -> bool {
+        self.writing || self.marking || self.noted.writing || self.is_compacting()
     }
 
     /// Begins to close the log: its last checkpoint is written, as [`work`](Self::work) asks. No more appends.
@@ -88,8 +93,7 @@ impl Log {
     /// What the manifest is to say of the log, once it is closed and everything of it is durable; `None` before. To be
     /// asked after each event and outcome.
     pub fn closed(&self, storage: &Storage) -> Option<ManifestEntry> {
-        let worked_on = self.writing || self.marking || self.is_compacting();
-        let settled = self.phase == Phase::Closing && self.drafts.is_empty() && !worked_on;
+        let settled = self.phase == Phase::Closing && self.drafts.is_empty() && !self.is_worked_on();
         let durable = self
             .segments
             .iter()
@@ -143,7 +147,7 @@ impl Log {
     /// `latest_epoch` is the latest leader epoch that was appended under.
     pub fn recovery(&mut self, latest_epoch: LeaderEpoch, now: Now, storage: &mut Storage) -> Option<Recover> {
         assert!(self.phase == Phase::Failed, "only a failed log is recovered");
-        if self.writing || self.marking || self.is_compacting() {
+        if self.is_worked_on() {
             return None;
         }
         storage.forget_log(self.id);

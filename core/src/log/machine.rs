@@ -9,6 +9,7 @@ use super::producers::{Check, Producers};
 use super::recover::Recovered;
 use super::segment::{Age, Segment, Standing};
 use super::spans::Spans;
+use super::synced::Noted;
 use super::unsynced::Unsynced;
 use super::work::{CheckpointOutcome, Draft, WriteCheckpoint};
 use crate::bugs::bug;
@@ -80,6 +81,7 @@ pub struct Log {
     pub(super) marked: Option<Offset>,
     /// Another mark is being written.
     pub(super) marking: bool,
+    pub(super) noted: Noted,
     /// What was appended and not asked to be synced since, where acknowledgements do not wait for that.
     pub(super) unsynced: Unsynced,
     pub(super) compaction: Compaction,
@@ -115,6 +117,7 @@ impl Log {
             writing: false,
             marked: None,
             marking: false,
+            noted: Noted::default(),
             unsynced: Unsynced::default(),
             compaction: Compaction::Idle,
         }
@@ -442,6 +445,9 @@ impl Log {
             if mark.offset > end {
                 break;
             }
+            let same = mark.segment == self.durable.segment;
+            self.noted
+                .grown(mark.position - if same { self.durable.position } else { 0 });
             self.durable = mark;
             self.marks.pop_front();
         }

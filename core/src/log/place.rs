@@ -17,6 +17,7 @@ pub struct LogPlace {
 }
 
 const LOST: &str = "lost";
+const SYNCED: &str = "synced";
 
 /// How much of a topic's name its directories carry, in bytes. The topic id tells them apart anyway.
 const NAME_BYTES: usize = 200;
@@ -72,9 +73,14 @@ impl LogPlace {
             .join(&format!("{start:020}.start.{writer:x}.tmp", start = start.0))
     }
 
-    /// The mark of a log that holds less than a clean stop left in it: it is not opened.
+    /// The mark of a log that holds less than was synced of it: it is not opened.
     pub fn lost(&self) -> FilePath {
         self.path.join(LOST)
+    }
+
+    /// The note of how far the log was synced.
+    pub(super) fn synced(&self) -> FilePath {
+        self.path.join(SYNCED)
     }
 
     /// A file that becomes the checkpoint; `writer` keeps two writers apart.
@@ -165,6 +171,7 @@ pub(super) enum FileKind {
     Start(Offset),
     Temporary,
     Lost,
+    Synced,
     Foreign,
 }
 
@@ -177,8 +184,10 @@ impl FileKind {
         {
             return Self::Temporary;
         }
-        if name == LOST {
-            return Self::Lost;
+        match name {
+            LOST => return Self::Lost,
+            SYNCED => return Self::Synced,
+            _ => {}
         }
         let kind = match name.rsplit_once('.') {
             Some((stem, "log")) => Stem::parse(stem).map(Self::Segment),

@@ -36,10 +36,12 @@ impl<T: Copy + Debug> Partition<T> {
         }
     }
 
-    /// Closes the segment that grows where its records have waited for compaction long enough.
-    pub fn roll_for_compaction(&mut self, now: Now, storage: &mut Storage, outcome: &mut Outcome<T>) {
+    /// Looks after the log: closes the segment that grows where its records have waited for compaction long enough, and has
+    /// noted how far it is synced. To be called now and then.
+    pub fn tend(&mut self, now: Now, storage: &mut Storage, outcome: &mut Outcome<T>) {
         if let State::Leading(leader) = &mut self.state {
             leader.log_mut().roll_for_compaction(now, storage);
+            leader.log_mut().want_note();
         }
         self.settle(now, storage, outcome);
     }

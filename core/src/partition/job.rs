@@ -2,7 +2,7 @@
 
 use super::ask::{Acks, FetchAsk, Fetched, PartitionAnswer};
 use crate::log::{
-    CheckpointOutcome, Compact, CompactOutcome, Log, Lookup, LookupOutcome, MarkStart, Recover, Recovered,
+    CheckpointOutcome, Compact, CompactOutcome, Log, Lookup, LookupOutcome, MarkStart, NoteSynced, Recover, Recovered,
     StartOutcome, WriteCheckpoint,
 };
 use crate::record::validate::{ProduceRules, validate_opened};
@@ -18,6 +18,8 @@ pub enum LogJob {
     Recover(Box<Recover>),
     /// Writes a checkpoint.
     Checkpoint(Box<WriteCheckpoint>),
+    /// Notes how far the log is synced.
+    NoteSynced(Box<NoteSynced>),
     /// Compacts the log.
     Compact(Box<Compact>),
     /// Finds where a batch lies, by offset or by time.
@@ -48,6 +50,8 @@ pub enum LogOutcome {
     Recovered(Box<Result<Recovered, Fault>>),
     /// Of [`LogJob::Checkpoint`].
     Checkpointed(CheckpointOutcome),
+    /// Of [`LogJob::NoteSynced`].
+    SyncedNoted,
     /// Of [`LogJob::Compact`].
     Compacted(CompactOutcome),
     /// Of [`LogJob::Lookup`].
@@ -70,6 +74,8 @@ pub enum Purpose<T> {
     Recover,
     /// To keep recovery short.
     Checkpoint,
+    /// To tell a torn tail from damage.
+    NoteSynced,
     /// To let the log begin later.
     MarkStart,
     /// To drop what later records of the same keys replaced.
@@ -86,7 +92,7 @@ impl<T> Purpose<T> {
     /// Which opening of the log the job belongs to; `None` for work that the log itself waits for.
     pub(super) const fn incarnation(&self) -> Option<Incarnation> {
         match self {
-            Self::Recover | Self::Checkpoint | Self::MarkStart | Self::Compact => None,
+            Self::Recover | Self::Checkpoint | Self::NoteSynced | Self::MarkStart | Self::Compact => None,
             Self::Fetch(_, _, incarnation) | Self::Locate(_, incarnation) | Self::Produce(_, _, incarnation) => {
                 Some(*incarnation)
             }
@@ -96,7 +102,7 @@ impl<T> Purpose<T> {
     /// The answer that refuses the part that waits, if one does.
     pub fn refused(self, code: ErrorCode) -> Option<(T, PartitionAnswer)> {
         match self {
-            Self::Recover | Self::Checkpoint | Self::MarkStart | Self::Compact => None,
+            Self::Recover | Self::Checkpoint | Self::NoteSynced | Self::MarkStart | Self::Compact => None,
             Self::Fetch(part, ..) => Some((part, PartitionAnswer::Fetched(Fetched::refused(code)))),
             Self::Locate(part, _) => Some((part, PartitionAnswer::Offset(Err(code)))),
             Self::Produce(part, ..) => Some((part, PartitionAnswer::Produced(Err(code.into())))),
@@ -109,10 +115,12 @@ impl LogOutcome {
     pub fn discard(self, log: Option<&mut Log>, storage: &mut Storage) {
         match (self, log) {
             (Self::Checkpointed(checkpointed), Some(log)) => drop(log.worked(&checkpointed, storage)),
+            (Self::SyncedNoted, Some(log)) => log.synced_noted(storage),
             (Self::StartMarked(marked), Some(log)) => drop(log.start_marked(&marked, storage)),
             (Self::LookedUp(found), _) => storage.release(found.into_lease()),
             (
                 Self::Checkpointed(_)
+                | Self::SyncedNoted
                 | Self::Compacted(_)
                 | Self::Recovered(_)
                 | Self::Validated(_)
@@ -132,6 +140,7 @@ impl Job for LogJob {
                 .resume(done)
                 .map(|recovered| LogOutcome::Recovered(Box::new(recovered))),
             Self::Checkpoint(job) => job.resume(done).map(LogOutcome::Checkpointed),
+            Self::NoteSynced(job) => job.resume(done).map(|()| LogOutcome::SyncedNoted),
             Self::Compact(job) => job.resume(done).map(LogOutcome::Compacted),
             Self::Lookup(job) => job.resume(done).map(LogOutcome::LookedUp),
             Self::MarkStart(job) => job.resume(done).map(LogOutcome::StartMarked),

@@ -452,6 +452,7 @@ impl<T: Copy + Debug> Leader<T> {
                 outcome.fault = self.log.worked(&done, storage).err();
                 self.log.remove_passed(now, storage);
             }
+            (Purpose::NoteSynced, LogOutcome::SyncedNoted) => self.log.synced_noted(storage),
             (Purpose::MarkStart, LogOutcome::StartMarked(done)) => {
                 outcome.fault = self.trims.marked(&done, &mut self.log, storage, outcome).err();
                 self.log.remove_passed(now, storage);
@@ -501,6 +502,11 @@ impl<T: Copy + Debug> Leader<T> {
             outcome
                 .jobs
                 .push((Purpose::Checkpoint, LogJob::Checkpoint(Box::new(job))));
+        }
+        if let Some(job) = self.log.note_synced(storage) {
+            outcome
+                .jobs
+                .push((Purpose::NoteSynced, LogJob::NoteSynced(Box::new(job))));
         }
     }
 

@@ -20,7 +20,7 @@ impl Shard {
         let logs: Vec<_> = self.active.values().copied().collect();
         for log in logs {
             self.with_partition(log, effects, |partition, storage, outcome| {
-                partition.roll_for_compaction(now, storage, outcome);
+                partition.tend(now, storage, outcome);
             });
         }
         self.compact_next(now, effects);

@@ -3,7 +3,8 @@
 use super::{FoundSegment, Listed, Recover, Source, Step, Turn};
 use crate::bugs::bug;
 use crate::log::place::FileKind;
-use crate::storage::{DirectoryEntry, EntryKind, FileIds, FileOp, Next};
+use crate::log::synced;
+use crate::storage::{DirectoryEntry, EntryKind, FileIds, FileOp, Next, OpenMode};
 use crate::types::Offset;
 
 impl Recover {
@@ -71,6 +72,7 @@ impl Recover {
     }
 
     pub(super) fn list(&mut self, entries: &[DirectoryEntry]) -> Turn {
+        let mut noted = false;
         for entry in entries {
             let EntryKind::File(size) = entry.kind else { continue };
             match FileKind::of(&entry.name) {
@@ -87,6 +89,7 @@ impl Recover {
                 FileKind::Start(start) => drop(self.marks.insert(start)),
                 FileKind::Temporary => self.remove.push(self.place.path.join(&entry.name)),
                 FileKind::Lost => return self.was_lost(),
+                FileKind::Synced => noted = true,
                 FileKind::Foreign => {}
             }
         }
@@ -98,7 +101,33 @@ impl Recover {
         self.proven = !self.checkpoints.is_empty() || self.listed.iter().any(|listed| listed.stem.cleaning.is_some());
         let first = self.listed.first().filter(|_| self.proven);
         self.state.segment.end = first.map_or(Offset::ZERO, |first| first.stem.base);
-        self.sync_names()
+        if noted { self.open_note() } else { self.sync_names() }
+    }
+
+    pub(super) fn open_note(&mut self) -> Turn {
+        self.file = self.files.next();
+        let open = FileOp::Open {
+            file: self.file,
+            path: self.place.synced(),
+            mode: OpenMode::Existing,
+        };
+        self.io(Step::NoteOpened, open)
+    }
+
+    pub(super) fn read_note(&mut self) -> Turn {
+        let read = FileOp::Read {
+            file: self.file,
+            position: 0,
+            length: synced::BYTES,
+        };
+        self.io(Step::NoteRead, read)
+    }
+
+    /// A note that is torn, or was never written, says nothing.
+    pub(super) fn take_note(&mut self, bytes: &[u8]) -> Turn {
+        let noted = synced::decode(bytes).unwrap_or(Offset::ZERO);
+        self.promised = self.promised.max(noted);
+        self.close(self.file, Step::NoteClosed)
     }
 
     /// Makes the names found durable, before anything says that they are.

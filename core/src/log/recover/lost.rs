@@ -1,7 +1,8 @@
-//! A log that holds less than a clean stop left in it: it is not opened, now or later.
+//! A log that holds less than was synced of it: it is not opened, now or later.
 //!
-//! Invariant: the manifest, which says how much there was, is gone after one start; so whoever finds it unfulfilled puts a
-//! mark beside what is left before anything else, and the mark keeps the log from being opened or begun anew.
+//! Invariant: the manifest, which says how much there was, is gone after one start; so whoever finds it, or the log's note,
+//! unfulfilled puts a mark beside what is left before anything else, cuts nothing off, and the mark keeps the log from being
+//! opened or begun anew.
 
 use super::{Recover, Step, Turn};
 use crate::storage::{FileOp, IoValue, Next, OpenMode};
@@ -9,7 +10,7 @@ use crate::types::{Fault, Offset};
 use alloc::format;
 
 impl Recover {
-    /// Whether a log that ends at `end` has lost what the manifest promised.
+    /// Whether a log that ends at `end` has lost what was synced.
     pub(super) fn is_short(&self, end: Offset) -> bool {
         end < self.promised
     }
@@ -17,7 +18,7 @@ impl Recover {
     /// Marks the log, and ends badly.
     pub(super) fn lose(&mut self, end: Offset) -> Turn {
         let (name, promised) = (self.place.name(), self.promised);
-        let text = format!("{name} ended at offset {promised} at the last clean stop, and now at {end}");
+        let text = format!("{name} was synced up to offset {promised}, and is whole up to {end} only");
         self.file = self.files.next();
         self.mark(Fault::Corruption(text))
     }

@@ -2,18 +2,18 @@
 //!
 //! Invariants:
 //! - what is kept was synced, and its names too, before the job is done;
-//! - nothing that a valid checkpoint covers is ever cut off: less than it, or other bytes, is corruption, reported and
-//!   left as it is;
+//! - nothing that a valid checkpoint or a note covers is ever cut off: less than it, or other bytes, is corruption, reported
+//!   and left as it is;
 //! - no whole batch is cut off for its leader epoch: one that is impossible is corruption;
 //! - run again after a crash in it at any point, it comes to the same end.
 //!
-//! What lies beyond the last checkpoint was written by one process, and how much of it was synced is not on disk. There a
-//! bad batch may be damage, or a write that the power cut off; what tells the two apart is whether a batch behind it
-//! proves it to have been durable. In a log that is written [one by one](crate::log::Writes::OneByOne) it does: the next batch was
-//! not begun before this one was synced. So a bad batch with a whole one behind it, or with another segment, is
-//! corruption, and only the very last batch can be torn. In a log that is [written ahead](crate::log::Writes::Ahead) it does not:
-//! batches of one commit round reach the device in any order, so a power cut may take an earlier one and leave a later
-//! one. There the bad batch ends the log; a mark of what was synced would cost each round a second write and sync.
+//! What lies beyond the last checkpoint was written by one process. Of that, the log's [note](super::synced) says how much was
+//! synced, at least: below it a bad batch is damage. Behind it, the batch may be damage, or a write that the power cut off;
+//! what tells the two apart is whether a batch behind it proves it to have been durable. In a log that is written [one by
+//! one](crate::log::Writes::OneByOne) it does: the next batch was not begun before this one was synced. So a bad batch with a
+//! whole one behind it, or with another segment, is corruption, and only the very last batch can be torn. In a log that is
+//! [written ahead](crate::log::Writes::Ahead) it does not: batches of one commit round reach the device in any order, so a power
+//! cut may take an earlier one and leave a later one. There the bad batch ends the log.
 
 mod begin;
 mod behind;
@@ -60,6 +60,9 @@ struct Listed {
 enum Step {
     Begin,
     Listed,
+    NoteOpened,
+    NoteRead,
+    NoteClosed,
     CheckpointOpened,
     CheckpointRead,
     CheckpointClosed,
@@ -134,7 +137,7 @@ pub struct Recover {
     position: u64,
     behind: Behind,
     torn: bool,
-    /// Where the log ended at the last clean stop, as far as its manifest is known.
+    /// How far the log is known to have been synced: by the manifest of a clean stop, and by its note.
     promised: Offset,
     /// There are checkpoints: so the directory's own name is durable, and the first segment is the log's first.
     proven: bool,
@@ -493,6 +496,9 @@ impl Recover {
             }
             Step::CheckpointOpened | Step::SegmentOpened if self.is_clean() => self.distrust(),
             Step::CheckpointOpened if error.kind == IoErrorKind::NotFound => self.checkpoint_known(),
+            // Without what it says.
+            Step::NoteOpened | Step::NoteClosed => self.sync_names(),
+            Step::NoteRead => self.close(self.file, Step::NoteClosed),
             Step::MarkOpened(first) | Step::MarkClosed(first) | Step::Failed(first) => {
                 let first = first.clone();
                 self.fail(first)
@@ -541,7 +547,7 @@ impl Job for Recover {
             return Next::Io(sync);
         }
         match (&self.step, &value) {
-            (Step::CheckpointOpened, IoValue::Opened { .. }) => self.open.push(self.file),
+            (Step::CheckpointOpened | Step::NoteOpened, IoValue::Opened { .. }) => self.open.push(self.file),
             (Step::SegmentOpened, IoValue::Opened { .. }) => self.open.push(self.segment_file),
             _ => {}
         }
@@ -552,6 +558,10 @@ impl Job for Recover {
             (Step::SegmentOpened, IoValue::Done) => self.open_segment(),
             (Step::Distrusted, _) => self.distrust(),
             (Step::Listed, IoValue::Entries(entries)) => self.list(&entries),
+            (Step::NoteOpened, IoValue::Done) => self.open_note(),
+            (Step::NoteOpened, IoValue::Opened { .. }) => self.read_note(),
+            (Step::NoteRead, IoValue::Bytes(bytes)) => self.take_note(&bytes),
+            (Step::NoteClosed, _) => self.sync_names(),
             (Step::CheckpointOpened, IoValue::Opened { size }) if size <= checkpoint::MAX_BYTES => {
                 let read = FileOp::Read {
                     file: self.file,

@@ -123,8 +123,12 @@ impl Bench {
         self.work();
     }
 
-    /// Writes the checkpoints that are due.
+    /// Writes the checkpoints and notes that are due.
     pub(super) fn work(&mut self) {
+        while let Some(mut job) = self.log.note_synced(&mut self.storage) {
+            self.run(&mut job);
+            self.log.synced_noted(&mut self.storage);
+        }
         while let Some(mut job) = self.log.work(&mut self.storage) {
             let outcome = self.run(&mut job);
             self.log.worked(&outcome, &mut self.storage).expect("the disk is well");

@@ -57,6 +57,7 @@ impl Chaos {
             segment_bytes: seed.within(200, 1500) as u32,
             index_interval_bytes: seed.below(500) as u32,
             checkpoint_bytes: seed.within(100, 3000),
+            note_bytes: seed.within(1, 1000),
             retention_ms: None,
             retention_bytes: Some(4000),
             ..config()

@@ -149,6 +149,7 @@ fn a_long_segment_gets_checkpoints_while_it_grows() {
     let mut bench = bench(LogConfig {
         segment_bytes: 1 << 20,
         checkpoint_bytes: 500,
+        note_bytes: 100,
         ..config()
     });
     append(&mut bench, 20);

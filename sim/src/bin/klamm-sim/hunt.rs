@@ -35,7 +35,8 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         | Bug::KeepIndexPastTail
         | Bug::ManifestBeforeSync
         | Bug::ManifestLeftStanding
-        | Bug::GapAfterShortWrite => &[Checker::Recovery],
+        | Bug::GapAfterShortWrite
+        | Bug::SyncedNotedEarly => &[Checker::Recovery],
         Bug::ForgetProducers
         | Bug::StaleProducerSnapshot
         | Bug::DuplicateWindowOfOne

@@ -72,6 +72,7 @@ impl Story {
             segment_bytes: seed.within(200, 1500) as u32,
             index_interval_bytes: seed.below(400) as u32,
             checkpoint_bytes: seed.within(100, 3000),
+            note_bytes: seed.within(1, 1000),
             compaction: CompactionConfig {
                 min_dirty_millionths: 0,
                 delete_retention_ms: seed.below(200),
