@@ -124,12 +124,24 @@ impl<A> Controller<A> {
                 repeated.insert(topic.name.as_str());
             }
         }
-        let mut partitions_left = MAX_PARTITIONS_PER_REQUEST;
+        let counted = topics.iter().filter(|topic| !repeated.contains(topic.name.as_str()));
+        let total: usize = counted.map(|topic| self.asked_partitions(topic)).sum();
+        if total > MAX_PARTITIONS_PER_REQUEST {
+            let refuse = |_| {
+                let text = format!("One request creates at most {MAX_PARTITIONS_PER_REQUEST} partitions.");
+                refused(ErrorCode::PolicyViolation, text)
+            };
+            return topics.iter().map(refuse).collect();
+        }
         let mut create = |topic: &NewTopic| {
             if repeated.contains(topic.name.as_str()) {
                 return refused(ErrorCode::InvalidRequest, "Duplicate topic name.");
             }
-            let record = self.plan_topic(topic, &mut partitions_left, decided)?;
+            if topic.name == CLUSTER_METADATA {
+                let text = format!("The topic {CLUSTER_METADATA} is the broker's own.");
+                return refused(ErrorCode::InvalidRequest, text);
+            }
+            let record = self.plan_topic(topic, decided)?;
             if validate_only {
                 return Ok(preview(&record));
             }
@@ -148,12 +160,17 @@ impl<A> Controller<A> {
         topics.iter().map(&mut create).collect()
     }
 
-    fn plan_topic(
-        &mut self,
-        topic: &NewTopic,
-        partitions_left: &mut usize,
-        decided: &Decided<A>,
-    ) -> Result<TopicRecord, Refusal> {
+    /// How many partitions a topic counts for in its request, whatever else is wrong with it
+    /// (`ReplicationControlManager.validateTotalNumberOfPartitions`).
+    fn asked_partitions(&self, topic: &NewTopic) -> usize {
+        match topic.partitions {
+            _ if !topic.assignments.is_empty() => topic.assignments.len(),
+            -1 => self.config.num_partitions.unsigned_abs() as usize,
+            count => usize::try_from(count).unwrap_or(0),
+        }
+    }
+
+    fn plan_topic(&mut self, topic: &NewTopic, decided: &Decided<A>) -> Result<TopicRecord, Refusal> {
         check_topic_name(&topic.name)?;
         if decided.image.topic_named(&topic.name).is_some() {
             return refused(
@@ -170,11 +187,6 @@ impl<A> Controller<A> {
         }
         let replicas = self.place_replicas(topic)?;
         let overrides = parse_config(topic, &self.config)?;
-        let Some(left) = partitions_left.checked_sub(replicas.len()) else {
-            let text = format!("One request creates at most {MAX_PARTITIONS_PER_REQUEST} partitions.");
-            return refused(ErrorCode::PolicyViolation, text);
-        };
-        *partitions_left = left;
         let place = |replicas| decided.new_partition(replicas);
         let topic_id = self.new_topic_id(decided);
         Ok(TopicRecord {
@@ -210,11 +222,6 @@ impl<A> Controller<A> {
         if factor > brokers {
             let text = format!("Replication factor {factor} cannot be reached: {brokers} broker(s) are registered.");
             return refused(ErrorCode::InvalidReplicationFactor, text);
-        }
-        // The count is checked before the list is made, so that no number in a request costs its own size in memory.
-        if partitions as usize > MAX_PARTITIONS_PER_REQUEST {
-            let text = format!("One request creates at most {MAX_PARTITIONS_PER_REQUEST} partitions.");
-            return refused(ErrorCode::PolicyViolation, text);
         }
         Ok((0..partitions).map(|_| Vec::from([self.config.node_id.0])).collect())
     }
@@ -314,11 +321,46 @@ pub(super) fn delete_topics<A>(topics: Vec<TopicReference>, decided: &mut Decide
         .filter(|(_, count)| *count > 1)
         .map(|(key, _)| key)
         .collect();
-    let delete = |topic| {
-        let twice = repeated.contains(&key(&topic));
-        delete_topic(topic, twice, decided)
+    let both = named_both_ways(&topics, decided);
+    let only_refused_by_name = |topic: &TopicReference| match topic {
+        TopicReference::Id(id) => both.values().any(|named| named == id) && !repeated.contains(&key(topic)),
+        TopicReference::Name(_) | TopicReference::Invalid { .. } => false,
     };
-    topics.into_iter().map(delete).collect()
+    let mut deleted = Vec::with_capacity(topics.len());
+    for topic in topics {
+        let twice = repeated.contains(&key(&topic));
+        match &topic {
+            TopicReference::Name(name) if !twice && both.contains_key(name) => {
+                let text = "The topic is named by its id, too.";
+                deleted.push(DeletedTopic {
+                    id: both[name],
+                    name: Some(name.clone()),
+                    result: refused(ErrorCode::InvalidRequest, text),
+                });
+            }
+            topic if only_refused_by_name(topic) => {}
+            _ => deleted.push(delete_topic(topic, twice, decided)),
+        }
+    }
+    deleted
+}
+
+/// The names of topics whose ids are given, too. Such a topic is refused, and that is answered once, by name and id
+/// (`ControllerApis.deleteTopics`).
+fn named_both_ways<A>(topics: &[TopicReference], decided: &Decided<A>) -> BTreeMap<String, TopicId> {
+    let ids = topics.iter().filter_map(|topic| match topic {
+        TopicReference::Id(id) => Some(*id),
+        TopicReference::Name(_) | TopicReference::Invalid { .. } => None,
+    });
+    let ids: BTreeSet<TopicId> = ids.collect();
+    let both = topics.iter().filter_map(|topic| match topic {
+        TopicReference::Name(name) => {
+            let found = decided.image.topic_named(name)?;
+            ids.contains(&found.id).then(|| (name.clone(), found.id))
+        }
+        TopicReference::Id(_) | TopicReference::Invalid { .. } => None,
+    });
+    both.collect()
 }
 
 fn key(topic: &TopicReference) -> (String, TopicId) {

@@ -1,7 +1,9 @@
 //! What a partition is asked, and what it answers: requests as they reach it, freed of the wire.
 
 use crate::log::{ActiveProducer, ReadPlan};
-use crate::types::{ErrorCode, LeaderEpoch, Offset, Refusal, ShardId, Timestamp, TopicPartition};
+use crate::record::{RecordError, Rejection};
+use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Offset, Refusal, ShardId, Timestamp, TopicPartition};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -89,9 +91,20 @@ impl PartitionAsk {
     }
 }
 
+/// Who reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fetcher {
+    /// A client, up to the high watermark.
+    Consumer,
+    /// A broker, for its replica.
+    Broker(BrokerId),
+}
+
 /// A read from one partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FetchAsk {
+    /// Who reads.
+    pub fetcher: Fetcher,
     /// The leader epoch that the reader knows.
     pub current_leader_epoch: Option<LeaderEpoch>,
     /// The first offset wanted.
@@ -135,7 +148,7 @@ impl OffsetTarget {
 #[derive(Debug)]
 pub enum PartitionAnswer {
     /// To [`PartitionAsk::Produce`].
-    Produced(Result<Produced, Refusal>),
+    Produced(Result<Produced, NotProduced>),
     /// To [`PartitionAsk::Fetch`].
     Fetched(Fetched),
     /// To [`PartitionAsk::ListOffset`].
@@ -160,6 +173,36 @@ pub struct Produced {
     pub log_append_time: Option<Timestamp>,
     /// The first offset of the log.
     pub log_start_offset: Offset,
+}
+
+/// An append that was refused.
+#[derive(Debug)]
+pub struct NotProduced {
+    /// Why.
+    pub refusal: Refusal,
+    /// The records at fault, by ascending index, where single ones are; the first of them, where there are many.
+    pub records: Vec<RecordError>,
+}
+
+impl<R: Into<Refusal>> From<R> for NotProduced {
+    fn from(refusal: R) -> Self {
+        Self {
+            refusal: refusal.into(),
+            records: Vec::new(),
+        }
+    }
+}
+
+impl From<&Rejection> for NotProduced {
+    fn from(rejection: &Rejection) -> Self {
+        Self {
+            refusal: Refusal {
+                code: rejection.error_code(),
+                message: Some(rejection.to_string()),
+            },
+            records: rejection.records().to_vec(),
+        }
+    }
 }
 
 /// What a read found.

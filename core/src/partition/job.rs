@@ -6,7 +6,7 @@ use crate::log::{
     StartOutcome, WriteCheckpoint,
 };
 use crate::record::validate::{ProduceRules, validate_opened};
-use crate::record::{Batch, BatchError, Compression, Level, Restamp};
+use crate::record::{Batch, Compression, Level, Rejection, Restamp};
 use crate::storage::{IoResult, Job, Next, Storage};
 use crate::types::{ErrorCode, Fault};
 use alloc::boxed::Box;
@@ -57,7 +57,7 @@ pub enum LogOutcome {
     /// Of [`LogJob::Lookup`].
     LookedUp(LookupOutcome),
     /// Of [`LogJob::Validate`].
-    Validated(Box<Result<(Batch, Restamp), BatchError>>),
+    Validated(Box<Result<(Batch, Restamp), Rejection>>),
     /// Of [`LogJob::MarkStart`].
     StartMarked(StartOutcome),
 }

@@ -1,27 +1,21 @@
 //! The leader of a partition: appends, reads and look-ups.
 
-use super::ask::{Acks, FetchAsk, Fetched, Located, OffsetTarget, PartitionAnswer, PartitionAsk, Produced};
-use super::job::{Incarnation, LogJob, LogOutcome, Purpose, Validate};
+mod produce;
+
+use super::ask::{FetchAsk, Fetched, Fetcher, Located, OffsetTarget, PartitionAnswer, PartitionAsk, Produced};
+use super::job::{Incarnation, LogJob, LogOutcome, Purpose};
 use super::replicas::Replicas;
 use super::state::{Closed, Outcome, Setting};
 use super::trims::Trims;
-use crate::bugs::bug;
 use crate::config::TopicConfig;
-use crate::log::{Check, Log, Read, TimeAnswer, TimeFound, TimeLookedUp};
-use crate::record::validate::{Keys, ProduceRules, Validation, single_batch, validate_produce};
-use crate::record::{Batch, BatchError, Restamp, TimestampType};
+use crate::log::{Log, Read, TimeAnswer, TimeFound, TimeLookedUp};
 use crate::storage::{Storage, StorageEvent};
-use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Now, Offset, Refusal};
+use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Now, Offset};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
 use core::fmt::Debug;
-
-/// The most bytes that a compressed batch may have once it is opened.
-const MAX_DECOMPRESSED_BYTES: usize = 256 << 20;
 
 /// An append that does not satisfy its acks yet.
 #[derive(Debug)]
@@ -172,144 +166,6 @@ impl<T: Copy + Debug> Leader<T> {
         }
     }
 
-    fn produce(
-        &mut self,
-        part: T,
-        records: &Bytes,
-        acks: Acks,
-        now: Now,
-        storage: &mut Storage,
-        outcome: &mut Outcome<T>,
-    ) {
-        let rules = self.rules(now);
-        let checked = single_batch(records).and_then(|batch| {
-            let validation = validate_produce(&batch, &rules)?;
-            let to = self.config.recompression(batch.header().compression()?);
-            Ok((batch, validation, to))
-        });
-        match checked {
-            Ok((batch, Validation::Valid(restamp), None)) => {
-                self.append(part, batch, restamp, acks, now, storage, outcome);
-            }
-            Ok((batch, _, to)) => {
-                self.held = Some(VecDeque::new());
-                let job = LogJob::Validate(Box::new(Validate {
-                    batch,
-                    rules,
-                    bound: MAX_DECOMPRESSED_BYTES,
-                    to,
-                }));
-                outcome.jobs.push((Purpose::Produce(part, acks, self.incarnation), job));
-            }
-            Err(error) => refuse(part, &error, outcome),
-        }
-    }
-
-    fn rules(&self, now: Now) -> ProduceRules {
-        ProduceRules {
-            max_message_bytes: self.config.max_message_bytes as usize,
-            keys: if self.config.cleanup.compacts() {
-                Keys::Required
-            } else {
-                Keys::Optional
-            },
-            timestamp_type: self.config.timestamp_type,
-            now: now.wall,
-            before_max_ms: self.config.timestamp_before_max_ms,
-            after_max_ms: self.config.timestamp_after_max_ms,
-        }
-    }
-
-    fn append(
-        &mut self,
-        part: T,
-        mut batch: Batch,
-        restamp: Restamp,
-        acks: Acks,
-        now: Now,
-        storage: &mut Storage,
-        outcome: &mut Outcome<T>,
-    ) {
-        let header = batch.header();
-        let refusal = |code, text: &str| {
-            let message = Some(String::from(text));
-            (part, PartitionAnswer::Produced(Err(Refusal { code, message })))
-        };
-        if header.is_transactional() {
-            let text = "This broker does not serve transactions.";
-            return outcome.answers.push(refusal(ErrorCode::InvalidTxnState, text));
-        }
-        let minimum = usize::from(self.config.min_insync_replicas).min(self.replication_factor);
-        if acks == Acks::All && self.replicas.len() < minimum {
-            return outcome
-                .answers
-                .push(refusal(ErrorCode::NotEnoughReplicas, "Too few replicas are in sync."));
-        }
-        let mut appended_at = now.wall;
-        let (base_offset, end) = match self.log.check(&header, now) {
-            Check::New => {
-                if i64::MAX - self.log.end().0 <= i64::from(header.last_offset_delta) {
-                    return outcome
-                        .answers
-                        .push(refusal(ErrorCode::InvalidRecord, "The partition has no offsets left."));
-                }
-                batch.restamp(restamp);
-                outcome.appended.batches += 1;
-                outcome.appended.records += u64::from(header.record_count.unsigned_abs());
-                outcome.appended.bytes += batch.len() as u64;
-                let appended = self.log.append([batch], self.epoch, now, storage);
-                outcome.sync_at = self.log.sync_at().or(outcome.sync_at);
-                (appended.base_offset, appended.end)
-            }
-            Check::Duplicate(_) if bug!(RetryGetsNewOffset) => (self.log.end(), self.log.end()),
-            Check::Duplicate(original) if bug!(RetryAnsweredEarly) => (original.base_offset, Offset::ZERO),
-            Check::Duplicate(original) => {
-                appended_at = original.timestamp;
-                (original.base_offset, original.next_offset())
-            }
-            Check::Error(code) => {
-                return outcome
-                    .answers
-                    .push((part, PartitionAnswer::Produced(Err(code.into()))));
-            }
-        };
-        let log_append_time = (self.config.timestamp_type == TimestampType::LogAppendTime).then_some(appended_at);
-        let produced = Produced {
-            base_offset,
-            log_append_time,
-            log_start_offset: self.log.start(),
-        };
-        self.acknowledge_later(Unacknowledged { part, end, produced }, acks);
-        self.acknowledge(outcome);
-    }
-
-    /// Appends wait in the order of their ends; only a retry comes with an end before that of the last.
-    fn acknowledge_later(&mut self, waiting: Unacknowledged<T>, acks: Acks) {
-        let queue = match acks {
-            // Nobody waits for it, but what comes behind on its connection has to see its effect.
-            Acks::None | Acks::Leader => &mut self.until_synced,
-            Acks::All => &mut self.until_committed,
-        };
-        let at = queue.partition_point(|before| before.end <= waiting.end);
-        queue.insert(at, waiting);
-    }
-
-    /// Answers the appends that satisfy their acks.
-    fn acknowledge(&mut self, outcome: &mut Outcome<T>) {
-        let (synced, committed) = (self.log.durable_end(), self.high_watermark);
-        for (queue, reached) in [(&mut self.until_synced, synced), (&mut self.until_committed, committed)] {
-            while let Some(first) = queue.pop_front() {
-                if first.end > reached {
-                    queue.push_front(first);
-                    break;
-                }
-                outcome
-                    .answers
-                    .push((first.part, PartitionAnswer::Produced(Ok(first.produced))));
-            }
-        }
-    }
-
     fn advance_high_watermark(&mut self) -> bool {
         self.replicas.synced(self.broker, self.log.durable_end());
         let committed = self.replicas.committed();
@@ -328,16 +184,18 @@ impl<T: Copy + Debug> Leader<T> {
     }
 
     fn fetch(&mut self, part: T, ask: FetchAsk, storage: &mut Storage, outcome: &mut Outcome<T>) {
-        if let Err(code) = self.check_epoch(ask.current_leader_epoch) {
-            return outcome
-                .answers
-                .push((part, PartitionAnswer::Fetched(Fetched::refused(code))));
-        }
+        let diverging = match self.check_reader(ask).and_then(|()| self.diverging(ask)) {
+            Ok(diverging) => diverging,
+            Err(code) => {
+                let refused = Fetched::refused(code);
+                return outcome.answers.push((part, PartitionAnswer::Fetched(refused)));
+            }
+        };
         let mut fetched = Fetched {
             error: ErrorCode::None,
             high_watermark: Some(self.high_watermark),
             log_start_offset: Some(self.log.start()),
-            diverging: self.diverging(ask),
+            diverging,
             plan: None,
             cut: false,
         };
@@ -361,11 +219,28 @@ impl<T: Copy + Debug> Leader<T> {
         outcome.answers.push((part, PartitionAnswer::Fetched(fetched)));
     }
 
-    /// Where a reader's log leaves this one, if it does (KIP-595).
-    fn diverging(&self, ask: FetchAsk) -> Option<(LeaderEpoch, Offset)> {
-        let last = ask.last_fetched_epoch?;
-        let ours = self.log.epochs().end_offset_for(last, self.log.end())?;
-        (ours.0 < last || ours.1 < ask.offset).then_some(ours)
+    /// Whether a reader may read. No broker but this one holds a replica, and it does not read from itself: whoever claims
+    /// otherwise is told to look again (`Partition.followerReplicaOrThrow`).
+    fn check_reader(&self, ask: FetchAsk) -> Result<(), ErrorCode> {
+        self.check_epoch(ask.current_leader_epoch)?;
+        match (ask.fetcher, ask.current_leader_epoch) {
+            (Fetcher::Consumer, _) => Ok(()),
+            (Fetcher::Broker(_), Some(_)) => Err(ErrorCode::UnknownLeaderEpoch),
+            (Fetcher::Broker(_), None) => Err(ErrorCode::NotLeaderOrFollower),
+        }
+    }
+
+    /// Where a reader's log leaves this one, if it does (KIP-595). A last epoch that cannot be placed, or an offset below
+    /// the log's start, is out of range (`Partition.readRecords`).
+    fn diverging(&self, ask: FetchAsk) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
+        let Some(last) = ask.last_fetched_epoch else {
+            return Ok(None);
+        };
+        let ours = self.end_of_epoch(last).ok_or(ErrorCode::OffsetOutOfRange)?;
+        if ask.offset < self.log.start() {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        Ok((ours.0 < last || ours.1 < ask.offset).then_some(ours))
     }
 
     fn locate(&mut self, part: T, target: OffsetTarget, storage: &mut Storage, outcome: &mut Outcome<T>) {
@@ -485,7 +360,7 @@ impl<T: Copy + Debug> Leader<T> {
             (Purpose::Produce(part, acks, _), LogOutcome::Validated(validated)) => {
                 match *validated {
                     Ok((batch, restamp)) => self.append(part, batch, restamp, acks, now, storage, outcome),
-                    Err(error) => refuse(part, &error, outcome),
+                    Err(error) => produce::refuse(part, &error, outcome),
                 }
                 let held = self.held.take().unwrap_or_default();
                 for (part, ask) in held {
@@ -569,12 +444,4 @@ impl<T: Copy + Debug> Leader<T> {
     pub(super) fn closed(&self, storage: &Storage) -> Closed {
         Closed::of(&self.log, storage)
     }
-}
-
-fn refuse<T>(part: T, error: &BatchError, outcome: &mut Outcome<T>) {
-    let refusal = Refusal {
-        code: error.error_code(),
-        message: Some(error.to_string()),
-    };
-    outcome.answers.push((part, PartitionAnswer::Produced(Err(refusal))));
 }

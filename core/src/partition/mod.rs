@@ -15,7 +15,9 @@ mod replicas;
 mod state;
 mod trims;
 
-pub use ask::{Acks, FetchAsk, Fetched, Located, OffsetTarget, PartitionAnswer, PartitionAsk, Produced, home};
+pub use ask::{
+    Acks, FetchAsk, Fetched, Fetcher, Located, NotProduced, OffsetTarget, PartitionAnswer, PartitionAsk, Produced, home,
+};
 pub use compaction::{Compacted, RunEnd};
 pub use job::{Incarnation, LogJob, LogOutcome, Purpose, Validate};
 pub use state::{Appended, Closed, Outcome, Partition, Setting};

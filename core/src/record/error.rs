@@ -3,6 +3,7 @@
 use super::codec::CodecError;
 use super::header::HEADER_LEN;
 use crate::types::{ErrorCode, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use alloc::vec::Vec;
 use core::fmt;
 
 /// Why a batch was refused. `Display` says what was found and what is allowed; [`error_code`](Self::error_code) is
@@ -75,8 +76,6 @@ pub enum BatchError {
     Control,
     /// A client set the delete horizon, which is compaction's.
     DeleteHorizon,
-    /// A client claims the leader's clock.
-    LogAppendTime,
     /// A producer id without a sequence number.
     BaseSequence {
         /// The producer.
@@ -104,22 +103,6 @@ pub enum BatchError {
         index: i32,
         /// Its offset delta.
         found: i32,
-    },
-    /// A record without a key, on a topic that is compacted by key.
-    NullKey {
-        /// Which record, from 0.
-        index: i32,
-    },
-    /// A record's timestamp is out of the topic's range.
-    TimestampRange {
-        /// Which record, from 0; `None` when the header's max timestamp is meant.
-        index: Option<i32>,
-        /// Its timestamp.
-        timestamp: Timestamp,
-        /// The earliest that is allowed now.
-        earliest: Timestamp,
-        /// The latest that is allowed now.
-        latest: Timestamp,
     },
     /// Bytes are left over after the declared number of records, or missing before it.
     CountMismatch {
@@ -173,7 +156,6 @@ impl BatchError {
             Self::UnknownCodec { .. } | Self::Codec(CodecError::Unsupported(_)) => {
                 ErrorCode::UnsupportedCompressionType
             }
-            Self::LogAppendTime | Self::TimestampRange { .. } => ErrorCode::InvalidTimestamp,
             // Undecodable bytes under a right CRC stay undecodable when they are sent again, so this is not
             // CORRUPT_MESSAGE, which clients retry.
             Self::Missing
@@ -189,7 +171,6 @@ impl BatchError {
             | Self::NegativeEpoch { .. }
             | Self::Malformed { .. }
             | Self::OffsetDelta { .. }
-            | Self::NullKey { .. }
             | Self::CountMismatch { .. }
             | Self::Codec(CodecError::Corrupt(_)) => ErrorCode::InvalidRecord,
         }
@@ -232,7 +213,6 @@ impl fmt::Display for BatchError {
             }
             Self::Control => f.write_str("clients may not write control batches"),
             Self::DeleteHorizon => f.write_str("clients may not set a batch's delete horizon"),
-            Self::LogAppendTime => f.write_str("producers may not set the timestamp type LogAppendTime"),
             Self::BaseSequence {
                 producer_id,
                 base_sequence,
@@ -254,13 +234,6 @@ impl fmt::Display for BatchError {
             }
             Self::Malformed { index, defect } => write!(f, "record {index} is malformed: {}", defect.text()),
             Self::OffsetDelta { index, found } => write!(f, "record {index} has the offset delta {found}"),
-            Self::NullKey { index } => write!(f, "record {index} has no key, which a compacted topic needs"),
-            Self::TimestampRange {
-                index,
-                timestamp,
-                earliest,
-                latest,
-            } => outside(f, index, timestamp, (earliest, latest)),
             Self::CountMismatch { declared } => {
                 write!(f, "the batch declares {declared} records and contains another number")
             }
@@ -269,23 +242,116 @@ impl fmt::Display for BatchError {
     }
 }
 
-fn outside(
-    f: &mut fmt::Formatter<'_>,
-    index: Option<i32>,
-    timestamp: Timestamp,
-    (earliest, latest): (Timestamp, Timestamp),
-) -> fmt::Result {
-    match index {
-        Some(index) => write!(f, "record {index} has the timestamp {}", timestamp.0)?,
-        None => write!(f, "the batch has the max timestamp {}", timestamp.0)?,
-    }
-    write!(f, "; the topic allows {} to {} now", earliest.0, latest.0)
-}
-
 impl core::error::Error for BatchError {}
 
 impl From<CodecError> for BatchError {
     fn from(error: CodecError) -> Self {
         Self::Codec(error)
+    }
+}
+
+/// A record that its topic does not take, in a batch that is sound.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecordError {
+    /// Which record, from 0.
+    pub index: i32,
+    /// What is wrong with it.
+    pub fault: RecordFault,
+}
+
+/// Why a topic does not take a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordFault {
+    /// It has no key, and the topic is compacted by key.
+    NullKey,
+    /// Its batch claims the leader's clock.
+    LogAppendTime,
+    /// Its timestamp is out of the topic's range.
+    Timestamp {
+        /// Its timestamp.
+        timestamp: Timestamp,
+        /// The earliest that is allowed now.
+        earliest: Timestamp,
+        /// The latest that is allowed now.
+        latest: Timestamp,
+    },
+}
+
+impl fmt::Display for RecordFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NullKey => f.write_str("The record has no key, which a compacted topic needs."),
+            Self::LogAppendTime => f.write_str("Producers may not set the timestamp type LogAppendTime."),
+            Self::Timestamp {
+                timestamp,
+                earliest,
+                latest,
+            } => write!(
+                f,
+                "The record has the timestamp {}; the topic allows {} to {} now.",
+                timestamp.0, earliest.0, latest.0
+            ),
+        }
+    }
+}
+
+/// Why a producer's batch is refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Rejection {
+    /// The batch cannot be taken from anybody.
+    Batch(BatchError),
+    /// Some of its records cannot be taken by this topic; the first of them, at least one, by ascending index.
+    Records(Vec<RecordError>),
+}
+
+impl Rejection {
+    /// Kafka's error for this: one bad timestamp decides for all (`LogValidator.processRecordErrors`).
+    pub fn error_code(&self) -> ErrorCode {
+        match self {
+            Self::Batch(error) => error.error_code(),
+            Self::Records(records) => {
+                let in_time = |record: &RecordError| record.fault == RecordFault::NullKey;
+                if records.iter().all(in_time) {
+                    ErrorCode::InvalidRecord
+                } else {
+                    ErrorCode::InvalidTimestamp
+                }
+            }
+        }
+    }
+
+    /// The records at fault, by ascending index; the first of them, where there are many.
+    pub fn records(&self) -> &[RecordError] {
+        match self {
+            Self::Batch(_) => &[],
+            Self::Records(records) => records,
+        }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Batch(error) => error.fmt(f),
+            Self::Records(records) => {
+                f.write_str("The topic does not take records of this batch.")?;
+                let mut first = records.iter().take(3);
+                first.try_for_each(|record| write!(f, " Record {}: {}", record.index, record.fault))
+            }
+        }
+    }
+}
+
+impl core::error::Error for Rejection {}
+
+impl From<BatchError> for Rejection {
+    fn from(error: BatchError) -> Self {
+        Self::Batch(error)
+    }
+}
+
+impl From<CodecError> for Rejection {
+    fn from(error: CodecError) -> Self {
+        Self::Batch(error.into())
     }
 }

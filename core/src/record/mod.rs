@@ -6,7 +6,8 @@
 //!   [`build`], [`filter()`] and [`validate::validate_opened`] write record bytes.
 //! - Every byte here may come from a hostile client or a rotten disk: nothing panics, and no allocation follows a length
 //!   that is merely claimed.
-//! - What the header declares about a compressed body (count, greatest timestamp) is a claim until somebody opens it.
+//! - What the header declares about a compressed body (count, greatest timestamp) is a claim until somebody opens it, as
+//!   [`validate`] does before a batch is stored.
 
 mod batch;
 pub mod build;
@@ -22,7 +23,7 @@ pub mod walk;
 pub use batch::{Batch, Restamp, Split, split};
 pub use build::{BatchBuilder, Producer};
 pub use codec::{CodecError, Compression, Level};
-pub use error::{BatchError, RecordDefect};
+pub use error::{BatchError, RecordDefect, RecordError, RecordFault, Rejection};
 pub use filter::{Filtered, filter};
 pub use header::{Attributes, BatchHeader, CRC_COVERS_FROM, HEADER_LEN, LENGTH_OVERHEAD, MAGIC, TimestampType};
 pub use open::Opened;

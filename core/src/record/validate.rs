@@ -1,12 +1,9 @@
 //! What a leader checks before it appends a producer's batch (`ProduceRequest.validateRecords`,
 //! `UnifiedLog.analyzeAndValidateRecords`, `LogValidator`).
 //!
-//! Always, on the owning shard: one batch a partition, its size, its CRC (once), its flags, and that its declared count fits
-//! its offsets. Uncompressed records are then walked in place.
-//!
-//! Compressed records are opened in a job, and only where something depends on what is inside: a compacted topic needs to
-//! see the keys, and a bound on the past needs every timestamp. Elsewhere the declared count and the greatest timestamp
-//! stay claims, and the bound on the future is held against the claim. Kafka opens every compressed batch.
+//! First what can be told in place: one batch a partition, its size, its CRC (once), its flags, and that its declared count
+//! fits its offsets. Then every record: uncompressed ones in place, compressed ones once they are opened, within a bound.
+//! So whatever is stored holds as many records as it declares, and has the greatest timestamp that it says.
 //!
 //! Differences from Kafka, on purpose:
 //! - Offset deltas must be the record's place in the batch. Kafka rewrites a compressed batch that breaks this, and does
@@ -16,11 +13,16 @@
 
 use super::batch::{Batch, Restamp, split};
 use super::codec::{self, Compression, Level};
-use super::error::BatchError;
+use super::error::{BatchError, RecordError, RecordFault, Rejection};
 use super::header::{BatchHeader, TimestampType};
 use super::walk::Walk;
 use crate::types::{Offset, Timestamp};
+use alloc::vec::Vec;
 use bytes::Bytes;
+
+/// How many records of a batch are named at most when they are refused. Kafka names all; a producer is told of the others
+/// that they were in the same batch.
+const NAMED_RECORDS: usize = 1000;
 
 /// Whether records must have keys.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,14 +59,6 @@ impl ProduceRules {
             Timestamp(self.now.0.saturating_add_unsigned(self.after_max_ms)),
         )
     }
-
-    fn bounds_the_past(&self) -> bool {
-        self.timestamp_type == TimestampType::CreateTime && self.before_max_ms < i64::MAX as u64
-    }
-
-    fn open_compressed(&self) -> bool {
-        self.keys == Keys::Required || self.bounds_the_past()
-    }
 }
 
 /// What validation came to.
@@ -72,7 +66,7 @@ impl ProduceRules {
 pub enum Validation {
     /// The batch may be appended once it is restamped.
     Valid(Restamp),
-    /// The header is fine, but the records are compressed and must be looked at: [`validate_opened`], in a job.
+    /// The header is fine, but the records are compressed and must be looked at: [`validate_opened`].
     NeedsDecompression,
 }
 
@@ -88,27 +82,24 @@ pub fn single_batch(records: &Bytes) -> Result<Batch, BatchError> {
 }
 
 /// Checks a producer's batch as far as that can be done in place.
-pub fn validate_produce(batch: &Batch, rules: &ProduceRules) -> Result<Validation, BatchError> {
+pub fn validate_produce(batch: &Batch, rules: &ProduceRules) -> Result<Validation, Rejection> {
     let header = batch.header();
     check_size(batch, rules)?;
     batch.check_crc()?;
-    let compression = check_header(&header)?;
-    match compression {
+    match check_header(&header)? {
         Compression::None => check_records(&header, batch.body(), rules).map(Validation::Valid),
-        _ if rules.open_compressed() => Ok(Validation::NeedsDecompression),
-        _ => check_claims(&header, rules).map(Validation::Valid),
+        _ => Ok(Validation::NeedsDecompression),
     }
 }
 
 /// Opens a batch that [`validate_produce`] let pass so far, checks its records, which may have `bound` bytes at most, and
 /// writes them under another codec where `to` names one (`compression.type`): the batch to append, and what to restamp.
-/// For a job.
 pub fn validate_opened(
     batch: &Batch,
     rules: &ProduceRules,
     bound: usize,
     to: Option<(Compression, Level)>,
-) -> Result<(Batch, Restamp), BatchError> {
+) -> Result<(Batch, Restamp), Rejection> {
     let mut header = batch.header();
     let records = codec::decompress(header.compression()?, batch.body(), bound)?;
     let restamp = check_records(&header, &records, rules)?;
@@ -155,9 +146,6 @@ fn check_header(header: &BatchHeader) -> Result<Compression, BatchError> {
     if header.attributes.has_delete_horizon() {
         return Err(BatchError::DeleteHorizon);
     }
-    if header.timestamp_type() == TimestampType::LogAppendTime {
-        return Err(BatchError::LogAppendTime);
-    }
     if header.has_producer_id() {
         let BatchHeader {
             producer_id,
@@ -181,51 +169,41 @@ fn check_header(header: &BatchHeader) -> Result<Compression, BatchError> {
     Ok(compression)
 }
 
-/// Takes a compressed batch by what its header claims.
-fn check_claims(header: &BatchHeader, rules: &ProduceRules) -> Result<Restamp, BatchError> {
-    if rules.timestamp_type == TimestampType::LogAppendTime {
-        return Ok(Restamp::LogAppendTime(rules.now));
-    }
-    let (earliest, latest) = rules.range();
-    if header.max_timestamp > latest {
-        return Err(BatchError::TimestampRange {
-            index: None,
-            timestamp: header.max_timestamp,
-            earliest,
-            latest,
-        });
-    }
-    Ok(Restamp::Keep)
-}
-
 /// Walks uncompressed records. Kafka, too, replaces a wrong claim about the greatest timestamp rather than refuse it.
-fn check_records(header: &BatchHeader, records: &[u8], rules: &ProduceRules) -> Result<Restamp, BatchError> {
+fn check_records(header: &BatchHeader, records: &[u8], rules: &ProduceRules) -> Result<Restamp, Rejection> {
     let (earliest, latest) = match rules.timestamp_type {
         TimestampType::CreateTime => rules.range(),
         TimestampType::LogAppendTime => (Timestamp(i64::MIN), Timestamp(i64::MAX)),
     };
     let mut max_timestamp = Timestamp::NONE;
+    let mut at_fault = Vec::new();
     for (index, record) in (0..).zip(Walk::new(records, header.record_count)) {
         let record = record?;
         if record.offset_delta != index {
-            return Err(BatchError::OffsetDelta {
-                index,
-                found: record.offset_delta,
-            });
-        }
-        if record.key.is_none() && rules.keys == Keys::Required {
-            return Err(BatchError::NullKey { index });
+            let found = record.offset_delta;
+            return Err(BatchError::OffsetDelta { index, found }.into());
         }
         let timestamp = Timestamp(header.base_timestamp.0.wrapping_add(record.timestamp_delta));
-        if !(earliest..=latest).contains(&timestamp) && timestamp != Timestamp::NONE {
-            return Err(BatchError::TimestampRange {
-                index: Some(index),
+        max_timestamp = max_timestamp.max(timestamp);
+        let fault = if record.key.is_none() && rules.keys == Keys::Required {
+            RecordFault::NullKey
+        } else if header.timestamp_type() == TimestampType::LogAppendTime {
+            RecordFault::LogAppendTime
+        } else if (earliest..=latest).contains(&timestamp) || timestamp == Timestamp::NONE {
+            continue;
+        } else {
+            RecordFault::Timestamp {
                 timestamp,
                 earliest,
                 latest,
-            });
+            }
+        };
+        if at_fault.len() < NAMED_RECORDS {
+            at_fault.push(RecordError { index, fault });
         }
-        max_timestamp = max_timestamp.max(timestamp);
+    }
+    if !at_fault.is_empty() {
+        return Err(Rejection::Records(at_fault));
     }
     Ok(match rules.timestamp_type {
         TimestampType::LogAppendTime => Restamp::LogAppendTime(rules.now),

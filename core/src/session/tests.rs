@@ -201,7 +201,7 @@ fn produced(base_offset: i64) -> Answer {
 fn refused(code: ErrorCode) -> Answer {
     let refusal = Refusal { code, message: None };
     Answer::Partitions {
-        parts: vec![PartitionAnswer::Produced(Err(refusal))],
+        parts: vec![PartitionAnswer::Produced(Err(refusal.into()))],
         watching: false,
     }
 }

@@ -12,7 +12,7 @@ use super::wheel::TimerKey;
 use super::{Effect, Effects, Pending, Report, Shard, Timer};
 use crate::group::{CONSUMER_OFFSETS, Coordinator, GroupAsk, Listed, Loaded, Outcome, ReadRecords, View, Want};
 use crate::metadata::Delta;
-use crate::partition::{Acks, FetchAsk, Fetched, OffsetTarget, PartitionAnswer, PartitionAsk, home};
+use crate::partition::{Acks, FetchAsk, Fetched, Fetcher, OffsetTarget, PartitionAnswer, PartitionAsk, home};
 use crate::session::{Answer, Ask};
 use crate::storage::Lease;
 use crate::types::{ErrorCode, Fault, Monotonic, Now, Offset, OpId, ShardId, TopicId, TopicPartition};
@@ -217,6 +217,7 @@ impl Shard {
                 target: OffsetTarget::Earliest,
             },
             Want::Read(offset) => PartitionAsk::Fetch(FetchAsk {
+                fetcher: Fetcher::Consumer,
                 current_leader_epoch: None,
                 offset,
                 last_fetched_epoch: None,
@@ -243,7 +244,7 @@ impl Shard {
         for part in parts {
             match part {
                 PartitionAnswer::Produced(result) => {
-                    let result = result.map(|_| ()).map_err(|refusal| refusal.code);
+                    let result = result.map(|_| ()).map_err(|not| not.refusal.code);
                     self.with_coordinator(now, id, effects, |machine, view, outcome| {
                         machine.appended(result, view, outcome);
                     });

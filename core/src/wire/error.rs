@@ -81,7 +81,7 @@ impl fmt::Display for DecodeError {
             DecodeProblem::TooMuchMemory => f.write_str("its elements take too much memory for a frame of this size"),
             DecodeProblem::NegativeLength(length) => write!(f, "has the length {length}"),
             DecodeProblem::Null => f.write_str("is null, which this version does not allow"),
-            DecodeProblem::NotUtf8 => f.write_str("is not UTF-8"),
+            DecodeProblem::NotUtf8 => f.write_str("is not UTF-8, and too long with what is not replaced"),
             DecodeProblem::VarintTooLong => f.write_str("has a variable-length number of more than 32 bits"),
             DecodeProblem::TagSize { tag } => write!(f, "the value of tag {tag} does not fill its size"),
             DecodeProblem::UnsupportedVersion(version) => write!(f, "version {version} is not supported"),

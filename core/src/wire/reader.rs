@@ -13,9 +13,10 @@ const MEMORY_PER_BYTE: usize = 8;
 /// What is allowed on top: all topics with names of one or two letters can still be asked for at once.
 const MEMORY_ALLOWANCE: usize = 64 * 1024;
 
-/// Reads values off the front of a frame. Strings and bytes come out as slices that share the frame.
+/// Reads values off the front of a frame. Bytes, and strings of UTF-8, come out as slices that share the frame.
 ///
-/// The memory of all arrays of one frame together is at most 8 times its bytes plus 64 KiB.
+/// The memory of all arrays of one frame together is at most 8 times its bytes plus 64 KiB, that of strings which are no
+/// UTF-8 at most 3 times their bytes.
 #[derive(Clone, Debug)]
 pub struct Reader {
     bytes: Bytes,
@@ -57,10 +58,15 @@ impl Reader {
         Ok(self.bytes.split_to(length))
     }
 
-    /// The next `length` bytes as a string, sharing the frame.
+    /// The next `length` bytes as a string, sharing the frame unless some of them are no UTF-8: those are replaced, as in
+    /// Kafka. A string that becomes longer by it than an answer could repeat is an error.
     #[inline]
     pub fn text(&mut self, length: usize) -> Result<Text, DecodeError> {
-        Text::from_utf8(self.take(length)?).ok_or(DecodeError::from(DecodeProblem::NotUtf8))
+        let text = Text::from_utf8_lossy(self.take(length)?);
+        if text.as_bytes().len() > length.max(i16::MAX as usize) {
+            return Err(DecodeProblem::NotUtf8.into());
+        }
+        Ok(text)
     }
 
     /// An unsigned number in groups of 7 bits, the lowest first (`ByteUtils.readUnsignedVarint`).
@@ -170,6 +176,14 @@ mod tests {
             }
         );
         assert_eq!(reader.remaining(), 2);
+    }
+
+    #[test]
+    fn text_that_is_no_utf8_is_replaced_unless_no_answer_could_repeat_it() {
+        let text = |length: usize| Reader::new(Bytes::from(alloc::vec![0xFF; length])).text(length);
+        assert_eq!(text(2).unwrap(), "\u{FFFD}\u{FFFD}");
+        assert_eq!(text(10_922).unwrap().len(), 32_766);
+        assert_eq!(text(10_923).unwrap_err().problem, DecodeProblem::NotUtf8);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Strings of the wire. Invariant: a [`Text`] holds UTF-8, because every way to make one checks it.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use bytes::Bytes;
 use core::borrow::Borrow;
@@ -18,6 +19,15 @@ impl Text {
     /// A string over `bytes`, without copying; `None` when they are not UTF-8.
     pub fn from_utf8(bytes: Bytes) -> Option<Self> {
         core::str::from_utf8(&bytes).is_ok().then_some(Self(bytes))
+    }
+
+    /// A string over `bytes`, without copying where they are UTF-8; what is not becomes U+FFFD, and up to three times as long
+    /// (Java's `String` of a client's bytes does the same).
+    pub fn from_utf8_lossy(bytes: Bytes) -> Self {
+        match String::from_utf8_lossy(&bytes) {
+            Cow::Borrowed(_) => Self(bytes),
+            Cow::Owned(replaced) => Self::from(replaced),
+        }
     }
 
     /// The string. It is checked again at each call, which costs nanoseconds for the short strings of the protocol and
@@ -116,6 +126,14 @@ mod tests {
             Text::from_utf8(Bytes::from_static("größer".as_bytes())).unwrap(),
             "größer"
         );
+    }
+
+    #[test]
+    fn what_is_no_utf8_is_replaced_and_the_rest_is_shared() {
+        let latin = Bytes::from_static(b"gr\xF6\xDFer");
+        assert_eq!(Text::from_utf8_lossy(latin), "gr\u{FFFD}\u{FFFD}er");
+        let good = Bytes::from_static("größer".as_bytes());
+        assert_eq!(Text::from_utf8_lossy(good.clone()).as_bytes().as_ptr(), good.as_ptr());
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Zstandard, one shot each way. A frame's header may claim a window of 128 MiB, which a streaming decoder would allocate;
 //! decoding straight into the output needs no window.
 
+extern crate std;
+
 use super::{CodecError, Compression, Level};
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use zstd_safe::zstd_sys::ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall;
 use zstd_safe::{DCtx, ErrorCode};
 
@@ -11,6 +14,11 @@ const CORRUPT: CodecError = CodecError::Corrupt(Compression::Zstd);
 const OUTPUT_TOO_SMALL: ErrorCode = (ZSTD_error_dstSize_tooSmall as usize).wrapping_neg();
 /// The least room to try with: a page.
 const LEAST_ROOM: usize = 4096;
+
+std::thread_local! {
+    /// To make a context takes longer than to decompress a small batch; each use begins it anew.
+    static CONTEXT: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
+}
 
 pub(super) fn compress(input: &[u8], level: Level) -> Result<Vec<u8>, CodecError> {
     let level = match level {
@@ -24,7 +32,10 @@ pub(super) fn compress(input: &[u8], level: Level) -> Result<Vec<u8>, CodecError
 }
 
 pub(super) fn decompress(input: &[u8], bound: usize) -> Result<Vec<u8>, CodecError> {
-    let mut context = DCtx::create();
+    CONTEXT.with_borrow_mut(|context| decompress_with(context, input, bound))
+}
+
+fn decompress_with(context: &mut DCtx<'_>, input: &[u8], bound: usize) -> Result<Vec<u8>, CodecError> {
     // The claimed size is not believed: room grows fourfold, and only once what there was has been filled.
     let mut room = input.len().saturating_mul(4).max(LEAST_ROOM).min(bound);
     loop {

@@ -39,69 +39,44 @@ fn batch(compression: Compression) -> Batch {
     builder.build().expect("five small records fit")
 }
 
-/// Both steps, as a leader and its job take them.
-fn validate(batch: &Batch, rules: &ProduceRules) -> Result<Restamp, BatchError> {
+/// Both steps, as a leader takes them.
+fn validate(batch: &Batch, rules: &ProduceRules) -> Result<Restamp, Rejection> {
     match validate_produce(batch, rules)? {
         Validation::Valid(restamp) => Ok(restamp),
-        Validation::NeedsDecompression => opened(batch, rules),
+        Validation::NeedsDecompression => validate_opened(batch, rules, BOUND, None).map(|(same, restamp)| {
+            assert_eq!(same, *batch);
+            restamp
+        }),
     }
 }
 
-/// As [`validate`], and the records are opened whatever the rules say.
-fn validate_inside(batch: &Batch, rules: &ProduceRules) -> Result<Restamp, BatchError> {
-    validate_produce(batch, rules)?;
-    opened(batch, rules)
+/// What is wrong with a batch that nobody would take.
+fn defect_of(batch: &Batch, rules: &ProduceRules) -> BatchError {
+    match validate(batch, rules) {
+        Err(Rejection::Batch(error)) => error,
+        other => panic!("{other:?}"),
+    }
 }
 
-fn opened(batch: &Batch, rules: &ProduceRules) -> Result<Restamp, BatchError> {
-    validate_opened(batch, rules, BOUND, None).map(|(same, restamp)| {
-        assert_eq!(same, *batch);
-        restamp
-    })
-}
-
-fn with_header(change: impl FnOnce(&mut BatchHeader)) -> Result<Restamp, BatchError> {
+fn with_header(change: impl FnOnce(&mut BatchHeader)) -> BatchError {
     let batch = batch(Compression::None);
     let mut header = batch.header();
     change(&mut header);
-    validate(&Batch::assemble(header, batch.body().clone()), &rules())
+    defect_of(&Batch::assemble(header, batch.body().clone()), &rules())
 }
 
 #[test]
-fn a_good_batch_passes_under_every_codec_and_opening() {
+fn a_good_batch_passes_under_every_codec() {
     for compression in Compression::ALL {
         for keys in [Keys::Optional, Keys::Required] {
             let rules = ProduceRules { keys, ..rules() };
-            let batch = batch(compression);
-            for result in [validate(&batch, &rules), validate_inside(&batch, &rules)] {
-                assert_eq!(result, Ok(Restamp::Keep), "{compression}");
-            }
+            assert_eq!(
+                validate(&batch(compression), &rules),
+                Ok(Restamp::Keep),
+                "{compression}"
+            );
         }
     }
-}
-
-#[test]
-fn compressed_batches_are_opened_only_where_a_check_needs_it() {
-    let plain = rules();
-    let append_time = ProduceRules {
-        timestamp_type: TimestampType::LogAppendTime,
-        before_max_ms: 1,
-        ..plain
-    };
-    let needs = |rules: &ProduceRules| {
-        validate_produce(&batch(Compression::Zstd), rules).expect("the header is good")
-            == Validation::NeedsDecompression
-    };
-    assert!(!needs(&plain));
-    assert!(!needs(&append_time), "no timestamp of the producer counts");
-    assert!(needs(&ProduceRules {
-        keys: Keys::Required,
-        ..plain
-    }));
-    assert!(needs(&ProduceRules {
-        before_max_ms: 86_400_000,
-        ..plain
-    }));
 }
 
 /// A change to a good header, and what it is refused for.
@@ -172,31 +147,30 @@ fn what_a_producer_may_not_say_is_invalid() {
         ),
     ];
     for (change, expected) in cases {
-        assert_eq!(with_header(change), Err(expected));
+        assert_eq!(with_header(change), expected);
         assert_eq!(expected.error_code(), ErrorCode::InvalidRecord, "{expected}");
     }
 }
 
 #[test]
-fn a_count_beyond_the_records_is_invalid_inside_every_codec() {
+fn a_count_that_is_not_that_of_the_records_is_invalid_inside_every_codec() {
     for compression in Compression::ALL {
-        let batch = batch(compression);
-        let mut header = batch.header();
-        header.record_count = 6;
-        header.last_offset_delta = 5;
-        let lying = Batch::assemble(header, batch.body().clone());
-        assert_eq!(
-            validate_inside(&lying, &rules()),
-            Err(BatchError::CountMismatch { declared: 6 }),
-            "{compression}"
-        );
+        for declared in [1, 4, 6, 1_000_000] {
+            let batch = batch(compression);
+            let mut header = batch.header();
+            header.record_count = declared;
+            header.last_offset_delta = declared - 1;
+            let lying = Batch::assemble(header, batch.body().clone());
+            let expected = BatchError::CountMismatch { declared };
+            assert_eq!(defect_of(&lying, &rules()), expected, "{compression}");
+        }
     }
 }
 
 #[test]
 fn codecs_that_do_not_exist_are_refused_by_kafkas_error() {
     for id in 5..8 {
-        let error = with_header(|h| h.attributes = Attributes(id)).expect_err("no such codec");
+        let error = with_header(|h| h.attributes = Attributes(id));
         assert_eq!(error, BatchError::UnknownCodec { id: id as u8 });
         assert_eq!(error.error_code(), ErrorCode::UnsupportedCompressionType);
     }
@@ -213,16 +187,12 @@ fn records_that_are_no_compressed_data_are_invalid_and_too_many_are_too_large() 
         let mut header = batch(Compression::None).header();
         header.attributes = Attributes::default().with_compression(compression);
         let broken = Batch::assemble(header, Bytes::from_static(&[0xFF; 40]));
-        let rules = ProduceRules {
-            keys: Keys::Required,
-            ..rules()
-        };
-        let error = validate(&broken, &rules).expect_err("those bytes are no stream");
+        let error = defect_of(&broken, &rules());
         assert_eq!(error, BatchError::Codec(CodecError::Corrupt(compression)));
         assert_eq!(error.error_code(), ErrorCode::InvalidRecord);
 
-        let error = validate_opened(&batch(compression), &rules, 100, None).expect_err("five records take more");
-        assert_eq!(error, BatchError::Codec(CodecError::TooLarge { bound: 100 }));
+        let error = validate_opened(&batch(compression), &rules(), 100, None).expect_err("five records take more");
+        assert_eq!(error, BatchError::Codec(CodecError::TooLarge { bound: 100 }).into());
         assert_eq!(error.error_code(), ErrorCode::MessageTooLarge);
     }
 }
@@ -235,14 +205,13 @@ fn the_size_limit_counts_the_whole_batch() {
         ..rules()
     };
     assert_eq!(validate(&batch, &exact), Ok(Restamp::Keep));
-    let error = validate(
+    let error = defect_of(
         &batch,
         &ProduceRules {
             max_message_bytes: batch.len() - 1,
             ..exact
         },
-    )
-    .expect_err("one less");
+    );
     assert_eq!(
         error,
         BatchError::TooLarge {
@@ -254,25 +223,46 @@ fn the_size_limit_counts_the_whole_batch() {
     assert!(error.to_string().contains("max.message.bytes"));
 }
 
+fn at_fault(batch: &Batch, rules: &ProduceRules) -> (ErrorCode, Vec<RecordError>) {
+    let rejection = validate(batch, rules).expect_err("some records are at fault");
+    (rejection.error_code(), rejection.records().to_vec())
+}
+
 #[test]
-fn compacted_topics_need_keys() {
+fn compacted_topics_need_keys_and_name_the_records_without() {
     for compression in Compression::ALL {
         let mut builder = BatchBuilder::new(compression, Level::Default, Producer::Plain);
-        builder
-            .append(NOW, Some(b""), None, &[])
-            .append(NOW, None, Some(b"v"), &[]);
-        let batch = builder.build().expect("two records fit");
+        for key in [Some(&b""[..]), None, Some(b"k"), None] {
+            builder.append(NOW, key, Some(b"v"), &[]);
+        }
+        let batch = builder.build().expect("four records fit");
         assert_eq!(validate(&batch, &rules()), Ok(Restamp::Keep));
         let compacted = ProduceRules {
             keys: Keys::Required,
             ..rules()
         };
+        let fault = RecordFault::NullKey;
+        let expected = [1, 3].map(|index| RecordError { index, fault });
         assert_eq!(
-            validate(&batch, &compacted),
-            Err(BatchError::NullKey { index: 1 }),
+            at_fault(&batch, &compacted),
+            (ErrorCode::InvalidRecord, expected.to_vec()),
             "{compression}"
         );
     }
+}
+
+#[test]
+fn the_records_that_are_named_are_bounded() {
+    let mut builder = BatchBuilder::new(Compression::Zstd, Level::Default, Producer::Plain);
+    for _ in 0..5000 {
+        builder.append(NOW, None, None, &[]);
+    }
+    let compacted = ProduceRules {
+        keys: Keys::Required,
+        ..rules()
+    };
+    let (_, named) = at_fault(&builder.build().expect("5,000 empty records fit"), &compacted);
+    assert!(named.iter().map(|record| record.index).eq(0..NAMED_RECORDS as i32));
 }
 
 #[test]
@@ -284,8 +274,8 @@ fn offset_deltas_are_the_places_of_the_records() {
     body[at] = 4;
     let damaged = Batch::assemble(batch(Compression::None).header(), body.into());
     assert_eq!(
-        validate(&damaged, &rules()),
-        Err(BatchError::OffsetDelta { index: 1, found: 2 })
+        defect_of(&damaged, &rules()),
+        BatchError::OffsetDelta { index: 1, found: 2 }
     );
 }
 
@@ -309,30 +299,34 @@ fn timestamps_stay_within_the_topics_range() {
         let fine = at(compression, &[NOW.0, earliest.0, latest.0, -1]);
         assert_eq!(validate(&fine, &rules), Ok(Restamp::Keep), "{compression}");
         for timestamp in [earliest.0 - 1, latest.0 + 1, -2, i64::MIN, i64::MAX] {
-            let error = validate(&at(compression, &[NOW.0, timestamp]), &rules).expect_err("out of range");
-            let timestamp = Timestamp(timestamp);
+            let fault = RecordFault::Timestamp {
+                timestamp: Timestamp(timestamp),
+                earliest,
+                latest,
+            };
+            let expected = [1, 3].map(|index| RecordError { index, fault });
             assert_eq!(
-                error,
-                BatchError::TimestampRange {
-                    index: Some(1),
-                    timestamp,
-                    earliest,
-                    latest
-                }
+                at_fault(&at(compression, &[NOW.0, timestamp, -1, timestamp]), &rules),
+                (ErrorCode::InvalidTimestamp, expected.to_vec())
             );
-            assert_eq!(error.error_code(), ErrorCode::InvalidTimestamp);
         }
     }
 }
 
 #[test]
-fn a_compressed_batch_from_the_future_is_refused_unopened() {
-    let batch = at(Compression::Lz4, &[NOW.0, NOW.0 + 3_600_001]);
-    let error = validate_produce(&batch, &rules()).expect_err("the header claims the future");
-    assert!(
-        matches!(error, BatchError::TimestampRange { index: None, .. }),
-        "{error}"
-    );
+fn one_bad_timestamp_decides_on_the_error_of_all_records() {
+    let compacted = ProduceRules {
+        keys: Keys::Required,
+        ..rules()
+    };
+    let mut builder = BatchBuilder::new(Compression::Lz4, Level::Default, Producer::Plain);
+    builder
+        .append(NOW, None, None, &[])
+        .append(Timestamp(i64::MAX), Some(b"k"), None, &[]);
+    let (code, named) = at_fault(&builder.build().expect("two records fit"), &compacted);
+    assert_eq!(code, ErrorCode::InvalidTimestamp);
+    assert_eq!(named.iter().map(|record| record.index).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(named[0].fault, RecordFault::NullKey);
 }
 
 #[test]
@@ -342,11 +336,11 @@ fn a_wrong_claim_about_the_greatest_timestamp_is_put_right() {
         header.max_timestamp = Timestamp(1000);
         let mut batch = Batch::assemble(header, at(compression, &[5, 80, 7]).body().clone());
         let rules = rules();
-        let restamp = validate_inside(&batch, &rules).expect("Kafka takes it");
+        let restamp = validate(&batch, &rules).expect("Kafka takes it");
         assert_eq!(restamp, Restamp::MaxTimestamp(Timestamp(80)), "{compression}");
         batch.restamp(restamp);
         assert_eq!(batch.header().max_timestamp, Timestamp(80));
-        assert_eq!(validate_inside(&batch, &rules), Ok(Restamp::Keep));
+        assert_eq!(validate(&batch, &rules), Ok(Restamp::Keep));
     }
 }
 
@@ -368,9 +362,11 @@ fn log_append_time_overrides_every_timestamp() {
         for record in opened.records() {
             assert_eq!(opened.timestamp(&record.expect("both are whole")), NOW);
         }
+        let fault = RecordFault::LogAppendTime;
+        let named = [0, 1].map(|index| RecordError { index, fault }).to_vec();
         assert_eq!(
-            validate(&batch, &rules),
-            Err(BatchError::LogAppendTime),
+            at_fault(&batch, &rules),
+            (ErrorCode::InvalidTimestamp, named),
             "only a leader may say so"
         );
     }
@@ -406,7 +402,8 @@ fn a_flipped_bit_is_noticed_everywhere_but_in_the_epoch_that_the_leader_overwrit
         for bit in 0..whole.len() * 8 {
             let mut bytes = whole.to_vec();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            let result = single_batch(&bytes.into()).and_then(|batch| validate_produce(&batch, &rules()));
+            let split = single_batch(&bytes.into()).map_err(Rejection::from);
+            let result = split.and_then(|batch| validate(&batch, &rules()));
             if result.is_ok() {
                 unnoticed.push(bit);
             }
@@ -420,7 +417,7 @@ fn the_crc_error_says_both_sums() {
     let mut bytes = batch(Compression::None).to_bytes().to_vec();
     bytes[HEADER_LEN] ^= 1;
     let batch = single_batch(&bytes.into()).expect("its lengths are right");
-    let error = validate(&batch, &rules()).expect_err("a bit was flipped");
+    let error = defect_of(&batch, &rules());
     assert_eq!(error.error_code(), ErrorCode::CorruptMessage);
     let BatchError::Crc { stored, computed } = error else {
         panic!("{error}")
@@ -455,7 +452,7 @@ fn recoding_keeps_the_records_and_everything_the_header_says_of_them() {
 fn a_malformed_record_is_named() {
     let body = batch(Compression::None).body().clone();
     let cut = Batch::assemble(batch(Compression::None).header(), body.slice(..body.len() - 1));
-    let error = validate(&cut, &rules()).expect_err("the last record is cut");
+    let error = defect_of(&cut, &rules());
     assert_eq!(
         error,
         BatchError::Malformed {
@@ -503,7 +500,7 @@ proptest! {
         } else {
             Restamp::MaxTimestamp(Timestamp(greatest))
         };
-        prop_assert_eq!(validate_inside(&batch, &any_time), Ok(expected));
+        prop_assert_eq!(validate(&batch, &any_time), Ok(expected));
 
         let opened = batch.open(BOUND).expect("few small records fit");
         prop_assert_eq!(opened.bytes().len() + HEADER_LEN, uncompressed_len);
@@ -530,7 +527,7 @@ proptest! {
         header.last_offset_delta = header.record_count - 1;
         let batch = Batch::assemble(header, body.into());
         let rules = ProduceRules { keys: Keys::Required, ..rules() };
-        prop_assert!(validate_inside(&batch, &rules).is_err(), "chance does not make keyed records");
+        prop_assert!(validate(&batch, &rules).is_err(), "chance does not make keyed records");
     }
 }
 
@@ -545,7 +542,7 @@ fn what_grows_beyond_the_largest_batch_when_it_is_compressed_anew_is_too_large()
     let to = Some((Compression::None, Level::Default));
     let error = validate_opened(&packed, &rules, BOUND, to).expect_err("its records are larger");
     assert!(
-        matches!(error, BatchError::TooLarge { max, .. } if max == limit),
+        matches!(error, Rejection::Batch(BatchError::TooLarge { max, .. }) if max == limit),
         "{error}"
     );
 }

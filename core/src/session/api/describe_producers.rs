@@ -38,7 +38,14 @@ pub(super) fn begin(request: DescribeProducersRequest, call: &mut Call<'_, '_>) 
                 None => scatter.add_answer(PartitionAnswer::Producers(Err(code))),
             }
         }
-        let message = invalid.and_then(|Refusal { message, .. }| message).map(Text::from);
+        // Of a topic that is there, a code says as much (`KafkaApis.handleDescribeProducersRequest`).
+        let message = known.is_none().then(|| {
+            let told = invalid.and_then(|Refusal { message, .. }| message);
+            told.map_or(
+                Text::from("This server does not host this topic-partition."),
+                Text::from,
+            )
+        });
         topics.push((topic.name, indexes, message));
     }
     scatter.send(None, call);

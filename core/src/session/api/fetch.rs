@@ -4,23 +4,27 @@
 //! order of the request. Homes that have too little watch their partitions, and the fetch asks again at their news.
 
 use super::{Progress, Work};
-use crate::metadata::Image;
-use crate::partition::{FetchAsk, Fetched, PartitionAnswer, PartitionAsk};
+use crate::metadata::{Image, Registration};
+use crate::partition::{FetchAsk, Fetched, Fetcher, PartitionAnswer, PartitionAsk};
 use crate::session::fetch_sessions::{Mode, SessionHeader, Target, Told, TopicKey};
 use crate::session::scatter::Scatter;
 use crate::session::{Action, Answer, Call, Event};
 use crate::storage::Lease;
-use crate::types::{ErrorCode, LeaderEpoch, Monotonic, Offset, OpId, ShardId, TopicId, TopicPartition, Uuid};
-use crate::wire::Records;
+use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Monotonic, Offset, OpId, ShardId, TopicId, TopicPartition, Uuid};
 use crate::wire::message::fetch::{
-    EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
+    EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
+    NodeEndpoint, PartitionData,
 };
-use alloc::collections::BTreeMap;
+use crate::wire::{Records, Text};
 use alloc::collections::btree_map::Entry;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
 const READ_COMMITTED: i8 = 1;
+const REPLICA_STATE_SINCE: i16 = 15;
+/// Since this version, who does not lead says who does (KIP-951).
+const LEADER_HINT_SINCE: i16 = 16;
 
 /// A fetch that asks or waits.
 #[derive(Debug)]
@@ -29,6 +33,7 @@ pub(in crate::session) struct Fetch {
     /// How the client names topics: by id, since version 13.
     by_id: bool,
     targets: Vec<Target>,
+    fetcher: Fetcher,
     read_committed: bool,
     min_bytes: usize,
     max_bytes: usize,
@@ -65,6 +70,7 @@ pub(super) fn begin(request: FetchRequest, call: &mut Call<'_, '_>) -> Progress 
         // More than a response may carry will never be there (`KafkaApis.handleFetchRequest`).
         usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
     );
+    let fetcher = fetcher(&request, call.header.version);
     let deadline = now.plus_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let (targets, forgotten) = read_targets(request, by_id);
     let (mode, targets) = match call.context.fetch_sessions.begin(header, targets, &forgotten, now) {
@@ -82,6 +88,7 @@ pub(super) fn begin(request: FetchRequest, call: &mut Call<'_, '_>) -> Progress 
         mode,
         by_id,
         targets,
+        fetcher,
         read_committed,
         min_bytes,
         max_bytes,
@@ -93,16 +100,26 @@ pub(super) fn begin(request: FetchRequest, call: &mut Call<'_, '_>) -> Progress 
     .ask(call)
 }
 
+/// A broker gives its id; consumers give −1, and those that look for faults −2 (`FetchRequest.isValidBrokerId`).
+fn fetcher(request: &FetchRequest, version: i16) -> Fetcher {
+    let replica = if version >= REPLICA_STATE_SINCE {
+        request.replica_state.replica_id
+    } else {
+        request.replica_id
+    };
+    if replica < 0 {
+        Fetcher::Consumer
+    } else {
+        Fetcher::Broker(BrokerId(replica))
+    }
+}
+
 type Forgotten = Vec<(TopicKey, i32)>;
 
 fn read_targets(request: FetchRequest, by_id: bool) -> (Vec<Target>, Forgotten) {
     // A name outlives its request in the session: it is copied out, so that it does not pin the frame.
-    let key = |name: &crate::wire::Text, id| TopicKey {
-        name: if by_id {
-            crate::wire::Text::default()
-        } else {
-            name.detach()
-        },
+    let key = |name: &Text, id| TopicKey {
+        name: if by_id { Text::default() } else { name.detach() },
         id: if by_id { id } else { Uuid::ZERO },
     };
     let mut targets: Vec<Target> = Vec::new();
@@ -175,6 +192,7 @@ impl Fetch {
             match find(target, self.by_id, call.context.image) {
                 Ok(partition) => {
                     let ask = FetchAsk {
+                        fetcher: self.fetcher,
                         current_leader_epoch: target.current_leader_epoch,
                         offset: target.offset,
                         last_fetched_epoch: target.last_fetched_epoch,
@@ -304,9 +322,18 @@ impl Fetch {
                 );
             }
         }
+        let mut node_endpoints = Vec::new();
+        if call.header.version >= LEADER_HINT_SINCE {
+            let leaders = name_leaders(&mut responses, call.context.image);
+            // Brokers know each other's addresses.
+            if self.fetcher == Fetcher::Consumer {
+                node_endpoints = endpoints(&leaders, call.context.image);
+            }
+        }
         let response = FetchResponse {
             session_id,
             responses,
+            node_endpoints,
             ..FetchResponse::default()
         };
         call.respond_with(&response, leases)
@@ -360,6 +387,44 @@ fn list(responses: &mut Vec<FetchableTopicResponse>, target: &Target, data: Part
             partitions: Vec::from([data]),
         }),
     }
+}
+
+/// Says who leads the partitions whose reader has to look elsewhere, or knows an older epoch; answers these leaders.
+fn name_leaders(responses: &mut [FetchableTopicResponse], image: &Image) -> BTreeSet<BrokerId> {
+    let moved = [
+        ErrorCode::NotLeaderOrFollower.code(),
+        ErrorCode::FencedLeaderEpoch.code(),
+    ];
+    let mut leaders = BTreeSet::new();
+    for topic in responses {
+        let found = image.topic(TopicId(topic.topic_id));
+        for data in topic
+            .partitions
+            .iter_mut()
+            .filter(|data| moved.contains(&data.error_code))
+        {
+            let index = usize::try_from(data.partition_index).ok();
+            if let Some(partition) = found.and_then(|topic| topic.partitions.get(index?)) {
+                leaders.insert(partition.leader);
+                data.current_leader = LeaderIdAndEpoch {
+                    leader_id: partition.leader.0,
+                    leader_epoch: image.leader_epoch(partition).0,
+                };
+            }
+        }
+    }
+    leaders
+}
+
+fn endpoints(leaders: &BTreeSet<BrokerId>, image: &Image) -> Vec<NodeEndpoint> {
+    let brokers = image.brokers().filter(|(id, _)| leaders.contains(id));
+    let endpoint = |(id, registration): (BrokerId, &Registration)| NodeEndpoint {
+        node_id: id.0,
+        host: Text::from(registration.host.clone()),
+        port: i32::from(registration.port),
+        rack: registration.rack.clone().map(Text::from),
+    };
+    brokers.map(endpoint).collect()
 }
 
 /// Whether there is a list, if only an empty one: for readers of committed records, and for what is not there, but for

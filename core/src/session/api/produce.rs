@@ -2,20 +2,20 @@
 
 use super::{Progress, Work};
 use crate::metadata::{Image, is_internal};
-use crate::partition::{Acks, PartitionAnswer, PartitionAsk, Produced};
-use crate::record::{BatchHeader, Compression, MAGIC};
+use crate::partition::{Acks, NotProduced, PartitionAnswer, PartitionAsk, Produced};
+use crate::record::{BatchHeader, Compression, MAGIC, RecordError};
 use crate::session::scatter::Scatter;
 use crate::session::{Answer, Call, CloseReason};
 use crate::types::{ErrorCode, Refusal, TopicId, TopicPartition, Uuid};
 use crate::wire::Text;
 use crate::wire::message::produce::{
-    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
-    TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
+    TopicProduceData, TopicProduceResponse,
 };
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -72,7 +72,7 @@ pub(super) fn begin(request: ProduceRequest, call: &mut Call<'_, '_>) -> Progres
                     };
                     scatter.add(partition, ask, call.context.shards);
                 }
-                Err(refusal) => scatter.add_answer(PartitionAnswer::Produced(Err(refusal))),
+                Err(refusal) => scatter.add_answer(PartitionAnswer::Produced(Err(refusal.into()))),
             }
         }
         topics.push(Topic {
@@ -204,7 +204,7 @@ impl Produce {
     /// Without acks an error has only one way to be noticed: the connection closes (`KafkaApis.handleProduceRequest`).
     fn settle_silently(self) -> Progress {
         let failed = self.scatter.into_answers().find_map(|answer| match answer {
-            PartitionAnswer::Produced(Err(refusal)) => Some(refusal.code),
+            PartitionAnswer::Produced(Err(not)) => Some(not.refusal.code),
             _ => None,
         });
         failed.map_or(Progress::Silent, |code| {
@@ -213,7 +213,7 @@ impl Produce {
     }
 }
 
-fn partition_response(index: i32, result: Result<Produced, Refusal>) -> PartitionProduceResponse {
+fn partition_response(index: i32, result: Result<Produced, NotProduced>) -> PartitionProduceResponse {
     match result {
         Ok(produced) => PartitionProduceResponse {
             index,
@@ -222,12 +222,20 @@ fn partition_response(index: i32, result: Result<Produced, Refusal>) -> Partitio
             log_start_offset: produced.log_start_offset.0,
             ..PartitionProduceResponse::default()
         },
-        Err(refusal) => PartitionProduceResponse {
+        Err(NotProduced { refusal, records }) => PartitionProduceResponse {
             index,
             error_code: refusal.code.code(),
             base_offset: -1,
+            record_errors: records.into_iter().map(record_error).collect(),
             error_message: refusal.message.map(Text::from),
             ..PartitionProduceResponse::default()
         },
+    }
+}
+
+fn record_error(record: RecordError) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage {
+        batch_index: record.index,
+        batch_index_error_message: Some(record.fault.to_string().into()),
     }
 }

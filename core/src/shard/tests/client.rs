@@ -40,6 +40,11 @@ pub(super) fn batch(values: &[&str]) -> Bytes {
     batch_of(Producer::Plain, Compression::None, values)
 }
 
+/// A value that takes so many bytes that a compressed batch of it is opened in a job.
+pub(super) fn long(value: &str) -> String {
+    value.repeat(150_000)
+}
+
 pub(super) fn produce_request(topic: &str, partition: i32, acks: i16, records: Bytes) -> ProduceRequest {
     ProduceRequest {
         acks,

@@ -1,16 +1,20 @@
 //! How batches are stored: compressed as the topic wants, and synced as often.
 
 use super::broker::{Broker, Hold};
-use super::client::{batch, batch_of, produce_request, values};
-use crate::config::{BrokerConfig, FlushMode};
-use crate::record::{Compression, Producer, split};
+use super::client::{batch, batch_of, long, produce_request, values};
+use crate::config::{BrokerConfig, CleanupPolicy, FlushMode};
+use crate::record::{Batch, Compression, Producer, split};
 use crate::types::{ErrorCode, ProducerEpoch, ProducerId, Sequence};
 use crate::wire::message::fetch::PartitionData;
+use crate::wire::message::produce::ProduceResponse;
+use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 fn codecs(data: &PartitionData) -> Vec<Compression> {
     let records = data.records.bytes().expect("a client got bytes");
-    let codec = |batch: Result<crate::record::Batch, _>| batch.unwrap().header().compression().unwrap();
+    let codec = |batch: Result<Batch, _>| batch.unwrap().header().compression().unwrap();
     split(&records).map(codec).collect()
 }
 
@@ -53,18 +57,81 @@ fn batches_are_stored_under_the_codec_that_the_topic_names() {
 }
 
 #[test]
-fn a_batch_that_is_damaged_inside_is_refused_where_it_has_to_be_opened() {
+fn compressed_batches_are_opened_before_they_are_stored_however_large() {
+    let mut broker = Broker::start(1);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 1);
+    for codec in Compression::ALL.into_iter().skip(1) {
+        for value in [String::from("a"), long("a")] {
+            let good = split(&batch_of(Producer::Plain, codec, &[&value]))
+                .next()
+                .unwrap()
+                .unwrap();
+            let damaged = Batch::assemble(good.header(), Bytes::from_static(b"no such data"));
+            let mut header = good.header();
+            header.record_count = 7;
+            header.last_offset_delta = 6;
+            let lying = Batch::assemble(header, good.body().clone());
+            for bad in [damaged, lying] {
+                let refused = broker.produce(client, "orders", 0, bad.to_bytes());
+                assert_eq!(refused.0, ErrorCode::InvalidRecord.code(), "{codec}");
+            }
+        }
+    }
+    let good = batch_of(Producer::Plain, Compression::Zstd, &["a"]);
+    assert_eq!(broker.produce(client, "orders", 0, good), (0, 0), "nothing was stored");
+}
+
+#[test]
+fn no_batch_overtakes_one_that_is_being_opened() {
+    let mut broker = Broker::start(1);
+    let clients = [0; 4].map(|shard| broker.connect(shard));
+    broker.create(clients[0], "orders", 1);
+    broker.hold = Hold::Tasks;
+    let packed = |value: &str| batch_of(Producer::Plain, Compression::Lz4, &[value]);
+    for (client, records) in
+        clients
+            .into_iter()
+            .zip([packed(&long("a")), batch(&["b"]), packed("c"), packed(&long("d"))])
+    {
+        broker.send(client, &produce_request("orders", 0, -1, records), 9);
+        assert!(broker.produced(client).is_none());
+    }
+    broker.let_go();
+    let offsets = clients.map(|client| broker.produced(client).expect("it is answered").base_offset);
+    assert_eq!(offsets, [0, 1, 2, 3]);
+    assert_eq!(
+        broker.consume(clients[0], "orders", 0),
+        [&long("a"), "b", "c", &long("d")]
+    );
+}
+
+#[test]
+fn records_at_fault_are_named() {
     let mut config = BrokerConfig::default();
-    config.topic_defaults.compression = Some(Compression::Gzip);
+    config.topic_defaults.cleanup = CleanupPolicy::Compact;
     let mut broker = Broker::start_with(1, config);
     let client = broker.connect(0);
     broker.create(client, "orders", 1);
-    let good = batch_of(Producer::Plain, Compression::Zstd, &["a"]);
-    let header = split(&good).next().unwrap().unwrap().header();
-    let lying = crate::record::Batch::assemble(header, bytes::Bytes::from_static(b"no zstd"));
-    let refused = broker.produce(client, "orders", 0, lying.to_bytes());
-    assert_eq!(refused.0, ErrorCode::InvalidRecord.code());
-    assert_eq!(broker.produce(client, "orders", 0, good), (0, 0));
+    for records in [
+        batch(&["a", "b"]),
+        batch_of(Producer::Plain, Compression::Gzip, &["a", "b"]),
+    ] {
+        for (version, named) in [(7, vec![]), (8, vec![0, 1])] {
+            let request = produce_request("orders", 0, -1, records.clone());
+            let response: ProduceResponse = broker.call(client, &request, version);
+            let answer = &response.responses[0].partition_responses[0];
+            assert_eq!(answer.error_code, ErrorCode::InvalidRecord.code());
+            let indexes = answer.record_errors.iter().map(|record| record.batch_index);
+            assert_eq!(indexes.collect::<Vec<_>>(), named);
+            assert!(
+                answer
+                    .record_errors
+                    .iter()
+                    .all(|record| record.batch_index_error_message.is_some())
+            );
+        }
+    }
 }
 
 fn unsynced(flush_messages: u64, flush_ms: Option<u64>) -> Broker {

@@ -1,7 +1,9 @@
 //! Topics created, deleted, created again, and by themselves.
 
 use super::broker::{Broker, Hold};
-use super::client::{batch, batch_of, create_request, delete_request, fetch_request, only, produce_request, text};
+use super::client::{
+    batch, batch_of, create_request, delete_request, fetch_request, long, only, produce_request, text,
+};
 use crate::config::BrokerConfig;
 use crate::record::{Compression, Producer};
 use crate::types::{ErrorCode, Uuid};
@@ -115,13 +117,11 @@ fn whoever_waits_for_a_topic_hears_that_it_was_deleted() {
 
 #[test]
 fn a_batch_that_is_being_opened_is_answered_although_its_topic_goes_meanwhile() {
-    let mut config = BrokerConfig::default();
-    config.topic_defaults.timestamp_before_max_ms = 3_600_000;
-    let mut broker = Broker::start_with(2, config);
+    let mut broker = Broker::start(2);
     let clients = [0, 1].map(|shard| broker.connect(shard));
     broker.create(clients[0], "orders", 1);
     broker.hold = Hold::Tasks;
-    let packed = batch_of(Producer::Plain, Compression::Gzip, &["x"]);
+    let packed = batch_of(Producer::Plain, Compression::Gzip, &[&long("x")]);
     broker.send(clients[0], &produce_request("orders", 0, -1, packed), 9);
     assert!(broker.produced(clients[0]).is_none());
     assert_eq!(broker.delete(clients[1], "orders"), 0);
@@ -134,12 +134,10 @@ fn a_batch_that_is_being_opened_is_answered_although_its_topic_goes_meanwhile() 
 
 #[test]
 fn a_batch_that_was_being_opened_when_its_log_failed_does_not_overtake_what_came_later() {
-    let mut config = BrokerConfig::default();
-    config.topic_defaults.timestamp_before_max_ms = 3_600_000;
-    let mut broker = Broker::start_with(1, config);
+    let mut broker = Broker::start(1);
     let clients = [0, 0, 0, 0].map(|shard| broker.connect(shard));
     broker.create(clients[0], "orders", 1);
-    let packed = |value| batch_of(Producer::Plain, Compression::Gzip, &[value]);
+    let packed = |value| batch_of(Producer::Plain, Compression::Gzip, &[&long(value)]);
     broker.hold = Hold::Writes;
     broker.send(clients[0], &produce_request("orders", 0, -1, batch(&["no room"])), 9);
     broker.hold = Hold::Opening;
@@ -160,7 +158,7 @@ fn a_batch_that_was_being_opened_when_its_log_failed_does_not_overtake_what_came
         ErrorCode::KafkaStorageError.code(),
         "it was asked of the log that failed"
     );
-    assert_eq!(broker.consume(clients[0], "orders", 0), ["first", "second"]);
+    assert_eq!(broker.consume(clients[0], "orders", 0), [&long("first"), "second"]);
 }
 
 #[test]
