@@ -2,13 +2,11 @@
 
 use super::actor::{Endpoint, Refusal};
 use super::follow::Follower;
-use super::output;
+use super::{fed, member_settings, output, text, to_send, told};
 use crate::record::{Record, Stored};
 use serde_json::{Value, json};
-use std::io::{BufRead, Write};
-use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
+use std::io::BufRead;
+use std::process::Command;
 
 /// What stands between records and between key and value on kcat's input; no text that it is given holds it.
 const RECORD_END: &str = "\n";
@@ -83,17 +81,16 @@ impl Kcat {
 
     /// A run has one partition and one set of headers, so the records are sent in as many.
     fn produce(&self, request: &Value) -> Result<Value, Refusal> {
-        let records = request["records"].as_array().expect("records to send");
-        let mut records: Vec<Record> = records.iter().map(Record::from_json).collect();
+        let (mut records, each) = to_send(request);
         records.sort_by_key(|record| record.partition);
         let same = |a: &Record, b: &Record| (a.partition, &a.headers) == (b.partition, &b.headers);
         for run in records.chunk_by(same) {
-            self.produce_run(request, run)?;
+            self.produce_run(request, run, each)?;
         }
         Ok(json!({ "offsets": [] }))
     }
 
-    fn produce_run(&self, request: &Value, records: &[Record]) -> Result<(), Refusal> {
+    fn produce_run(&self, request: &Value, records: &[Record], each: usize) -> Result<(), Refusal> {
         let mut kcat = self.command("-P");
         let partition = records[0].partition.to_string();
         kcat.args(["-t", text(request, "topic"), "-p", &partition, "-Z"]);
@@ -119,20 +116,9 @@ impl Kcat {
             let value = String::from_utf8(value.clone().expect("kcat sends no null header")).expect("kcat sends text");
             kcat.args(["-H", &format!("{name}={value}")]);
         }
-        let child = kcat.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = child.unwrap_or_else(|error| panic!("kcat: {error}; run ci/install"));
-        let mut input = child.stdin.take().expect("the input is piped");
-        let each = request["each"].as_u64().map_or(usize::MAX, |each| each as usize);
-        for chunk in records.chunks(each.min(records.len())) {
-            let lines: Vec<u8> = chunk.iter().flat_map(line).collect();
-            // A kcat that ended says why below.
-            let _ = input.write_all(&lines);
-            if each < usize::MAX {
-                sleep(Duration::from_millis(2));
-            }
-        }
-        drop(input);
-        let ended = child.wait_with_output().expect("kcat ends");
+        let parts = records.chunks(each);
+        let parts: Vec<Vec<u8>> = parts.map(|part| part.iter().flat_map(line).collect()).collect();
+        let ended = fed(&mut kcat, &parts);
         let told = String::from_utf8_lossy(&ended.stderr);
         if ended.status.success() && !told.contains("Delivery failed") {
             return Ok(());
@@ -174,16 +160,7 @@ impl Kcat {
     fn subscribe(&mut self, request: &Value) {
         let mut kcat = Command::new("kcat");
         kcat.args(["-b", &self.bootstrap, "-q", "-u", "-f", "%p\\n%o %T %K %S %h\\n%k%s"]);
-        let settings = [
-            format!("session.timeout.ms={}", request["session_ms"]),
-            String::from("heartbeat.interval.ms=500"),
-            String::from("auto.offset.reset=earliest"),
-            String::from("auto.commit.interval.ms=100"),
-        ];
-        let instance = request["instance"]
-            .as_str()
-            .map(|name| format!("group.instance.id={name}"));
-        for setting in settings.iter().chain(&instance) {
+        for setting in &member_settings(request) {
             kcat.args(["-X", setting]);
         }
         kcat.args(["-G", text(request, "group"), text(request, "topic")]);
@@ -214,7 +191,6 @@ impl Kcat {
 
 impl Endpoint for Kcat {
     fn call(&mut self, request: &Value) -> Result<Value, Refusal> {
-        let records = |read: &[Stored]| json!({ "records": read.iter().map(Stored::to_json).collect::<Vec<_>>() });
         match text(request, "op") {
             "list_topics" => Ok(self.list_topics()),
             "describe_topic" => self.describe_topic(text(request, "topic")),
@@ -230,13 +206,13 @@ impl Endpoint for Kcat {
             }
             "read" => {
                 let count = request["count"].as_u64().expect("a number");
-                Ok(records(&self.read(count)))
+                Ok(told(&self.read(count)))
             }
             "subscribe" => {
                 self.subscribe(request);
                 Ok(json!({}))
             }
-            "drain" => Ok(records(&self.member.as_mut().expect("a member").drain())),
+            "drain" => Ok(told(&self.member.as_mut().expect("a member").drain())),
             "leave" => {
                 self.place = None;
                 if let Some(member) = self.member.take() {
@@ -247,10 +223,6 @@ impl Endpoint for Kcat {
             other => Err(Refusal::saying(format!("kcat has nothing for {other}"))),
         }
     }
-}
-
-fn text<'a>(request: &'a Value, name: &str) -> &'a str {
-    request[name].as_str().unwrap_or_default()
 }
 
 /// A record on kcat's input, where nothing stands for null.

@@ -15,8 +15,12 @@ pub use tools::Tool;
 
 use crate::installed;
 use crate::record::{Record, Stored};
+use serde_json::{Value, json};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 /// A client, by its library.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -303,6 +307,58 @@ pub fn output(command: &mut Command) -> Vec<u8> {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{told}", output.status);
     output.stdout
+}
+
+/// Runs a command on an input that comes in parts, a moment apart.
+fn fed(command: &mut Command, parts: &[Vec<u8>]) -> Output {
+    let child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child =
+        child.unwrap_or_else(|error| panic!("{}: {error}; run ci/install", command.get_program().display()));
+    let mut input = child.stdin.take().expect("the input is piped");
+    for (place, part) in parts.iter().enumerate() {
+        if place > 0 {
+            sleep(Duration::from_millis(2));
+        }
+        // A command that ended before it read all says why in its output.
+        let _ = input.write_all(part).and_then(|()| input.flush());
+    }
+    drop(input);
+    child.wait_with_output().expect("the command ends")
+}
+
+/// The text that a request has under that name, or none.
+fn text<'a>(request: &'a Value, name: &str) -> &'a str {
+    request[name].as_str().unwrap_or_default()
+}
+
+/// The records that a request wants sent, and how many of them are to go at once.
+fn to_send(request: &Value) -> (Vec<Record>, usize) {
+    let records = request["records"].as_array().expect("records to send");
+    let records: Vec<Record> = records.iter().map(Record::from_json).collect();
+    let each = request["each"].as_u64().map_or(records.len(), |each| each as usize);
+    (records, each)
+}
+
+/// Records as an answer shows them.
+fn told(records: &[Stored]) -> Value {
+    json!({ "records": records.iter().map(Stored::to_json).collect::<Vec<_>>() })
+}
+
+/// The settings of a command-line client that is a group's member, as `name=value`.
+fn member_settings(request: &Value) -> Vec<String> {
+    let instance = request["instance"].as_str();
+    let instance = instance.map(|name| format!("group.instance.id={name}"));
+    let settings = [
+        format!("session.timeout.ms={}", request["session_ms"]),
+        String::from("heartbeat.interval.ms=500"),
+        String::from("auto.offset.reset=earliest"),
+        String::from("auto.commit.interval.ms=100"),
+    ];
+    settings.into_iter().chain(instance).collect()
 }
 
 /// A file or folder of its own, gone with its owner.

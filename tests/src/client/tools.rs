@@ -2,13 +2,11 @@
 
 use super::actor::{Endpoint, Refusal};
 use super::follow::Follower;
-use super::{Scratch, java};
+use super::{Scratch, fed, java, member_settings, text, to_send};
 use crate::record::{Record, Stored};
 use serde_json::{Map, Value, json};
-use std::io::{BufRead, Write};
-use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
+use std::io::BufRead;
+use std::process::Command;
 
 /// A tool of Kafka's, by the class that its shell script starts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,20 +86,7 @@ impl Tool {
     fn run_on(self, bootstrap: &str, arguments: &[&str], input: &[Vec<u8>]) -> Result<String, Refusal> {
         let mut command = self.command();
         command.args(["--bootstrap-server", bootstrap]).args(arguments);
-        let child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut child = child.unwrap_or_else(|error| panic!("java: {error}; run ci/install"));
-        let mut stdin = child.stdin.take().expect("the input is piped");
-        for part in input {
-            // A tool that ended before it read all says why below.
-            let _ = stdin.write_all(part).and_then(|()| stdin.flush());
-            sleep(Duration::from_millis(2));
-        }
-        drop(stdin);
-        let ended = child.wait_with_output().expect("the tool ends");
+        let ended = fed(&mut command, input);
         let (said, told) = (
             String::from_utf8_lossy(&ended.stdout),
             String::from_utf8_lossy(&ended.stderr),
@@ -212,12 +197,10 @@ impl Tools {
     }
 
     fn produce(&self, request: &Value) -> Result<Value, Refusal> {
-        let records = request["records"].as_array().expect("records to send");
-        let records: Vec<Record> = records.iter().map(Record::from_json).collect();
+        let (records, each) = to_send(request);
         if let Some(id) = request["transactional"].as_str() {
             return self.produce_in_transaction(request, &records, id);
         }
-        let each = request["each"].as_u64().map_or(records.len(), |each| each as usize);
         let parts = records.chunks(each);
         let parts: Vec<Vec<u8>> = parts.map(|part| part.iter().flat_map(line).collect()).collect();
         let idempotent = format!("enable.idempotence={}", request["idempotent"]);
@@ -284,16 +267,7 @@ impl Tools {
             "--group",
             group,
         ]);
-        let settings = [
-            format!("session.timeout.ms={}", request["session_ms"]),
-            String::from("heartbeat.interval.ms=500"),
-            String::from("auto.offset.reset=earliest"),
-            String::from("auto.commit.interval.ms=100"),
-        ];
-        let instance = request["instance"]
-            .as_str()
-            .map(|name| format!("group.instance.id={name}"));
-        for setting in settings.iter().chain(&instance) {
+        for setting in &member_settings(request) {
             consumer.args(["--command-property", setting]);
         }
         for property in shown_parts() {
@@ -339,8 +313,8 @@ impl Tools {
             Err(refusal) => refusal.text,
             Ok(told) => told,
         };
-        let records: Vec<Value> = told.lines().filter_map(parse).map(|stored| stored.to_json()).collect();
-        Ok(json!({ "records": records }))
+        let records: Vec<Stored> = told.lines().filter_map(parse).collect();
+        Ok(super::told(&records))
     }
 }
 
@@ -372,7 +346,7 @@ impl Endpoint for Tools {
             }
             "drain" => {
                 let read = self.member.as_mut().expect("a member").drain();
-                Ok(json!({ "records": read.iter().map(Stored::to_json).collect::<Vec<_>>() }))
+                Ok(super::told(&read))
             }
             "list_groups" => {
                 let told = self.groups(&["--list"])?;
@@ -398,10 +372,6 @@ impl Endpoint for Tools {
             other => Err(Refusal::saying(format!("the tools have nothing for {other}"))),
         }
     }
-}
-
-fn text<'a>(request: &'a Value, name: &str) -> &'a str {
-    request[name].as_str().unwrap_or_default()
 }
 
 /// Settings as `name=value`.
