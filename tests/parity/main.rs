@@ -16,11 +16,12 @@ mod scenarios;
 
 use klamm_tests::kafka::{ALONE, Kafka, Machine};
 use klamm_tests::{Broker, Options};
-use peer::{Peer, Step};
+use peer::{Peer, Process, Step, locked};
 use report::Report;
 use scenarios::Scenario;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// What both brokers are told besides what a single node needs.
@@ -30,6 +31,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("group.initial.rebalance.delay.ms", "200"),
     // When a broker first looks for groups that are empty and can go is its own affair.
     ("offsets.retention.check.interval.ms", "3600000"),
+    // As is when it first looks for records that are too old.
+    ("log.retention.check.interval.ms", "3600000"),
 ];
 
 fn main() -> ExitCode {
@@ -57,13 +60,14 @@ fn main() -> ExitCode {
         });
         (kafka.join().expect("Kafka starts"), klamm)
     });
-    let addresses = [kafka.address(), klamm.address()];
+    let processes: [Arc<Mutex<dyn Process>>; 2] = [Arc::new(Mutex::new(kafka)), Arc::new(Mutex::new(klamm))];
+    let listening = processes.each_ref().map(|process| port(&locked(process).address()));
     let mut report = Report::new(known);
     for (name, run) in chosen {
-        let [theirs, ours] = both(&addresses, name, run);
+        let [theirs, ours] = both(&processes, name, run);
         match (theirs, ours) {
             (Ok(theirs), Ok(ours)) => {
-                report.add(name, &theirs, &ours, addresses.each_ref().map(|address| port(address)));
+                report.add(name, &theirs, &ours, listening);
             }
             (theirs, ours) => {
                 for (broker, outcome) in [("Apache Kafka", theirs), ("klamm", ours)] {
@@ -81,17 +85,39 @@ fn main() -> ExitCode {
     }
 }
 
+impl Process for Kafka {
+    fn address(&self) -> String {
+        Self::address(self)
+    }
+
+    fn restart(&mut self) {
+        Self::restart(self);
+    }
+}
+
+impl Process for Broker {
+    fn address(&self) -> String {
+        Self::address(self)
+    }
+
+    fn restart(&mut self) {
+        let status = self.stop();
+        assert!(status.success(), "klamm ended with {status}");
+        Self::restart(self);
+    }
+}
+
 fn port(address: &str) -> u16 {
     let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
     port.expect("an address ends in a port")
 }
 
 /// Runs a scenario on both brokers at once. An error is what the scenario stumbled over.
-fn both(addresses: &[String; 2], name: &str, run: fn(&mut Peer)) -> [Result<Vec<Step>, String>; 2] {
+fn both(processes: &[Arc<Mutex<dyn Process>>; 2], name: &str, run: fn(&mut Peer)) -> [Result<Vec<Step>, String>; 2] {
     thread::scope(|scope| {
-        let running = addresses.each_ref().map(|address| {
+        let running = processes.each_ref().map(|process| {
             scope.spawn(move || {
-                let mut peer = Peer::new(address, name);
+                let mut peer = Peer::new(process, name);
                 let outcome = catch_unwind(AssertUnwindSafe(|| run(&mut peer)));
                 outcome
                     .map(|()| peer.into_steps())

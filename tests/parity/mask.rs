@@ -22,6 +22,8 @@ enum Mask {
     Text,
     /// Whether there is a time; −1 says that there is none.
     Time,
+    /// Whether there is a number; −1 says that there is none.
+    Number,
     /// The port of the broker itself.
     Port,
     /// An array whose order says nothing, by what identifies its elements.
@@ -104,6 +106,7 @@ const RULES: &[Rule] = &[
             "DescribeCluster.brokers.port",
             "FindCoordinator.port",
             "FindCoordinator.coordinators.port",
+            "Fetch.node_endpoints.port",
         ],
         why: "each of the two listens on a port of its own",
     },
@@ -132,6 +135,29 @@ const RULES: &[Rule] = &[
         mask: Mask::Time,
         fields: &["Produce.responses.partition_responses.log_append_time_ms"],
         why: "the two clocks are read at different moments",
+    },
+    Rule {
+        mask: Mask::Text,
+        fields: &["DescribeLogDirs.results.log_dir"],
+        why: "each of the two has a directory of its own",
+    },
+    Rule {
+        mask: Mask::Number,
+        fields: &[
+            "DescribeLogDirs.results.total_bytes",
+            "DescribeLogDirs.results.usable_bytes",
+        ],
+        why: "the volume is filled by others, too",
+    },
+    Rule {
+        mask: Mask::Keyed(&["name"]),
+        fields: &["DescribeLogDirs.results.topics"],
+        why: "Kafka answers in the order of a hash map; clients look topics up",
+    },
+    Rule {
+        mask: Mask::Keyed(&["partition_index"]),
+        fields: &["DescribeLogDirs.results.topics.partitions"],
+        why: "Kafka answers in the order of a hash map; clients look partitions up",
     },
     Rule {
         mask: Mask::Keyed(&["api_key"]),
@@ -258,8 +284,9 @@ impl Masks {
             (Mask::Named(kind), value) => self.named(kind, &value),
             (Mask::Text, value) if value == "" => value,
             (Mask::Text, _) => json!("‹text›"),
-            (Mask::Time, value) if value == -1 => value,
+            (Mask::Time | Mask::Number, value) if value == -1 => value,
             (Mask::Time, _) => json!("‹time›"),
+            (Mask::Number, _) => json!("‹number›"),
             (Mask::Port, value) if value == self.port => json!("‹port›"),
             (Mask::Port, value) => value,
         }

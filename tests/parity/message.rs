@@ -7,11 +7,20 @@
 use crate::batch;
 use bytes::Bytes;
 use klamm_core::types::Uuid;
-use klamm_core::wire::reflect::{Codec, Fields, MESSAGES, Value};
+use klamm_core::wire::reflect::{Codec, MESSAGES, Value};
 use klamm_core::wire::versions::{ApiKey, supported};
-use klamm_core::wire::{Field, Reader, Role, Struct, Type};
-use serde_json::{Map, Value as Json};
+use klamm_core::wire::{Reader, Role, Struct, Type};
+use klamm_tests::wire::json::{Form, Tagged, to_json};
+use serde_json::Value as Json;
 use std::ops::RangeInclusive;
+
+/// Field names as in the notation, bytes in hexadecimal digits, records taken apart, and every field.
+const FORM: Form = Form {
+    name: str::to_owned,
+    bytes: hex,
+    records: ("", batch::to_json),
+    tagged: Tagged::All,
+};
 
 /// Kafka's error code.
 const UNSUPPORTED_VERSION: i16 = 35;
@@ -96,12 +105,19 @@ impl Api {
             .response
             .decode(&mut reader, known)
             .map_err(|error| error.to_string())?;
-        match (reader.remaining(), value) {
-            (0, Value::Struct(fields)) => Ok(to_json(self.response.schema.body, &fields, known)),
-            (0, other) => Err(format!("{other:?} is no message")),
-            (rest, _) => Err(format!("{rest} bytes follow the message")),
+        match reader.remaining() {
+            0 => Ok(told(self.response, &value, known)),
+            rest => Err(format!("{rest} bytes follow the message")),
         }
     }
+}
+
+/// A message as JSON; a request can be written so again.
+pub(crate) fn told(codec: Codec, message: &Value, version: i16) -> Json {
+    let Value::Struct(fields) = message else {
+        panic!("{message:?} is no message");
+    };
+    to_json(codec.schema.body, fields, version, FORM)
 }
 
 /// The versions of an API to go through.
@@ -161,38 +177,6 @@ fn value(path: &str, kind: Type, json: &Json, version: i16) -> Value {
     }
 }
 
-fn to_json(body: &Struct, fields: &Fields, version: i16) -> Json {
-    let held = body.fields.iter().zip(fields);
-    let held = held.filter(|(field, _)| field.versions.contains(version));
-    let named = held.map(|(field, (name, value))| ((*name).to_owned(), field_to_json(field, value, version)));
-    Json::Object(named.collect::<Map<_, _>>())
-}
-
-fn field_to_json(field: &Field, value: &Value, version: i16) -> Json {
-    match (field.kind, value) {
-        (Type::Records, Value::Bytes(bytes)) => batch::to_json(bytes),
-        (kind, value) => value_to_json(kind, value, version),
-    }
-}
-
-fn value_to_json(kind: Type, value: &Value, version: i16) -> Json {
-    match (kind, value) {
-        (_, Value::Null) => Json::Null,
-        (_, Value::Bool(value)) => (*value).into(),
-        (_, Value::Int(value)) => (*value).into(),
-        (_, Value::Float(value)) => (*value).into(),
-        (_, Value::Uuid(value)) => value.to_string().into(),
-        (_, Value::String(value)) => value.as_str().into(),
-        (_, Value::Bytes(value)) => hex(value).into(),
-        (Type::Array(element), Value::Array(values)) => values
-            .iter()
-            .map(|value| value_to_json(*element, value, version))
-            .collect(),
-        (Type::Struct(body), Value::Struct(fields)) => to_json(body, fields, version),
-        (kind, value) => panic!("{value:?} is no {kind:?}"),
-    }
-}
-
 /// Bytes as a request writes them.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let digit = |bits: u8| char::from_digit(bits.into(), 16).expect("four bits");
@@ -205,27 +189,4 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 fn unhex(text: &str) -> Vec<u8> {
     let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal digits");
     (0..text.len()).step_by(2).map(byte).collect()
-}
-
-/// A random message as JSON, so that it can be written like one of a scenario.
-pub(crate) fn random_to_json(body: &Struct, value: &Value, version: i16) -> Json {
-    let Value::Struct(fields) = value else {
-        panic!("{} is a structure", body.name);
-    };
-    let given = fields.iter().filter_map(|(name, value)| {
-        let field = body.fields.iter().find(|field| field.name() == *name)?;
-        Some(((*name).to_owned(), random_value_to_json(field.kind, value, version)))
-    });
-    Json::Object(given.collect())
-}
-
-fn random_value_to_json(kind: Type, value: &Value, version: i16) -> Json {
-    match (kind, value) {
-        (Type::Array(element), Value::Array(values)) => values
-            .iter()
-            .map(|value| random_value_to_json(*element, value, version))
-            .collect(),
-        (Type::Struct(body), value @ Value::Struct(_)) => random_to_json(body, value, version),
-        (kind, value) => value_to_json(kind, value, version),
-    }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -61,8 +62,18 @@ struct Unanswered {
     request: Json,
 }
 
+/// A broker's process.
+pub(crate) trait Process: Send {
+    /// Where clients connect: `host:port`. The same after each start.
+    fn address(&self) -> String;
+
+    /// Asks it to stop, waits until it has, and starts it on what it left behind.
+    fn restart(&mut self);
+}
+
 /// A broker under comparison.
 pub(crate) struct Peer {
+    process: Arc<Mutex<dyn Process>>,
     address: String,
     scenario: String,
     note: String,
@@ -72,10 +83,11 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// The broker at `address`, for the scenario of that name.
-    pub(crate) fn new(address: &str, scenario: &str) -> Self {
+    /// A broker, for the scenario of that name.
+    pub(crate) fn new(process: &Arc<Mutex<dyn Process>>, scenario: &str) -> Self {
         Self {
-            address: address.to_owned(),
+            process: Arc::clone(process),
+            address: locked(process).address(),
             scenario: scenario.to_owned(),
             note: String::new(),
             lines: Vec::new(),
@@ -87,6 +99,12 @@ impl Peer {
     /// What was sent and came back.
     pub(crate) fn into_steps(self) -> Vec<Step> {
         self.steps
+    }
+
+    /// Stops the broker and starts it again: connections are gone.
+    pub(crate) fn restart(&mut self) {
+        self.own = None;
+        locked(&self.process).restart();
     }
 
     /// Names what the following requests are about.
@@ -318,6 +336,11 @@ impl Peer {
         assert_eq!(told["error_code"], 0, "append to {topic}-{partition}: {answer}");
         told["base_offset"].as_i64().expect("an offset")
     }
+}
+
+/// A broker's process, whatever became of the scenario before.
+pub(crate) fn locked<'a>(process: &'a Arc<Mutex<dyn Process>>) -> MutexGuard<'a, dyn Process + 'static> {
+    process.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Unanswered {

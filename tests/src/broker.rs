@@ -321,7 +321,8 @@ fn name(path: &Path) -> String {
         .unwrap_or_default()
 }
 
-fn signal(pid: u32, signal: &str) {
+/// Sends a process this signal (`TERM`).
+pub fn signal(pid: u32, signal: &str) {
     let status = Command::new("kill")
         .args([format!("-{signal}"), pid.to_string()])
         .status();

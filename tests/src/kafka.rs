@@ -1,7 +1,7 @@
 //! Apache Kafka as a process: one node that is broker and controller, on two ports of the loopback, with a directory of
 //! its own. It is killed by its id and its directory removed when dropped.
 
-use crate::broker::free_port;
+use crate::broker::{free_port, signal};
 use crate::client::Scratch;
 use crate::frame::{Connection, api};
 use crate::installed;
@@ -66,6 +66,7 @@ impl Machine {
 
 /// A running broker.
 pub struct Kafka {
+    machine: Machine,
     folder: Scratch,
     port: u16,
     process: Child,
@@ -84,7 +85,7 @@ impl Kafka {
             format!("log.dirs={}", folder.path().join("data").display()),
         ];
         lines.extend(settings.iter().map(|(name, value)| format!("{name}={value}")));
-        let config = folder.path().join("server.properties");
+        let config = config_file(&folder);
         fs::write(&config, lines.join("\n") + "\n").expect("the configuration is written");
         let mut format = java(Machine::Small, &folder, "format");
         format
@@ -100,11 +101,8 @@ impl Kafka {
         let formatted = format.status().expect("java runs");
         let mut kafka = Self {
             port,
-            process: java(machine, &folder, "output")
-                .arg("kafka.Kafka")
-                .arg(&config)
-                .spawn()
-                .expect("java runs"),
+            process: serve(machine, &folder),
+            machine,
             folder,
         };
         assert!(
@@ -131,6 +129,14 @@ impl Kafka {
         panic!("Kafka does not serve\n{}", self.output("output"));
     }
 
+    /// Asks it to stop, waits until it has, and starts it on what it left behind.
+    pub fn restart(&mut self) {
+        signal(self.process.id(), "TERM");
+        self.process.wait().expect("Kafka is a child");
+        self.process = serve(self.machine, &self.folder);
+        self.await_start();
+    }
+
     /// Where clients connect: `host:port`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -152,6 +158,16 @@ impl Drop for Kafka {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn config_file(folder: &Scratch) -> PathBuf {
+    folder.path().join("server.properties")
+}
+
+fn serve(machine: Machine, folder: &Scratch) -> Child {
+    let mut command = java(machine, folder, "output");
+    command.arg("kafka.Kafka").arg(config_file(folder));
+    command.spawn().expect("java runs")
 }
 
 /// A Java machine with Kafka's jars.

@@ -4,7 +4,7 @@
 use klamm_core::wire::Reader;
 use klamm_core::wire::reflect::{Value, for_random_messages};
 use klamm_tests::wire::codecs;
-use klamm_tests::wire::json::{RecordsAs, to_json};
+use klamm_tests::wire::json::{AS_KAFKA_READS, AS_KAFKA_WRITES, to_json};
 use klamm_tests::wire::oracle::Oracle;
 
 const CASES: u32 = 40;
@@ -29,7 +29,7 @@ fn kafka_reads_our_bytes_as_the_same_values_and_writes_them_back() {
             assert_eq!(written, bytes, "{name} of version {version}");
             let message = fields(codec.complete(&message));
             assert_eq!(
-                to_json(codec.schema.body, &message, version, RecordsAs::Size),
+                to_json(codec.schema.body, &message, version, AS_KAFKA_WRITES),
                 values,
                 "{name} {version}"
             );
@@ -44,7 +44,7 @@ fn kafka_writes_the_same_values_as_bytes_that_we_read() {
         let name = codec.schema.name();
         for_random_messages(codec, CASES, |version, message| {
             let message = codec.complete(&message);
-            let values = to_json(codec.schema.body, &fields(message.clone()), version, RecordsAs::Base64);
+            let values = to_json(codec.schema.body, &fields(message.clone()), version, AS_KAFKA_READS);
             let bytes = kafka
                 .json(name, version, &values)
                 .unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -364,6 +364,12 @@ fn log_append_time(peer: &mut Peer) {
             ("no time", Batch::of(&[at_time(-1)])),
             ("the future", Batch::of(&[at_time(SOME_TIME * 100)])),
             ("compressed", Batch::compressed(Compression::Lz4, &[at_time(SOME_TIME)])),
+            (
+                "stamped already",
+                Batch::of(&[at_time(SOME_TIME), at_time(SOME_TIME)])
+                    .set(at::ATTRIBUTES, &[0, 0x08])
+                    .sealed(),
+            ),
         ] {
             peer.note(note);
             peer.ask(

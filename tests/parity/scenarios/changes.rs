@@ -43,6 +43,11 @@ fn partitions(peer: &mut Peer) {
         let mut request = one(&name, 9, Json::Null);
         request["validate_only"] = json!(true);
         peer.ask("CreatePartitions", version, &request);
+        for (note, count) in [("as many as may be", 10_005), ("one too many", 10_006)] {
+            peer.note(note);
+            request["topics"][0]["count"] = json!(count);
+            peer.ask("CreatePartitions", version, &request);
+        }
         peer.note("what there is");
         peer.ask("Metadata", 12, &json!({ "topics": [{ "name": name }] }));
         peer.note("nothing");

@@ -11,6 +11,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("frames/unknown APIs", unknown_apis),
     ("frames/unknown versions", unknown_versions),
     ("frames/headers", headers),
+    ("frames/names that are no UTF-8", not_utf8),
     ("frames/bodies cut short", cut),
     ("frames/bodies with more behind them", more),
     ("frames/counts that lie", lies),
@@ -129,6 +130,21 @@ const SOME_APIS: [(&str, [i16; 2]); 3] = [
     ("ListOffsets", [2, 7]),
     ("DescribeConfigs", [1, 4]),
 ];
+
+/// Names as a client in another encoding sends them.
+fn not_utf8(peer: &mut Peer) {
+    let long = [0xfe; 300];
+    for name in [&b"gr\xf6\xdfer"[..], b"\xff", b"\xc3\x28", b"\xf0\x9f\x98", &long] {
+        peer.note(format!("{} bytes", name.len()));
+        let length = (name.len() as i16).to_be_bytes();
+        let line = peer.connect();
+        let body = [&1_i32.to_be_bytes()[..], &length, name, &[0]].concat();
+        peer.call_bytes(line, "Metadata", 4, &body);
+        let body = [&1_i32.to_be_bytes()[..], &length, name].concat();
+        let line = peer.connect();
+        peer.call_bytes(line, "DescribeGroups", 0, &body);
+    }
+}
 
 fn cut(peer: &mut Peer) {
     for (api, versions) in SOME_APIS {

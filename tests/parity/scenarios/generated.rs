@@ -6,7 +6,7 @@
 
 use super::{NO_TOPIC_ID, Scenario, ZERO_ID};
 use crate::batch::{Batch, SOME_TIME};
-use crate::message::{Api, random_to_json, versions};
+use crate::message::{Api, told, versions};
 use crate::peer::Peer;
 use klamm_core::wire::reflect::for_random_messages;
 use serde_json::{Value as Json, json};
@@ -68,8 +68,7 @@ fn run(peer: &mut Peer, api: &str) {
     let mut requests = Vec::new();
     for_random_messages(codec, CASES, |version, message| {
         if served.contains(&version) {
-            let message = codec.complete(&message);
-            requests.push((version, random_to_json(codec.schema.body, &message, version)));
+            requests.push((version, told(codec, &codec.complete(&message), version)));
         }
     });
     let line = peer.connect();

@@ -2,7 +2,7 @@
 
 use super::Scenario;
 use super::produce::one;
-use crate::batch::Batch;
+use crate::batch::{Batch, Record, SOME_TIME, value};
 use crate::message::versions;
 use crate::peer::{Line, Peer};
 use serde_json::{Value as Json, json};
@@ -91,26 +91,48 @@ fn producer(peer: &mut Peer) -> i64 {
 }
 
 /// A producer's batches to partition 0 of a topic.
-struct Sender {
-    line: Line,
-    topic: String,
+pub(super) struct Sender {
+    pub(super) line: Line,
+    pub(super) topic: String,
     producer: i64,
+    /// What its records have for a time.
+    timestamp: i64,
 }
 
 impl Sender {
-    fn new(peer: &mut Peer, suffix: &str) -> Self {
+    pub(super) fn new(peer: &mut Peer, suffix: &str) -> Self {
         let topic = peer.topic(suffix, 1, &[]);
         Self {
             line: peer.connect(),
             topic,
             producer: producer(peer),
+            timestamp: SOME_TIME,
+        }
+    }
+
+    /// The same with another time for its records.
+    pub(super) fn at(self, timestamp: i64) -> Self {
+        Self { timestamp, ..self }
+    }
+
+    /// Another producer to the same partition.
+    pub(super) fn beside(&self, peer: &mut Peer) -> Self {
+        Self {
+            line: peer.connect(),
+            topic: self.topic.clone(),
+            producer: producer(peer),
+            timestamp: self.timestamp,
         }
     }
 
     /// Sends `count` records from a sequence number on.
-    fn send(&self, peer: &mut Peer, epoch: i16, sequence: i32, count: usize) {
+    pub(super) fn send(&self, peer: &mut Peer, epoch: i16, sequence: i32, count: usize) {
         peer.note(format!("epoch {epoch}, {count} from {sequence}"));
-        let batch = Batch::of_values(&vec!["x"; count]).by(self.producer, epoch, sequence);
+        let timed = Record {
+            timestamp: self.timestamp,
+            ..value(b"x")
+        };
+        let batch = Batch::of(&vec![timed; count]).by(self.producer, epoch, sequence);
         peer.call(
             self.line,
             "Produce",
@@ -199,11 +221,7 @@ fn unknown_producer(peer: &mut Peer) {
 
 fn two_producers(peer: &mut Peer) {
     let first = Sender::new(peer, "shared");
-    let second = Sender {
-        line: peer.connect(),
-        topic: first.topic.clone(),
-        producer: producer(peer),
-    };
+    let second = first.beside(peer);
     for sequence in 0..3 {
         first.send(peer, 0, sequence, 1);
         second.send(peer, 0, sequence * 2, 2);

@@ -13,9 +13,11 @@ mod generated;
 mod groups;
 mod idempotence;
 mod list_offsets;
+mod log_dirs;
 mod metadata;
 mod offsets;
 mod produce;
+mod restart;
 mod topics;
 
 use crate::peer::Peer;
@@ -25,7 +27,7 @@ pub(crate) type Scenario = (&'static str, fn(&mut Peer));
 
 /// Every scenario, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = Scenario> {
-    let families: [&[Scenario]; 16] = [
+    let families: [&[Scenario]; 18] = [
         api_versions::SCENARIOS,
         metadata::SCENARIOS,
         topics::SCENARIOS,
@@ -40,8 +42,10 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         offsets::SCENARIOS,
         describe_configs::SCENARIOS,
         changes::SCENARIOS,
+        log_dirs::SCENARIOS,
         frames::SCENARIOS,
         generated::SCENARIOS,
+        restart::SCENARIOS,
     ];
     families.into_iter().flatten().copied()
 }

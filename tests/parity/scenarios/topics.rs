@@ -63,6 +63,7 @@ fn bad_names(peer: &mut Peer) {
             ("250 characters", named(&long)),
             ("249 characters", named(&long[..249])),
             ("an internal topic", named("__transaction_state_not")),
+            ("the metadata log", named("__cluster_metadata")),
         ] {
             peer.note(note);
             peer.ask("CreateTopics", version, &create(&json!([topic])));
@@ -229,6 +230,27 @@ fn only_validated(peer: &mut Peer) {
         peer.ask("CreateTopics", version, &request(3));
         peer.note("bad");
         peer.ask("CreateTopics", version, &request(0));
+        peer.note("the topic of groups");
+        let offsets = json!([{ "name": "__consumer_offsets", "num_partitions": 3, "replication_factor": 1 }]);
+        let request = json!({ "topics": offsets, "timeout_ms": 30_000, "validate_only": true });
+        peer.ask("CreateTopics", version, &request);
+        for (note, topics) in [
+            ("too many partitions together", &[("a", 6_000), ("b", 4_001)][..]),
+            ("too many partitions, and a bad topic", &[("a", 10_001), ("b c", 1)]),
+            (
+                "too many partitions but for one that is there twice",
+                &[("a", 6_000), ("a", 6_000), ("b", 1)],
+            ),
+        ] {
+            peer.note(note);
+            let topic = |(suffix, count): &(&str, i32)| json!({ "name": format!("{name}-{suffix}"), "num_partitions": count, "replication_factor": 1 });
+            let topics: Vec<Json> = topics.iter().map(topic).collect();
+            peer.ask(
+                "CreateTopics",
+                version,
+                &json!({ "topics": topics, "timeout_ms": 30_000, "validate_only": true }),
+            );
+        }
     }
 }
 

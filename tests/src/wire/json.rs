@@ -1,40 +1,69 @@
-//! Messages as JSON, in the form of Kafka's own converters.
+//! Messages as JSON: one walk by the notation, in the form that its reader wants.
 
 use klamm_core::types::Uuid;
 use klamm_core::wire::reflect::{Fields, Value};
 use klamm_core::wire::{Field, Struct, Type};
 use serde_json::{Map, Value as Json};
 
-/// How records stand in JSON.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RecordsAs {
-    /// By their length only: how Kafka's converters write them.
-    Size,
-    /// As base64: how Kafka's converters read them.
-    Base64,
+/// How a message stands in JSON.
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    /// A field's name, from that of the notation.
+    pub name: fn(&str) -> String,
+    /// Bytes.
+    pub bytes: fn(&[u8]) -> String,
+    /// What is added to the name of records, and how they stand.
+    pub records: (&'static str, fn(&[u8]) -> Json),
+    /// Which tagged fields there are.
+    pub tagged: Tagged,
 }
 
-/// The fields that `version` has, without the tagged ones that it leaves out.
-pub fn to_json(body: &Struct, fields: &Fields, version: i16, records: RecordsAs) -> Json {
+/// Which tagged fields a form has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tagged {
+    /// All.
+    All,
+    /// Those that are not at their default.
+    Changed,
+}
+
+/// As Kafka's converters write: records by their length only.
+pub const AS_KAFKA_WRITES: Form = Form {
+    name: camel_case,
+    bytes: base64,
+    records: ("SizeInBytes", |bytes| bytes.len().into()),
+    tagged: Tagged::Changed,
+};
+
+/// As Kafka's converters read.
+pub const AS_KAFKA_READS: Form = Form {
+    records: ("", |bytes| base64(bytes).into()),
+    ..AS_KAFKA_WRITES
+};
+
+/// The fields that `version` has.
+pub fn to_json(body: &Struct, fields: &Fields, version: i16, form: Form) -> Json {
     let mut object = Map::new();
     for (field, (_, value)) in body.fields.iter().zip(fields) {
-        if !field.versions.contains(version) || (field.tag.is_some() && *value == default(field)) {
+        let silent = form.tagged == Tagged::Changed && field.tag.is_some() && *value == default(field);
+        if silent || !field.versions.contains(version) {
             continue;
         }
-        let name = camel_case(field.name());
+        let name = (form.name)(field.name());
         match (field.kind, value) {
-            (Type::Records, Value::Bytes(bytes)) if records == RecordsAs::Size => {
-                object.insert(name + "SizeInBytes", bytes.len().into());
+            (Type::Records, Value::Bytes(bytes)) => {
+                let (suffix, told) = form.records;
+                object.insert(name + suffix, told(bytes));
             }
             _ => {
-                object.insert(name, value_to_json(field.kind, value, version, records));
+                object.insert(name, value_to_json(field.kind, value, version, form));
             }
         }
     }
     Json::Object(object)
 }
 
-fn value_to_json(kind: Type, value: &Value, version: i16, records: RecordsAs) -> Json {
+fn value_to_json(kind: Type, value: &Value, version: i16, form: Form) -> Json {
     match (kind, value) {
         (_, Value::Null) => Json::Null,
         (_, Value::Bool(value)) => (*value).into(),
@@ -42,12 +71,12 @@ fn value_to_json(kind: Type, value: &Value, version: i16, records: RecordsAs) ->
         (_, Value::Float(value)) => (*value).into(),
         (_, Value::Uuid(value)) => value.to_string().into(),
         (_, Value::String(value)) => value.as_str().into(),
-        (_, Value::Bytes(value)) => base64(value).into(),
+        (_, Value::Bytes(value)) => (form.bytes)(value).into(),
         (Type::Array(element), Value::Array(values)) => values
             .iter()
-            .map(|value| value_to_json(*element, value, version, records))
+            .map(|value| value_to_json(*element, value, version, form))
             .collect(),
-        (Type::Struct(body), Value::Struct(fields)) => to_json(body, fields, version, records),
+        (Type::Struct(body), Value::Struct(fields)) => to_json(body, fields, version, form),
         (kind, value) => panic!("{value:?} is no {kind:?}"),
     }
 }
