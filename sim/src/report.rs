@@ -83,6 +83,8 @@ pub struct Report {
     pub answers: BTreeMap<&'static str, u64>,
     /// Faults that hit something, by name.
     pub victims: BTreeMap<&'static str, u64>,
+    /// How often each checker had something to judge, by name.
+    pub judged: BTreeMap<&'static str, u64>,
 }
 
 impl Report {

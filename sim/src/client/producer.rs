@@ -461,6 +461,9 @@ impl Producer {
         let expected = self.lanes[lane].acked_end;
         let topic = &self.topics[self.lanes[lane].topic];
         let place = Place::new(topic.id, self.lanes[lane].partition);
+        if expected >= 0 {
+            hands.oracle.judging(Checker::Order);
+        }
         if listed.offset < expected && !hands.oracle.may_lack(place) {
             let text = format!(
                 "a look behind a batch that ended at {expected} saw the end at {}",

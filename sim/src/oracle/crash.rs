@@ -173,6 +173,12 @@ impl Oracle {
             self.note_batch(place, batch);
         });
         self.counts.batches_scanned += scanned;
+        if scanned > 0 {
+            self.judging(Checker::Recovery);
+        }
+        if !sequences.due.is_empty() {
+            self.judging(Checker::Idempotence);
+        }
         self.log_start(place, end.start);
         if let Some((checker, text)) = problems.into_iter().next() {
             self.violate(checker, format!("{place}: {text}"));
@@ -202,6 +208,9 @@ impl Oracle {
 
     /// Nothing is left on the disk of a topic whose deletion was answered and that nobody reads any more.
     pub(crate) fn check_remains(&mut self, disk: &Disk) {
+        if !self.deleted.is_empty() {
+            self.judging(Checker::RecreatedTopic);
+        }
         let view = LogView::new(disk, View::Cache);
         let mut left = view.places().filter(|place| self.deleted.contains(&place.topic));
         if let Some(place) = left.next() {

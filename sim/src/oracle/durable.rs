@@ -111,6 +111,7 @@ impl Oracle {
                 continue;
             };
             self.counts.acks_checked_on_device += 1;
+            self.judging(Checker::AcknowledgedDurability);
             let found = self.scans.batch_at(disk, place, answer.base_offset);
             let as_sent =
                 found.is_some_and(|(crc, count)| count == sent.count && (crc == sent.crc || !self.keeps_timestamps));

@@ -58,6 +58,8 @@ struct ExpectedProduce {
 )]
 pub(crate) struct Oracle {
     pub(crate) counts: Counts,
+    /// How often each checker had something to judge.
+    pub(crate) judged: BTreeMap<Checker, u64>,
     /// Answers that clients could read, by API.
     pub(crate) answers: BTreeMap<&'static str, u64>,
     violation: Option<Violation>,
@@ -94,6 +96,7 @@ impl Oracle {
     pub(crate) fn new(flush: FlushMode, timestamps: TimestampType, retention: Retention) -> Self {
         Self {
             counts: Counts::default(),
+            judged: BTreeMap::new(),
             answers: BTreeMap::new(),
             violation: None,
             partitions: BTreeMap::new(),
@@ -123,6 +126,11 @@ impl Oracle {
         if self.violation.is_none() {
             self.violation = Some(Violation { checker, text });
         }
+    }
+
+    /// The checker has something to judge, and is about to.
+    pub(crate) fn judging(&mut self, checker: Checker) {
+        *self.judged.entry(checker).or_default() += 1;
     }
 
     /// The first violation.
@@ -179,6 +187,7 @@ impl Oracle {
     /// A producer id was issued.
     pub(crate) fn issued(&mut self, id: i64, epoch: i16) {
         self.counts.producer_ids += 1;
+        self.judging(Checker::ProducerIds);
         if id < 0 || !self.issued.insert((id, epoch)) {
             self.violate(
                 Checker::ProducerIds,
@@ -256,6 +265,7 @@ impl Oracle {
         }
         partition.least_epoch = epoch;
         partition.epoch_seen = true;
+        self.judging(Checker::LeaderEpoch);
     }
 
     /// The topic's deletion was answered.
@@ -395,6 +405,7 @@ impl Oracle {
             return;
         };
         let waited = self.now.saturating_sub(first_ack.max(asked_at));
+        *self.judged.entry(Checker::Liveness).or_default() += 1;
         if waited > patience && !self.may_lack(place) {
             let waited = waited / MILLIS;
             let text = format!(

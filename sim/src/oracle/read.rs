@@ -92,6 +92,7 @@ impl Oracle {
 
     fn check_watermark(&mut self, place: Place, client: usize, part: &Fetched) {
         let wounded = self.is_damaged(place);
+        self.judging(Checker::HighWatermark);
         let seen = self.watermarks.entry((client, place)).or_insert(0);
         if part.high_watermark < *seen && !wounded {
             let text = format!(

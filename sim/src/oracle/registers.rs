@@ -97,6 +97,7 @@ impl Oracle {
     /// A client heard the answer to a request that it had sent at `begin`.
     pub(crate) fn heard(&mut self, request: &Request, begin: Nanos, response: &Response) {
         *self.answers.entry(request.api().name()).or_default() += 1;
+        self.judging(Checker::Protocol);
         if let (Request::Group(request), Response::Group(response)) = (request, response) {
             return self.group_heard(request, begin, response);
         }
@@ -167,6 +168,9 @@ impl Oracle {
         self.judge_group_offsets();
         let topics = std::mem::take(&mut self.registers.topics);
         self.counts.metadata_judged += topics.len() as u64;
+        if !topics.is_empty() {
+            self.judging(Checker::Metadata);
+        }
         match linearizable(&Topic, &topics, BUDGET) {
             Linearizability::Linearizable => {}
             Linearizability::Violated { object, stuck, .. } => {

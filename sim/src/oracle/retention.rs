@@ -96,6 +96,7 @@ impl Oracle {
         if start <= self.known_start(place) || self.is_history() || !self.partitions.contains_key(&place) {
             return;
         }
+        self.judging(Checker::Retention);
         if let Some(offset) = self.must_be_there(place, start) {
             let text = format!("{place}: the log starts at {start}, but nothing may remove the record at {offset}");
             self.violate(Checker::Retention, text);

@@ -300,6 +300,8 @@ impl World {
                 self.stage.trace.line(now, || line);
             }
         }
+        let judged = self.oracle.judged.iter();
+        self.report.judged = judged.map(|(checker, &count)| (checker.name(), count)).collect();
         let report = self.report.finish(
             &self.oracle.counts,
             &self.oracle.answers,

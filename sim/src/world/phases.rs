@@ -320,6 +320,7 @@ impl World {
     /// Without clients and work a shard holds nothing but the timers that look for old segments and for what to compact.
     fn audit(&mut self) {
         for (shard, audit) in self.audits().into_iter().enumerate() {
+            self.oracle.judging(Checker::Bounds);
             if !is_empty(&audit, self.options.broker.groups.offsets_partitions) {
                 let text = format!("shard {shard} still holds {audit:?} when there are no clients");
                 self.oracle.violate(Checker::Bounds, text);

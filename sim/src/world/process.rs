@@ -410,16 +410,16 @@ impl World {
     /// The process ended as it was asked to.
     fn stopped(&mut self) {
         let left = self.process.take().map_or(0, |process| process.on_disk());
-        if left > 0 {
-            let text = format!("the broker stopped with {left} operations on the disk");
-            self.oracle.violate(Checker::Bounds, text);
-        }
         self.report.clean_stops += 1;
         self.crash = None;
         self.links.broker_died(&mut self.stage, &self.options.delays);
         self.disk.kill();
         let everything_open = self.phase.is_last_stop();
         self.oracle.after_stop(&self.disk, everything_open);
+        if left > 0 {
+            let text = format!("the broker stopped with {left} operations on the disk");
+            self.oracle.violate(Checker::Bounds, text);
+        }
         self.process_ended();
     }
 

@@ -85,6 +85,26 @@ const FAULTS: [&str; 16] = [
     "write without space",
 ];
 
+/// Every checker that judges runs; those of assertions, determinism and idleness judge what no run counts.
+const CHECKERS: [Checker; 16] = [
+    Checker::AcknowledgedDurability,
+    Checker::Recovery,
+    Checker::Idempotence,
+    Checker::Order,
+    Checker::ProducerIds,
+    Checker::LeaderEpoch,
+    Checker::Liveness,
+    Checker::Bounds,
+    Checker::RecreatedTopic,
+    Checker::Retention,
+    Checker::Metadata,
+    Checker::HighWatermark,
+    Checker::Protocol,
+    Checker::OneOwner,
+    Checker::Generations,
+    Checker::GroupOffsets,
+];
+
 /// What many runs did together.
 #[derive(Default, Debug)]
 pub(crate) struct Totals {
@@ -139,6 +159,9 @@ impl Totals {
         for (name, count) in &report.victims {
             *sum.victims.entry(name).or_default() += count;
         }
+        for (name, count) in &report.judged {
+            *sum.judged.entry(name).or_default() += count;
+        }
     }
 
     /// What none of the runs did, though a range of this size must.
@@ -174,7 +197,15 @@ impl Totals {
             .iter()
             .map(|&fault| (fault, sum.victims.get(fault).copied().unwrap_or(0)));
         let groups = sum.groups.named().map(|(count, _, one)| (one, count));
-        let all = done.into_iter().chain(groups).chain(answers).chain(victims);
+        let judged = CHECKERS
+            .iter()
+            .map(|checker| (checker.name(), sum.judged.get(checker.name()).copied().unwrap_or(0)));
+        let all = done
+            .into_iter()
+            .chain(groups)
+            .chain(answers)
+            .chain(victims)
+            .chain(judged);
         all.filter(|&(_, count)| count == 0).map(|(what, _)| what).collect()
     }
 
@@ -210,14 +241,20 @@ fn numbers(report: &Report) -> String {
         let parts: Vec<String> = parts.iter().map(|(count, what)| format!("{count} {what}")).collect();
         let _ = writeln!(text, "  {name:<10} {}", parts.join(", "));
     }
-    let victims = report.victims.iter();
-    let victims: Vec<String> = victims.map(|(name, count)| format!("{count} {name}")).collect();
-    let victims = if victims.is_empty() {
-        "none".to_owned()
-    } else {
-        victims.join(", ")
-    };
-    let _ = write!(text, "  {:<10} {victims}", "faults");
+    for (name, counts) in [
+        ("answers", &report.answers),
+        ("checkers", &report.judged),
+        ("faults", &report.victims),
+    ] {
+        let counts: Vec<String> = counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
+        let counts = if counts.is_empty() {
+            "none".to_owned()
+        } else {
+            counts.join(", ")
+        };
+        let _ = writeln!(text, "  {name:<10} {counts}");
+    }
+    text.truncate(text.trim_end().len());
     text
 }
 
@@ -277,4 +314,64 @@ fn broker(report: &Report) -> [Row; 3] {
         (report.logs_cut_at_damage, "logs cut"),
     ];
     [("broker", broker), ("disk", disk), ("damage", damage)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{APIS, CHECKERS, FAULTS, Totals};
+    use klamm_sim::Report;
+
+    /// What a range has done that did everything that is counted by name, and nothing else.
+    fn named() -> Report {
+        Report {
+            answers: APIS.iter().map(|&api| (api, 1)).collect(),
+            victims: FAULTS.iter().map(|&fault| (fault, 1)).collect(),
+            judged: CHECKERS.iter().map(|checker| (checker.name(), 1)).collect(),
+            ..Report::default()
+        }
+    }
+
+    fn missing(reports: &[Report]) -> Vec<&'static str> {
+        let mut totals = Totals::default();
+        for report in reports {
+            totals.add(report);
+        }
+        totals.missing()
+    }
+
+    #[test]
+    fn a_range_lacks_whatever_none_of_its_runs_did() {
+        let marks = missing(&[named()]);
+        assert!(marks.contains(&"a halt") && marks.contains(&"a torn file"), "{marks:?}");
+        let everything = missing(&[Report::default()]);
+        assert_eq!(
+            everything.len(),
+            marks.len() + APIS.len() + FAULTS.len() + CHECKERS.len()
+        );
+        let halted = Report {
+            halts: 1,
+            ..Report::default()
+        };
+        let rest: Vec<_> = marks.into_iter().filter(|&mark| mark != "a halt").collect();
+        assert_eq!(missing(&[named(), halted]), rest);
+    }
+
+    #[test]
+    fn each_api_fault_and_checker_that_nothing_met_is_named() {
+        let marks = missing(&[named()]);
+        for what in APIS
+            .iter()
+            .chain(&FAULTS)
+            .copied()
+            .chain(CHECKERS.map(super::Checker::name))
+        {
+            let mut report = named();
+            for counts in [&mut report.answers, &mut report.victims, &mut report.judged] {
+                counts.remove(what);
+            }
+            let lacking = missing(&[report]);
+            assert_eq!(lacking.len(), marks.len() + 1);
+            assert!(lacking.contains(&what), "{what}");
+        }
+    }
 }

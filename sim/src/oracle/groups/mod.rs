@@ -257,6 +257,7 @@ impl Oracle {
 
     /// Nobody does anything in a generation once somebody was told a later one, nor under an id that has ended.
     fn not_stale(&mut self, speaker: &Speaker, begin: Nanos, what: &str) {
+        self.judging(Checker::Generations);
         let Speaker {
             group: name,
             member,
@@ -292,6 +293,7 @@ impl Oracle {
         if self.lost_page_cache {
             return;
         }
+        self.judging(Checker::OneOwner);
         let now = self.now;
         let Speaker {
             group: name,

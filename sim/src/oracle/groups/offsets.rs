@@ -149,6 +149,9 @@ impl Oracle {
             _ => true,
         });
         self.counts.groups.offsets_judged += calls.len() as u64;
+        if !calls.is_empty() {
+            self.judging(Checker::GroupOffsets);
+        }
         match linearizable(&Register, &calls, BUDGET) {
             Linearizability::Linearizable => {}
             Linearizability::Violated {
