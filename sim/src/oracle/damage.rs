@@ -65,8 +65,23 @@ impl Damage {
         } = misdirection;
         let length = bytes.len() as u64;
         let meant = Self::at(disk, meant_path, *meant_at, meant_at + length);
-        let hit = Self::at(disk, hit_path, *hit_at, hit_at + length);
+        let hit = Self::at(disk, hit_path, *hit_at, hit_at + length).map(|damage| damage.claimed_by(bytes));
         meant.into_iter().chain(hit)
+    }
+
+    /// Whole batches that a stray write put where a log goes on may claim more offsets than it destroyed. Behind them, at
+    /// the offset that they end at, a reader meets the rest of what stood there.
+    pub(super) fn claimed_by(mut self, stray: &[u8]) -> Self {
+        let (mut rest, mut due) = (stray, self.from);
+        while let Ok(batch) = Batch::parse(rest) {
+            if batch.base_offset != due {
+                break;
+            }
+            due = batch.end_offset();
+            rest = &rest[batch.size..];
+            self.to = self.to.max(due.saturating_add(1));
+        }
+        self
     }
 
     /// Records `from..to`, for tests.

@@ -289,6 +289,29 @@ fn only_what_the_disk_destroyed_may_be_broken() {
 }
 
 #[test]
+fn a_stray_batch_of_more_records_than_it_destroyed_leads_into_the_rest_of_them() {
+    let place = Place::new(ID, 0);
+    for (claims, expected) in [(true, None), (false, Some(Checker::RecreatedTopic))] {
+        let mut oracle = oracle();
+        let whole = batch(&mut oracle, 0, &ID, 0, 0);
+        oracle.acked(place, 0, &whole);
+        let record = |sequence| NewRecord {
+            timestamp: 5,
+            key: None,
+            value: mark(sequence, &OTHER).encode(50),
+            headers: Vec::new(),
+        };
+        let stray = build(&[record(7), record(8)], ProducerTag::NONE, Compression::None);
+        let damage = Damage::new(place, 0, 1);
+        oracle.damaged([if claims { damage.claimed_by(&stray) } else { damage }]);
+        let served = Bytes::from([&stray[..], &whole[whole.len() - 9..]].concat());
+        let next = fetch(&mut oracle, 1, 0, &answer(2, served));
+        assert_eq!(seen(&oracle), expected);
+        assert!(!claims || next == 3, "the reader goes on behind the rest");
+    }
+}
+
+#[test]
 fn what_stands_before_the_damage_is_still_promised() {
     let place = Place::new(ID, 0);
     for (damaged_from, expected) in [(0, None), (1, Some(Checker::AcknowledgedDurability))] {
