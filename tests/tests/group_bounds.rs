@@ -10,6 +10,7 @@ const TOPIC: &str = "orders";
 
 /// Error codes of Kafka.
 const UNKNOWN_SERVER_ERROR: i16 = -1;
+const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 const UNKNOWN_MEMBER_ID: i16 = 25;
 const INVALID_CONFIG: i16 = 40;
 const INVALID_REQUEST: i16 = 42;
@@ -259,4 +260,37 @@ fn the_topic_of_groups_keeps_its_partitions_and_its_policy() {
         assert_eq!(set(&mut connection, OFFSETS, "cleanup.policy", policy), INVALID_CONFIG);
     }
     assert_eq!(set(&mut connection, OFFSETS, "cleanup.policy", "compact"), 0);
+}
+
+#[test]
+fn members_that_never_come_back_hold_no_more_than_they_may() {
+    const ALLOWED: u64 = 16 << 20;
+    let allowed = ALLOWED.to_string();
+    let broker = start(&[("group.members.max.bytes", &allowed)]);
+    let mut connection = broker.connect();
+    find(&mut connection, "honest");
+    let honest = join(&mut connection, "honest", b"");
+    assert_eq!(sync(&mut connection, "honest", &honest), 0);
+    // What one large join takes besides what is held, and what a process takes that was used at all.
+    let large = vec![7; 1_000_000];
+    let before = broker.peak_resident_bytes();
+    let body = |number: u32| join_body(&format!("bogus-{number}"), "", 1_800_000, &large);
+    let codes: Vec<i16> = (0..200)
+        .map(|number| {
+            let answer = connection.call(api::JOIN_GROUP, 3, &body(number));
+            joined(&answer.expect("JoinGroup is answered")).error
+        })
+        .collect();
+    let taken = codes.iter().filter(|&&code| code == 0).count() as u64;
+    assert!((1..=ALLOWED / 1_000_000).contains(&taken), "{taken} joined");
+    let others: Vec<i16> = codes.into_iter().filter(|&code| code != 0).collect();
+    assert!(others.iter().all(|&code| code == COORDINATOR_NOT_AVAILABLE));
+    let grown = broker.peak_resident_bytes() - before;
+    assert!(grown < 3 * ALLOWED, "{grown} bytes more than before");
+    assert_eq!(heartbeat(&mut connection, "honest", &honest), 0);
+    let again = join_body("honest", &honest.member, 30_000, b"");
+    let answer = connection.call(api::JOIN_GROUP, 3, &again);
+    let again = joined(&answer.expect("JoinGroup is answered"));
+    assert_eq!((again.error, again.generation), (0, 2));
+    assert_eq!(sync(&mut connection, "honest", &again), 0);
 }

@@ -102,6 +102,8 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
         key("group.max.session.timeout.ms", Int, AtLeast(1), Some("1800000"))
             .doc("The longest session timeout a member may ask for, in milliseconds."),
         key("group.max.size", Int, AtLeast(1), Some("2147483647")).doc("Members of one group."),
+        key("group.members.max.bytes", Long, AtLeast(0), Some("134217728"))
+            .doc("Klamm: bytes that members of groups may hold in the memory of each shard."),
         key("group.min.session.timeout.ms", Int, AtLeast(1), Some("6000"))
             .doc("The shortest session timeout a member may ask for, in milliseconds."),
         key(

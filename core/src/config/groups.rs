@@ -28,6 +28,8 @@ pub struct GroupConfig {
     pub offsets_retention_check_interval_ms: u64,
     /// `offset.metadata.max.bytes`: of one offset, in UTF-16 units, as Kafka counts.
     pub offset_metadata_max_bytes: u32,
+    /// Klamm's `group.members.max.bytes`: what members of groups may hold in the memory of one shard.
+    pub members_max_bytes: u64,
 }
 
 impl Default for GroupConfig {
@@ -44,6 +46,7 @@ impl Default for GroupConfig {
             offsets_retention_ms: 7 * 24 * 3_600_000,
             offsets_retention_check_interval_ms: 600_000,
             offset_metadata_max_bytes: 4096,
+            members_max_bytes: 128 << 20,
         }
     }
 }

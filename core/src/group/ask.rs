@@ -1,5 +1,6 @@
 //! What a group is asked, and what it answers: requests as they reach it, freed of the wire.
 
+use super::budget::OVERHEAD;
 use super::offsets::Committed;
 use crate::types::{ErrorCode, LeaderEpoch, Offset, TopicId};
 use alloc::sync::Arc;
@@ -33,6 +34,18 @@ impl GroupAsk {
     /// Whether its answer may wait for other members.
     pub const fn may_wait(&self) -> bool {
         matches!(self, Self::Join(_) | Self::Sync(_))
+    }
+
+    /// Bytes that it holds while it waits, about.
+    pub(super) fn bytes(&self) -> usize {
+        OVERHEAD
+            + match self {
+                Self::Join(ask) => ask.bytes(),
+                Self::Sync(ask) => ask.assigned_bytes(),
+                Self::Commit(ask) => ask.offsets.iter().map(|it| OVERHEAD + it.metadata.len()).sum(),
+                Self::DeleteOffsets(wanted) => wanted.iter().map(|(topic, _)| 64 + topic.len()).sum(),
+                _ => 0,
+            }
     }
 
     /// The answer that refuses it.
@@ -104,6 +117,28 @@ pub struct JoinAsk {
     pub first_join: FirstJoin,
     /// What it understands where it is a leader that was restarted.
     pub replaced_leader: ReplacedLeader,
+}
+
+/// Bytes of what a member says of itself.
+pub(super) fn protocol_bytes(protocols: &[Protocol]) -> usize {
+    protocols.iter().map(|it| 64 + it.name.len() + it.metadata.len()).sum()
+}
+
+impl JoinAsk {
+    /// Bytes that its member would hold.
+    pub(super) fn bytes(&self) -> usize {
+        let ids = [&self.member, &self.client_id, &self.client_host];
+        let ids: usize = ids.iter().map(|it| it.len()).sum();
+        ids + self.instance.as_ref().map_or(0, |it| it.len()) + protocol_bytes(&self.protocols)
+    }
+}
+
+impl SyncAsk {
+    /// Bytes of the parts.
+    pub(super) fn assigned_bytes(&self) -> usize {
+        let parts = self.assignments.iter();
+        parts.map(|(member, part)| 64 + member.len() + part.len()).sum()
+    }
 }
 
 /// A request for the assignment.

@@ -10,6 +10,7 @@ use super::record;
 use crate::bugs::bug;
 use crate::metadata::Image;
 use crate::types::{ErrorCode, Now, Timestamp};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Debug;
@@ -34,7 +35,18 @@ impl<T: Copy + Debug> Coordinator<T> {
             self.groups
                 .insert(Arc::clone(name), Group::new(Arc::clone(name), view.now));
         }
-        self.with(name, view, outcome, |group, work| group.join(part, ask, work));
+        if self.groups.get(name).is_some_and(|it| it.may_hold(&ask, &self.budget)) {
+            self.refuses = false;
+            self.with(name, view, outcome, |group, work| group.join(part, ask, work));
+            return;
+        }
+        // Clients try again after a pause: members that are gone give their bytes back.
+        let answer = refuse(ErrorCode::CoordinatorNotAvailable, ask.member);
+        outcome.answers.push((part, answer));
+        if !core::mem::replace(&mut self.refuses, true) {
+            let text = "members hold all bytes that group.members.max.bytes allows: nobody joins before some are gone";
+            outcome.reports.push(String::from(text));
+        }
     }
 
     /// Takes offsets to remember (`OffsetMetadataManager.commitOffset`).
@@ -166,7 +178,8 @@ impl<T: Copy + Debug> Coordinator<T> {
         if group.offsets.in_flight() > 0 {
             // What is being committed has to go too: it is taken in first.
             group.store(group.shown(), After::Drained);
-            return group.held.push_front((part, GroupAsk::Delete));
+            let charge = self.budget.charge(GroupAsk::Delete.bytes());
+            return group.held.push_front((part, GroupAsk::Delete, charge));
         }
         group.store(group.shown(), After::Removed(Some(part)));
     }
@@ -187,7 +200,8 @@ impl<T: Copy + Debug> Coordinator<T> {
             // What is being committed may be what is to go: it is taken in first.
             group.store(group.shown(), After::Drained);
             let again = GroupAsk::DeleteOffsets(wanted.to_vec());
-            return group.held.push_front((part, again));
+            let charge = self.budget.charge(again.bytes());
+            return group.held.push_front((part, again, charge));
         }
         if !group.is_empty() && !group.is_consumers() {
             let in_use = GroupAnswer::OffsetsDeleted(Err(ErrorCode::NonEmptyGroup));

@@ -8,6 +8,7 @@
 //! - every ask is answered once.
 
 use super::ask::{GroupAnswer, GroupAsk, Listed};
+use super::budget::Budget;
 use super::classic::{After, Group, Record, Work};
 use super::deadlines::Deadlines;
 use super::expiry::Expired;
@@ -96,6 +97,9 @@ pub struct Coordinator<T> {
     pub(super) groups: BTreeMap<Arc<str>, Group<T>>,
     deadlines: Deadlines,
     pub(super) queue: Queue<T>,
+    pub(super) budget: Budget,
+    /// Whether it was reported that the budget is used up.
+    pub(super) refuses: bool,
     /// When to look for what has expired, and the group to go on behind.
     pub(super) check_at: Monotonic,
     pub(super) checked: Option<Arc<str>>,
@@ -104,7 +108,13 @@ pub struct Coordinator<T> {
 impl<T: Copy + Debug> Coordinator<T> {
     /// A coordinator that begins to read its partition, whose topic takes batches of `max_batch` bytes. The log itself is
     /// to take any batch of its coordinator.
-    pub fn new(config: &Arc<BrokerConfig>, max_batch: usize, seed: Seed, outcome: &mut Outcome<T>) -> Self {
+    pub fn new(
+        config: &Arc<BrokerConfig>,
+        max_batch: usize,
+        budget: &Budget,
+        seed: Seed,
+        outcome: &mut Outcome<T>,
+    ) -> Self {
         outcome.want = Some(Want::Start);
         Self {
             config: Arc::clone(config),
@@ -113,6 +123,8 @@ impl<T: Copy + Debug> Coordinator<T> {
             groups: BTreeMap::new(),
             deadlines: Deadlines::default(),
             queue: Queue::new(max_batch),
+            budget: budget.clone(),
+            refuses: false,
             check_at: Monotonic::default(),
             checked: None,
         }
@@ -165,7 +177,13 @@ impl<T: Copy + Debug> Coordinator<T> {
         if let Some(group) = self.groups.get_mut(name).filter(|group| group.storing.is_some())
             && !matches!(ask, GroupAsk::Fetch(_))
         {
-            return group.held.push_back((part, ask));
+            if ask.may_wait() && !self.budget.lets_grow(ask.bytes()) {
+                return outcome
+                    .answers
+                    .push((part, ask.refused(ErrorCode::CoordinatorNotAvailable)));
+            }
+            let charge = self.budget.charge(ask.bytes());
+            return group.held.push_back((part, ask, charge));
         }
         match ask {
             GroupAsk::Join(ask) => self.join(part, name, ask, view, outcome),
@@ -211,6 +229,7 @@ impl<T: Copy + Debug> Coordinator<T> {
         let mut work = Work {
             now: view.now,
             config: &self.config.groups,
+            budget: &self.budget,
             seed: &mut self.seed,
             deadlines: &mut self.deadlines,
             answers: &mut outcome.answers,
@@ -225,8 +244,9 @@ impl<T: Copy + Debug> Coordinator<T> {
             if let Some(record) = group.take_record() {
                 self.write(name, record, view, outcome);
             } else if group.storing.is_none()
-                && let Some((part, ask)) = group.held.pop_front()
+                && let Some((part, ask, charge)) = group.held.pop_front()
             {
+                drop(charge);
                 self.ask_group(part, name, ask, view, outcome);
             } else {
                 group.check();
@@ -347,12 +367,14 @@ impl<T: Copy + Debug> Coordinator<T> {
             let mut work = Work {
                 now: view.now,
                 config: &self.config.groups,
+                budget: &self.budget,
                 seed: &mut self.seed,
                 deadlines: &mut self.deadlines,
                 answers: &mut outcome.answers,
             };
             group.disarm(&mut work);
-            for (part, ask) in group.held {
+            for (part, ask, charge) in group.held {
+                drop(charge);
                 self.ask_group(part, name, ask, view, outcome);
                 self.settle(name, view, outcome);
             }

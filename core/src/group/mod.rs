@@ -7,6 +7,7 @@
 
 mod ask;
 mod asks;
+mod budget;
 mod classic;
 mod coordinator;
 mod deadlines;
@@ -22,6 +23,7 @@ pub use ask::{
     JoinAsk, JoinRefusal, Joined, JoinedMember, Leaver, Listed, Protocol, ReplacedLeader, Stability, StateName,
     SyncAsk, Synced, ToldOffset,
 };
+pub use budget::Budget;
 pub use coordinator::{Coordinator, Outcome, View, Want};
 pub use expiry::Since;
 pub use load::ReadRecords;

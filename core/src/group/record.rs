@@ -6,6 +6,7 @@
 //! Invariant: what is encoded here decodes to what it was made of, whatever the group.
 
 use super::ask::Protocol;
+use super::budget::Charge;
 use super::classic::Acquaintance;
 use super::classic::{Group, Member, State, Waiting};
 use super::expiry::Since;
@@ -215,5 +216,6 @@ fn loaded_member<T: Copy>(it: &MemberMetadata, protocol: Option<&Arc<str>>) -> M
         acquaintance: Acquaintance::Known,
         expires: Monotonic::default(),
         armed: None,
+        charge: Charge::default(),
     }
 }

@@ -64,7 +64,8 @@ impl Shard {
                 continue;
             }
             let mut outcome = Outcome::default();
-            let machine = Coordinator::new(&self.view.config, max_batch, self.seed.fork(), &mut outcome);
+            let seed = self.seed.fork();
+            let machine = Coordinator::new(&self.view.config, max_batch, &self.group_budget, seed, &mut outcome);
             self.coordinators.insert(id, Coordinated { machine, timer: None });
             if self.stored.contains_key(&id) || self.active.contains_key(&id) {
                 self.settle_coordinator(id, outcome, effects);

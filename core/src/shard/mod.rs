@@ -37,6 +37,7 @@ pub use mail::Mail;
 pub use task::{Task, TaskOutcome};
 
 use crate::config::BrokerConfig;
+use crate::group::Budget;
 use crate::metadata::Image;
 use crate::partition::{Outcome, Partition};
 use crate::session::{Action, FetchSessions, RequestId};
@@ -85,6 +86,8 @@ pub struct Shard {
     early: Early,
     /// For the partitions of `__consumer_offsets` that this shard owns.
     coordinators: BTreeMap<TopicPartition, Coordinated>,
+    /// What their members may hold, together.
+    group_budget: Budget,
     watches: Watches,
     producer_ids: ProducerIds<(ShardId, OpId)>,
     /// On the controller's shard only.
@@ -174,6 +177,7 @@ impl Shard {
             gathering: Ops::new(),
             early: Early::default(),
             coordinators: BTreeMap::new(),
+            group_budget: Budget::new(usize::try_from(config.groups.members_max_bytes).unwrap_or(usize::MAX)),
             watches: Watches::default(),
             producer_ids: ProducerIds::new(),
             metadata: None,

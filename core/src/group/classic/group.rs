@@ -15,8 +15,10 @@ use super::vote::{CONSUMER, Spoken, subscription};
 use crate::bugs::bug;
 use crate::config::GroupConfig;
 use crate::group::ask::{
-    Described, DescribedMember, GroupAnswer, GroupAsk, JoinRefusal, Joined, JoinedMember, Listed, StateName, Synced,
+    Described, DescribedMember, GroupAnswer, GroupAsk, JoinAsk, JoinRefusal, Joined, JoinedMember, Listed, StateName,
+    Synced,
 };
+use crate::group::budget::{Budget, Charge, OVERHEAD};
 use crate::group::deadlines::{Deadlines, Due};
 use crate::group::expiry::Since;
 use crate::group::offsets::Offsets;
@@ -32,6 +34,7 @@ use core::fmt::Debug;
 pub(in crate::group) struct Work<'a, T> {
     pub(in crate::group) now: Now,
     pub(in crate::group) config: &'a GroupConfig,
+    pub(in crate::group) budget: &'a Budget,
     pub(in crate::group) seed: &'a mut Seed,
     pub(in crate::group) deadlines: &'a mut Deadlines,
     pub(in crate::group) answers: &'a mut Vec<(T, GroupAnswer)>,
@@ -113,7 +116,7 @@ pub(in crate::group) struct Group<T> {
     pub(in crate::group) members: BTreeMap<Arc<str>, Member<T>>,
     pub(super) statics: BTreeMap<Arc<str>, Arc<str>>,
     /// Clients that were given a member id to come again with, and until when.
-    pub(super) pending: BTreeMap<Arc<str>, Monotonic>,
+    pub(super) pending: BTreeMap<Arc<str>, (Monotonic, Charge)>,
     pub(super) joining: usize,
     pub(super) spoken: Spoken,
     /// Members that have not asked for their part of this generation, and until when they may.
@@ -127,7 +130,7 @@ pub(in crate::group) struct Group<T> {
     pub(in crate::group) state_since: Timestamp,
     pub(in crate::group) storing: Option<Storing<T>>,
     /// What was asked while a record was on its way.
-    pub(in crate::group) held: VecDeque<(T, GroupAsk)>,
+    pub(in crate::group) held: VecDeque<(T, GroupAsk, Charge)>,
     pub(in crate::group) overdue: Vec<Due>,
     pub(in crate::group) offsets: Offsets,
 }
@@ -286,7 +289,7 @@ impl<T: Copy + Debug> Group<T> {
 
     /// Lets a member or a pending one go. Whoever waits for it is told that it is unknown, to join anew.
     pub(in crate::group) fn remove(&mut self, id: &str, work: &mut Work<'_, T>) {
-        if let Some((id, until)) = self.pending.remove_entry(id) {
+        if let Some((id, (until, _))) = self.pending.remove_entry(id) {
             work.deadlines.disarm(until, &self.name, Due::Session(id));
         }
         self.unsynced.remove(id);
@@ -436,7 +439,7 @@ impl<T: Copy + Debug> Group<T> {
             }
         }
         self.joining = 0;
-        for (part, ask) in core::mem::take(&mut self.held) {
+        for (part, ask, _) in core::mem::take(&mut self.held) {
             answers.push((part, ask.refused(code)));
         }
         match self.storing.as_mut().map(|storing| &mut storing.after) {
@@ -507,6 +510,36 @@ impl<T: Copy + Debug> Group<T> {
 
     pub(in crate::group) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// Bytes that it holds, counted anew.
+    #[cfg(test)]
+    pub(in crate::group) fn held_bytes(&self) -> usize {
+        let shared = self.shared_bytes();
+        let members: usize = self.members.values().map(|it| it.bytes(shared)).sum();
+        let pending: usize = self.pending.keys().map(|id| self.pending_bytes(id)).sum();
+        let waiting: usize = self.held.iter().map(|(_, ask, _)| ask.bytes()).sum();
+        members + pending + waiting
+    }
+
+    /// Bytes that it holds as long as it has members.
+    pub(super) fn shared_bytes(&self) -> usize {
+        self.name.len() + self.protocol_type.as_ref().map_or(0, |it| it.len())
+    }
+
+    pub(super) fn pending_bytes(&self, id: &str) -> usize {
+        OVERHEAD + self.name.len() + id.len()
+    }
+
+    /// Whether the budget lets somebody join. A member that says what it said before always may.
+    pub(in crate::group) fn may_hold(&self, ask: &JoinAsk, budget: &Budget) -> bool {
+        let named = ask.instance.as_ref().and_then(|it| self.statics.get(it));
+        let before = self.members.get(&ask.member).or_else(|| self.members.get(named?));
+        let bytes = OVERHEAD + self.name.len() + ask.protocol_type.len() + ask.bytes();
+        match before {
+            Some(member) => budget.lets_grow(bytes.saturating_sub(member.charge.bytes())),
+            None => budget.lets_in(bytes),
+        }
     }
 
     /// What holds after each step.

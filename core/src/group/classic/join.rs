@@ -75,7 +75,8 @@ impl<T: Copy + Debug> Group<T> {
                 let until = work.now.monotonic.plus_millis(session);
                 work.deadlines.arm(until, &self.name, Due::Session(Arc::clone(&id)));
                 work.answers.push((part, refuse_join(ErrorCode::MemberIdRequired, &id)));
-                self.pending.insert(id, until);
+                let charge = work.budget.charge(self.pending_bytes(&id));
+                self.pending.insert(id, (until, charge));
             }
             (None, ..) => self.add(part, ask, id, work),
         }
@@ -88,7 +89,7 @@ impl<T: Copy + Debug> Group<T> {
             let refused = refuse_join(ErrorCode::UnknownMemberId, &ask.member);
             return work.answers.push((part, refused));
         }
-        if let Some((id, until)) = self.pending.remove_entry(&ask.member) {
+        if let Some((id, (until, _))) = self.pending.remove_entry(&ask.member) {
             work.deadlines.disarm(until, &self.name, Due::Session(Arc::clone(&id)));
             self.add(part, ask, id, work);
         }
@@ -102,6 +103,7 @@ impl<T: Copy + Debug> Group<T> {
         let mut member = Member::new(id, ask, part);
         let patience = u64::from(work.config.new_member_join_timeout_ms);
         self.expire_in(&mut member, patience, work);
+        member.weigh(self.name.len() + protocol_type.len(), work.budget);
         self.insert(member, &protocol_type);
         self.rebalance(work);
     }
@@ -145,6 +147,7 @@ impl<T: Copy + Debug> Group<T> {
         member.session_timeout_ms = ask.session_timeout_ms;
         member.rebalance_timeout_ms = ask.rebalance_timeout_ms;
         member.waiting = Waiting::Join(part);
+        member.weigh(self.shared_bytes(), work.budget);
         self.spoken.add(&member);
         self.members.insert(ask.member, member);
     }
@@ -260,8 +263,10 @@ impl<T: Copy + Debug> Group<T> {
         }
         self.protocol = self.spoken.elect(self.members.values());
         self.learn_subscriptions();
+        let shared = self.shared_bytes();
         for member in self.members.values_mut() {
             member.assignment = bytes::Bytes::new();
+            member.weigh(shared, work.budget);
         }
         self.enter(State::Completing, work.now);
         self.store(StateName::PreparingRebalance, After::Joined);
@@ -324,10 +329,12 @@ impl<T: Copy + Debug> Group<T> {
 
     /// After a start: the members' session timers begin anew, and a generation without parts awaits its leader's.
     pub(in crate::group) fn resume(&mut self, work: &mut Work<'_, T>) {
+        let shared = self.shared_bytes();
         let ids: Vec<_> = self.members.keys().cloned().collect();
         for id in ids {
             if let Some(member) = self.members.get_mut(&id) {
                 member.acquaintance = Acquaintance::Known;
+                member.weigh(shared, work.budget);
             }
             self.heard(&id, work);
             if self.state == State::Completing {

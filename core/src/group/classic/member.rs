@@ -1,6 +1,7 @@
 //! One member of a group.
 
-use crate::group::ask::{JoinAsk, Protocol};
+use crate::group::ask::{JoinAsk, Protocol, protocol_bytes};
+use crate::group::budget::{Budget, Charge, OVERHEAD};
 use crate::types::Monotonic;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
@@ -25,7 +26,7 @@ pub(in crate::group) enum Acquaintance {
     Known,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(in crate::group) struct Member<T> {
     pub(in crate::group) id: Arc<str>,
     pub(in crate::group) instance: Option<Arc<str>>,
@@ -42,6 +43,8 @@ pub(in crate::group) struct Member<T> {
     pub(in crate::group) expires: Monotonic,
     /// Its deadline in the list.
     pub(in crate::group) armed: Option<Monotonic>,
+    /// What it holds, as it was last weighed.
+    pub(in crate::group) charge: Charge,
 }
 
 impl<T: Copy> Member<T> {
@@ -59,7 +62,21 @@ impl<T: Copy> Member<T> {
             acquaintance: Acquaintance::New,
             expires: Monotonic::default(),
             armed: None,
+            charge: Charge::default(),
         }
+    }
+
+    /// Bytes that it holds; `shared` are what its group holds because it has members.
+    pub(in crate::group) fn bytes(&self, shared: usize) -> usize {
+        let ids = [&self.id, &self.client_id, &self.client_host];
+        let ids: usize = ids.iter().map(|it| it.len()).sum();
+        let instance = self.instance.as_ref().map_or(0, |it| it.len());
+        OVERHEAD + shared + ids + instance + protocol_bytes(&self.protocols) + self.assignment.len()
+    }
+
+    /// Has it hold what it has grown or shrunk to.
+    pub(in crate::group) fn weigh(&mut self, shared: usize, budget: &Budget) {
+        self.charge = budget.charge(self.bytes(shared));
     }
 
     pub(in crate::group) const fn is_joining(&self) -> bool {

@@ -57,6 +57,7 @@ impl<T: Copy + Debug> Group<T> {
         self.disarm_session(&mut member, work);
         member.id = Arc::clone(id);
         member.acquaintance = Acquaintance::Known;
+        member.weigh(self.shared_bytes(), work.budget);
         if let Some(instance) = &member.instance {
             self.statics.insert(Arc::clone(instance), Arc::clone(id));
         }

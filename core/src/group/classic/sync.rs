@@ -28,6 +28,10 @@ impl<T: Copy + Debug> Group<T> {
             State::Preparing(_) => work
                 .answers
                 .push((part, GroupAnswer::Synced(Err(ErrorCode::RebalanceInProgress)))),
+            State::Completing if self.is_leader(&ask.member) && !work.budget.lets_grow(ask.assigned_bytes()) => {
+                let code = ErrorCode::CoordinatorNotAvailable;
+                work.answers.push((part, GroupAnswer::Synced(Err(code))));
+            }
             State::Completing => {
                 self.wait_for_part(part, &ask.member, work);
                 if self.is_leader(&ask.member) {
@@ -84,8 +88,10 @@ impl<T: Copy + Debug> Group<T> {
     /// The leader assigns: the parts go out once they are durable. A member it forgot gets an empty one.
     fn assign(&mut self, assignments: Vec<(Arc<str>, Bytes)>, work: &mut Work<'_, T>) {
         let mut parts: BTreeMap<Arc<str>, Bytes> = assignments.into_iter().collect();
+        let shared = self.shared_bytes();
         for member in self.members.values_mut() {
             member.assignment = parts.remove(&member.id).unwrap_or_default();
+            member.weigh(shared, work.budget);
         }
         self.enter(State::Stable, work.now);
         self.store(StateName::CompletingRebalance, After::Synced);
@@ -96,10 +102,12 @@ impl<T: Copy + Debug> Group<T> {
 
     /// Nobody gets a part of this generation.
     pub(super) fn call_off_sync(&mut self, code: ErrorCode, work: &mut Work<'_, T>) {
+        let shared = self.shared_bytes();
         let ids: Vec<_> = self.members.keys().cloned().collect();
         for id in ids {
             if let Some(member) = self.members.get_mut(&id) {
                 member.assignment = Bytes::new();
+                member.weigh(shared, work.budget);
             }
             if let Some(part) = self.stop_syncing(&id) {
                 work.answers.push((part, GroupAnswer::Synced(Err(code))));

@@ -109,3 +109,35 @@ fn a_member_is_too_large_where_the_topic_says_so() {
     assert_eq!(scene.state(), Ok(StateName::Stable));
     assert_eq!(joined.member, id(&joined.leader));
 }
+
+#[test]
+fn members_that_hold_all_there_is_keep_others_out_and_nobody_who_is_there() {
+    let mut scene = Scene::with(GroupConfig {
+        members_max_bytes: 100_000,
+        ..GroupConfig::default()
+    });
+    let members = scene.stable(1);
+    let bogus = super::with_metadata(&consumer("", &[]), 20_000);
+    let mut refused = 0;
+    for number in 0..10 {
+        let group = alloc::format!("bogus{number}");
+        let join = scene.ask_of(&group, GroupAsk::Join(bogus.clone()));
+        refused += usize::from(!scene.waits(join));
+    }
+    assert_eq!(refused, 6);
+    assert!(scene.budget.held() <= 100_000);
+    assert_eq!(scene.reports.len(), 1, "it is said once: {:?}", scene.reports);
+    let kept_out = scene.ask_of("honest", GroupAsk::Join(bogus));
+    assert_eq!(scene.refused_join(kept_out).0, ErrorCode::CoordinatorNotAvailable);
+    let member = &members[0].member;
+    let again = scene.join(consumer(member, &["range"]));
+    let again = scene.joined(again);
+    let part = scene.sync(&again, &[(member, "all")]);
+    assert_eq!(scene.synced(part), Ok("all".into()));
+    let part = scene.commit(member, again.generation, 7);
+    assert_eq!(scene.committed(part), ErrorCode::None);
+    scene.pass(1_000_000);
+    assert_eq!(scene.budget.held(), 0, "who is gone holds nothing");
+    let honest = scene.join(consumer("", &["range"]));
+    assert!(scene.waits(honest));
+}

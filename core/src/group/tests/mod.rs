@@ -37,6 +37,7 @@ pub(super) struct Scene {
     pub(super) config: BrokerConfig,
     /// `max.message.bytes` of the topic.
     max_batch: usize,
+    pub(super) budget: Budget,
     pub(super) coordinator: Coordinator<u32>,
     pub(super) image: Image,
     pub(super) now: Now,
@@ -104,11 +105,14 @@ impl Scene {
             wall: Timestamp(1_700_000_000_000),
         };
         let max_batch = 1 << 20;
+        let budget = Budget::new(usize::try_from(config.groups.members_max_bytes).unwrap());
         let mut scene = Self {
             max_batch,
+            budget: budget.clone(),
             coordinator: Coordinator::new(
                 &Arc::new(config.clone()),
                 max_batch,
+                &budget,
                 Seed::new(1),
                 &mut Outcome::default(),
             ),
@@ -165,7 +169,13 @@ impl Scene {
         self.log = Log::Prompt;
         let config = Arc::new(self.config.clone());
         let mut outcome = Outcome::default();
-        self.coordinator = Coordinator::new(&config, self.max_batch, Seed::new(self.starts), &mut outcome);
+        self.coordinator = Coordinator::new(
+            &config,
+            self.max_batch,
+            &self.budget,
+            Seed::new(self.starts),
+            &mut outcome,
+        );
         self.answers.clear();
         self.take(outcome);
     }
@@ -184,6 +194,11 @@ impl Scene {
         };
         let mut outcome = Outcome::default();
         act(&mut self.coordinator, view, &mut outcome);
+        if self.coordinator.list().is_ok() {
+            let groups = self.coordinator.groups.values();
+            let held: usize = groups.map(classic::Group::held_bytes).sum();
+            assert_eq!(self.budget.held(), held, "what is held is what is there");
+        }
         self.take(outcome);
     }
 

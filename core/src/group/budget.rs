@@ -1,0 +1,78 @@
+//! What the groups of a shard hold in memory for clients that may never come back: members with what they say of
+//! themselves and what they are assigned, ids given to clients, requests that wait for a record.
+//!
+//! Invariant: whatever counts carries its [`Charge`], which is given back when it goes, however it goes; so what is held is
+//! the sum of what is there.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// What a member, an id or a request costs besides the bytes that clients chose.
+pub(super) const OVERHEAD: usize = 512;
+
+/// The bytes that the groups of one shard may hold. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    held: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+/// Bytes that are held until this goes.
+#[derive(Default, Debug)]
+pub(super) struct Charge {
+    held: Option<Arc<AtomicUsize>>,
+    bytes: usize,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes, none of them held.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            held: Arc::default(),
+            limit,
+        }
+    }
+
+    /// Bytes that are held.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Whether what is there may grow by so many bytes.
+    pub(super) fn lets_grow(&self, bytes: usize) -> bool {
+        bytes == 0 || self.held().saturating_add(bytes) <= self.limit
+    }
+
+    /// Whether somebody new may take so many bytes: an eighth is left to those who are there.
+    pub(super) fn lets_in(&self, bytes: usize) -> bool {
+        self.lets_grow(bytes.saturating_add(self.limit / 8))
+    }
+
+    /// Holds so many bytes, whatever the limit.
+    pub(super) fn charge(&self, bytes: usize) -> Charge {
+        // One thread owns the groups of a shard: nothing is ordered by this count.
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        Charge {
+            held: Some(Arc::clone(&self.held)),
+            bytes,
+        }
+    }
+}
+
+impl Charge {
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        if let Some(held) = &self.held {
+            let before = held.fetch_sub(self.bytes, Ordering::Relaxed);
+            assert!(
+                before >= self.bytes,
+                "more bytes of groups are given back than were held"
+            );
+        }
+    }
+}
