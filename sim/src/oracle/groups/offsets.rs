@@ -29,8 +29,9 @@ pub(super) struct Offsets {
 
 /// Whether the error says that the commit has no effect.
 fn is_refusal(error: i16) -> bool {
-    // COORDINATOR_LOAD_IN_PROGRESS, ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS, FENCED_INSTANCE_ID
-    [14, 22, 25, 27, 82].contains(&error)
+    // COORDINATOR_LOAD_IN_PROGRESS, ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS, GROUP_ID_NOT_FOUND,
+    // FENCED_INSTANCE_ID
+    [14, 22, 25, 27, 69, 82].contains(&error)
 }
 
 impl Offsets {
