@@ -1,6 +1,7 @@
 //! A partition's part in compaction: what of its log could be compacted, and the job that does it.
 
 use super::job::{LogJob, Purpose};
+use super::report::Matter;
 use super::state::{Outcome, Partition, State};
 use crate::log::{Cleanable, CompactOutcome, CompactRun, CompactStop, Log};
 use crate::storage::Storage;
@@ -91,10 +92,14 @@ impl<T: Copy + Debug> Partition<T> {
         outcome.compacted.ended = Some(RunEnd::PutOff);
         match stop {
             CompactStop::Asked => {}
-            CompactStop::Later(fault) => outcome.reports.push(format!("compaction is put off: {fault}")),
-            CompactStop::Unreadable(fault) => outcome
-                .reports
-                .push(format!("it is not compacted any more until the next start: {fault}")),
+            CompactStop::Later(fault) => {
+                let text = format!("compaction is put off: {fault}");
+                outcome.reports.push((Matter::Compaction, text));
+            }
+            CompactStop::Unreadable(fault) => {
+                let text = format!("it is not compacted any more until the next start: {fault}");
+                outcome.reports.push((Matter::Compaction, text));
+            }
             CompactStop::Directory(fault) => outcome.fault = Some(fault),
         }
     }

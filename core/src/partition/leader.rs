@@ -5,6 +5,7 @@ mod produce;
 use super::ask::{FetchAsk, Fetched, Fetcher, Located, OffsetTarget, PartitionAnswer, PartitionAsk, Produced};
 use super::job::{Incarnation, LogJob, LogOutcome, Purpose};
 use super::replicas::Replicas;
+use super::report::Matter;
 use super::state::{Closed, Outcome, Setting};
 use super::trims::Trims;
 use crate::config::TopicConfig;
@@ -302,7 +303,11 @@ impl<T: Copy + Debug> Leader<T> {
                     self.fetch(part, ask, storage, outcome);
                 }
             }
-            StorageEvent::WriteFailed { fault, .. } => outcome.reports.push(alloc::format!("a write failed: {fault}")),
+            StorageEvent::WriteFailed { fault, .. } => {
+                outcome
+                    .reports
+                    .push((Matter::Write, alloc::format!("a write failed: {fault}")));
+            }
             StorageEvent::Sealed { .. } | StorageEvent::Deleted { .. } | StorageEvent::DirectoryFailed(_) => {}
         }
     }
@@ -336,7 +341,9 @@ impl<T: Copy + Debug> Leader<T> {
                 match self.log.adopt_lookup(found, storage) {
                     Ok(()) => self.fetch(part, ask, storage, outcome),
                     Err(fault) => {
-                        outcome.reports.push(alloc::format!("a read failed: {fault}"));
+                        outcome
+                            .reports
+                            .push((Matter::Read, alloc::format!("a read failed: {fault}")));
                         let refused = Fetched::refused(ErrorCode::KafkaStorageError);
                         outcome.answers.push((part, PartitionAnswer::Fetched(refused)));
                     }
@@ -349,9 +356,8 @@ impl<T: Copy + Debug> Leader<T> {
                 }
                 Ok(TimeLookedUp::Found(found)) => outcome.answers.push((part, self.located(found))),
                 Err(fault) => {
-                    outcome
-                        .reports
-                        .push(alloc::format!("a look-up by time failed: {fault}"));
+                    let text = alloc::format!("a look-up by time failed: {fault}");
+                    outcome.reports.push((Matter::Read, text));
                     outcome
                         .answers
                         .push((part, PartitionAnswer::Offset(Err(ErrorCode::KafkaStorageError))));

@@ -12,6 +12,7 @@ mod compaction;
 mod job;
 mod leader;
 mod replicas;
+mod report;
 mod state;
 mod trims;
 
@@ -20,4 +21,5 @@ pub use ask::{
 };
 pub use compaction::{Compacted, RunEnd};
 pub use job::{Incarnation, LogJob, LogOutcome, Purpose, Validate};
-pub use state::{Appended, Closed, Outcome, Partition, Setting};
+pub use report::Matter;
+pub use state::{Appended, Closed, Outcome, Partition, Recovery, Setting};

@@ -4,6 +4,7 @@ use super::ask::{PartitionAnswer, PartitionAsk};
 use super::compaction::Compacted;
 use super::job::{Incarnation, LogJob, LogOutcome, Purpose};
 use super::leader::Leader;
+use super::report::Matter;
 use crate::bugs::bug;
 use crate::config::TopicConfig;
 use crate::log::{
@@ -47,7 +48,7 @@ pub struct Outcome<T> {
     /// Jobs to run.
     pub jobs: Vec<(Purpose<T>, LogJob)>,
     /// What an operator should know.
-    pub reports: Vec<String>,
+    pub reports: Vec<(Matter, String)>,
     /// Readers may find more than before.
     pub news: bool,
     /// The log directory failed.
@@ -55,7 +56,7 @@ pub struct Outcome<T> {
     /// Nothing works on the deleted partition's log any more: its directory can be removed.
     pub removable: bool,
     /// A recovery ended.
-    pub recovered: Option<RecoveryReport>,
+    pub recovered: Option<(Recovery, RecoveryReport)>,
     /// The partition rests: its log is closed, and this is how it is opened again; `None` where it never held a record.
     /// Nothing is asked of it any more: whoever is asked next wakes another.
     pub asleep: Option<Option<ManifestEntry>>,
@@ -65,6 +66,15 @@ pub struct Outcome<T> {
     pub appended: Appended,
     /// What compaction did.
     pub compacted: Compacted,
+}
+
+/// Why a log was recovered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Recovery {
+    /// To be opened: what is cut off was there before this process, or is damage.
+    Opening,
+    /// After a write that failed: what is cut off is what that left, and nobody was told that it is there.
+    FailedWrite,
 }
 
 /// What was appended, for the counters.
@@ -107,6 +117,10 @@ pub struct Partition<T> {
     jobs: usize,
     /// When it was asked something last.
     used: Monotonic,
+    /// When its log failed last.
+    failed_at: Option<Monotonic>,
+    /// Until then appends are refused: they failed twice in a row, and each failure costs a recovery.
+    refuses_until: Option<Monotonic>,
     pub(super) state: State<T>,
 }
 
@@ -119,6 +133,8 @@ pub(super) struct Known {
     start_at_least: Offset,
     /// Producers that had begun before a write failed.
     begun: Vec<(ProducerId, ProducerEpoch)>,
+    /// Why it is not open.
+    recovery: Recovery,
 }
 
 impl Known {
@@ -127,6 +143,7 @@ impl Known {
             clean,
             start_at_least: Offset::ZERO,
             begun: Vec::new(),
+            recovery: Recovery::Opening,
         }
     }
 }
@@ -174,6 +191,8 @@ impl<T: Copy + Debug> Partition<T> {
             incarnation,
             jobs: 0,
             used: now.monotonic,
+            failed_at: None,
+            refuses_until: None,
             state,
         }
     }
@@ -191,6 +210,8 @@ impl<T: Copy + Debug> Partition<T> {
             incarnation: Incarnation::default(),
             jobs: 0,
             used: now.monotonic,
+            failed_at: None,
+            refuses_until: None,
             state: State::Offline(None),
         };
         partition.reopen(Known::closed(clean), VecDeque::new(), now, storage, outcome);
@@ -233,7 +254,7 @@ impl<T: Copy + Debug> Partition<T> {
                 waiting.push_back((part, ask));
             }
             State::Leading(leader) => {
-                leader.ask(part, ask, now, storage, outcome);
+                Self::put(leader, (part, ask), self.refuses_until, now, storage, outcome);
                 self.settle(now, storage, outcome);
             }
             State::Offline(again) => match again.take_if(|(_, at)| now.monotonic >= *at) {
@@ -245,6 +266,32 @@ impl<T: Copy + Debug> Partition<T> {
                     .answers
                     .push((part, ask.refused(ErrorCode::UnknownTopicOrPartition)));
             }
+        }
+    }
+
+    /// Puts an ask to the leader, unless it is an append and those are refused.
+    fn put(
+        leader: &mut Leader<T>,
+        (part, ask): (T, PartitionAsk),
+        refuses_until: Option<Monotonic>,
+        now: Now,
+        storage: &mut Storage,
+        outcome: &mut Outcome<T>,
+    ) {
+        let refuses = refuses_until.is_some_and(|until| now.monotonic < until);
+        if refuses && matches!(ask, PartitionAsk::Produce { .. }) {
+            outcome.answers.push((part, ask.refused(ErrorCode::KafkaStorageError)));
+        } else {
+            leader.ask(part, ask, now, storage, outcome);
+        }
+    }
+
+    /// The log failed. The next append may well succeed, but one that fails soon after another is not tried at once
+    /// again.
+    fn note_failure(&mut self, now: Monotonic) {
+        let before = self.failed_at.replace(now);
+        if before.is_some_and(|before| now.millis_since(before) < 2 * AGAIN_AFTER_MS) {
+            self.refuses_until = Some(now.plus_millis(AGAIN_AFTER_MS));
         }
     }
 
@@ -321,20 +368,21 @@ impl<T: Copy + Debug> Partition<T> {
         };
         match recovered {
             Ok(recovered) => {
-                outcome.recovered = Some(recovered.report);
+                outcome.recovered = Some((known.recovery, recovered.report));
                 let (id, config) = (self.setting.log, self.setting.log_config.clone());
                 let mut log = Log::open(id, config, recovered, now, storage);
                 log.expect_from_start(&core::mem::take(&mut known.begun), now.monotonic);
                 self.incarnation = Incarnation(self.incarnation.0 + 1);
                 let mut leader = Leader::new(&self.setting, log, self.incarnation);
-                for (part, ask) in waiting {
-                    leader.ask(part, ask, now, storage, outcome);
+                for asked in waiting {
+                    Self::put(&mut leader, asked, self.refuses_until, now, storage, outcome);
                 }
                 self.state = State::Leading(leader);
                 outcome.news = true;
             }
             Err(fault) => {
-                outcome.reports.push(alloc::format!("taken offline: {fault}"));
+                let text = alloc::format!("taken offline: {fault}");
+                outcome.reports.push((Matter::Offline, text));
                 if let Fault::NoSpace | Fault::Device(_) = fault {
                     let at = now.monotonic.plus_millis(AGAIN_AFTER_MS);
                     self.state = State::Offline(Some((known, at)));
@@ -352,6 +400,7 @@ impl<T: Copy + Debug> Partition<T> {
         }
         self.state = match core::mem::replace(&mut self.state, State::Offline(None)) {
             State::Leading(leader) if leader.has_failed() => {
+                self.note_failure(now.monotonic);
                 let (log, waiting) = leader.fail(outcome);
                 State::Failed { log, waiting }
             }
@@ -365,6 +414,7 @@ impl<T: Copy + Debug> Partition<T> {
                 clean: None,
                 start_at_least: log.start(),
                 begun: log.begun_producers(),
+                recovery: Recovery::FailedWrite,
             };
             let waiting = core::mem::take(waiting);
             self.state = State::Opening { known, waiting };

@@ -9,15 +9,14 @@ use super::lifecycle::Phase;
 use super::mail::Mail;
 use super::task::{Task, TaskFor};
 use super::wheel::TimerKey;
-use super::{Effect, Effects, Pending, Report, Shard, Timer};
+use super::{Effects, Pending, Shard, Timer};
 use crate::group::{CONSUMER_OFFSETS, Coordinator, GroupAsk, Listed, Loaded, Outcome, ReadRecords, View, Want};
 use crate::metadata::Delta;
-use crate::partition::{Acks, FetchAsk, Fetched, Fetcher, OffsetTarget, PartitionAnswer, PartitionAsk, home};
+use crate::partition::{Acks, FetchAsk, Fetched, Fetcher, Matter, OffsetTarget, PartitionAnswer, PartitionAsk, home};
 use crate::session::{Answer, Ask};
 use crate::storage::Lease;
 use crate::types::{ErrorCode, Fault, Monotonic, Now, Offset, OpId, ShardId, TopicId, TopicPartition};
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -208,8 +207,7 @@ impl Shard {
             self.reply(reply, Answer::Group(answer), effects);
         }
         for text in outcome.reports {
-            let text = format!("{CONSUMER_OFFSETS}-{}: {text}", id.partition);
-            effects.push(Effect::Report(Report::Warning(text)));
+            self.warn((id, Matter::Groups), &text, effects);
         }
         let Some(want) = outcome.want else { return };
         let ask = match want {

@@ -24,6 +24,7 @@ mod metadata_log;
 mod ops;
 mod partitions;
 mod producer_ids;
+mod reports;
 mod task;
 mod watches;
 mod wheel;
@@ -55,6 +56,7 @@ use metadata_log::MetadataLog;
 use ops::Ops;
 use partitions::{Gathering, Part};
 use producer_ids::ProducerIds;
+use reports::Reports;
 use task::TaskFor;
 use watches::Watches;
 use wheel::Wheel;
@@ -99,6 +101,7 @@ pub struct Shard {
     /// One was, and the next has its turn.
     compact_soon: bool,
     stopping: Stopping,
+    reports: Reports,
     counters: Counters,
     // Buffers that steps use again.
     actions: Vec<Action>,
@@ -185,6 +188,7 @@ impl Shard {
             compacting: None,
             compact_soon: false,
             stopping: Stopping::default(),
+            reports: Reports::default(),
             counters: Counters::default(),
             actions: Vec::new(),
             outcome: Outcome::default(),
@@ -198,6 +202,7 @@ impl Shard {
         if self.phase == Phase::Halted {
             return self.drop_input(&input);
         }
+        self.reports.now = now.monotonic;
         match input {
             Input::Start => self.start(effects),
             Input::Connected { connection, peer } => self.connected(now, connection, &peer, effects),
@@ -225,6 +230,7 @@ impl Shard {
 
     /// Ends the turn that [`Effects::begin_turn`] began.
     pub fn end_turn(&mut self, now: Now, effects: &mut Effects) {
+        self.reports.now = now.monotonic;
         effects.end_turn();
         self.settle(now, effects);
     }

@@ -7,7 +7,7 @@ use super::mail::Mail;
 use super::producer_ids::Issue;
 use super::task::{Task, TaskFor};
 use super::watches::Watch;
-use super::{CONTROLLER, Effect, Effects, Halt, Pending, Phase, Report, Shard, Timer};
+use super::{CONTROLLER, Effect, Effects, Halt, Pending, Phase, Shard, Timer};
 use crate::bugs::bug;
 use crate::config::{CleanupPolicy, TopicConfig, TopicOverrides};
 use crate::controller::{ControllerAnswer, ControllerRequest};
@@ -18,8 +18,6 @@ use crate::partition::{LogJob, LogOutcome, Outcome, Partition, PartitionAnswer, 
 use crate::session::{Answer, Ask};
 use crate::storage::{LogId, Storage, StorageEvent};
 use crate::types::{ErrorCode, Now, OpId, ShardId, TopicId, TopicPartition};
-use alloc::format;
-use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -262,8 +260,8 @@ impl Shard {
         for (purpose, job) in outcome.jobs.drain(..) {
             self.run_log_job(TaskFor::Partition(log, purpose), job, effects);
         }
-        for report in outcome.reports.drain(..) {
-            self.warn(id, &report, effects);
+        for (matter, text) in outcome.reports.drain(..) {
+            self.warn((id, matter), &text, effects);
         }
         if core::mem::take(&mut outcome.news) {
             self.news(id, effects);
@@ -271,16 +269,8 @@ impl Shard {
         if let Some(fault) = outcome.fault.take() {
             self.halt(Halt::Fault(fault), effects);
         }
-        if let Some(report) = outcome.recovered.take() {
-            self.counters.recoveries += 1;
-            self.counters.truncated_bytes += report.bytes_truncated;
-            if report.bytes_truncated > 0 || report.segments_removed > 0 {
-                let text = format!(
-                    "recovery cut off {} bytes and {} segments: no checkpoint covers them, so they are a torn write or damage",
-                    report.bytes_truncated, report.segments_removed
-                );
-                self.warn(id, &text, effects);
-            }
+        if let Some((why, report)) = outcome.recovered.take() {
+            self.count_recovery(id, why, report, effects);
         }
         if core::mem::take(&mut outcome.removable)
             && let Some(partition) = self.partitions.remove(&log)
@@ -317,18 +307,6 @@ impl Shard {
             let place = partition.place().clone();
             self.stored.insert(id, StoredLog { place, clean: entry });
         }
-    }
-
-    fn warn(&self, id: TopicPartition, text: &str, effects: &mut Effects) {
-        let name = self
-            .view
-            .image
-            .topic(id.topic)
-            .map_or_else(|| id.topic.to_string(), |it| it.name.to_string());
-        effects.push(Effect::Report(Report::Warning(format!(
-            "{name}-{}: {text}",
-            id.partition
-        ))));
     }
 
     /// Runs a job of a log; recoveries take turns.

@@ -28,10 +28,36 @@ fn a_full_disk_refuses_appends_and_once_it_has_room_they_go_on_without_a_restart
         assert_eq!(broker.consume(client, "orders", 0), ["a"], "reads go on");
     }
     broker.disk.room = None;
+    broker.pass(1000);
     assert_eq!(broker.produce(client, "orders", 0, batch(&["b"])), (0, 1));
     broker.power_cut(2);
     let client = broker.connect(1);
     assert_eq!(broker.consume(client, "orders", 0), ["a", "b"]);
+}
+
+#[test]
+fn while_a_disk_stays_full_it_is_tried_and_told_now_and_then() {
+    let mut broker = Broker::start(1);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 1);
+    assert_eq!(broker.produce(client, "orders", 0, batch(&["a"])), (0, 0));
+    broker.disk.room = Some(40);
+    let before = broker.shards[0].counters().recoveries;
+    for _ in 0..1000 {
+        broker.pass(10);
+        let refused = broker.produce(client, "orders", 0, batch(&["lost"]));
+        assert_eq!(refused, (storage_error(), -1));
+    }
+    let recoveries = broker.shards[0].counters().recoveries - before;
+    assert!((8..=12).contains(&recoveries), "{recoveries} recoveries in ten seconds");
+    assert_eq!(broker.consume(client, "orders", 0), ["a"], "reads go on");
+    let told = |text: &str| broker.reports.iter().filter(|report| report.contains(text)).count();
+    assert_eq!(told("a write failed"), 1, "{:?}", broker.reports);
+    assert_eq!(told("a failed write had left"), 1, "{:?}", broker.reports);
+    assert_eq!(told("torn write or damage"), 0, "{:?}", broker.reports);
+    broker.disk.room = None;
+    broker.pass(1000);
+    assert_eq!(broker.produce(client, "orders", 0, batch(&["b"])), (0, 1));
 }
 
 #[test]

@@ -192,6 +192,7 @@ fn a_full_disk_refuses_commits_and_once_it_has_room_they_go_on() {
         assert_eq!(committed(&mut broker, client, "g"), (0, 1));
     }
     broker.disk.room = None;
+    broker.pass(1000);
     assert_eq!(
         commit(&mut broker, client, "g", &member, 1, 3),
         0,

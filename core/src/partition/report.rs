@@ -1,0 +1,20 @@
+//! What an operator should know of a partition.
+
+/// What a report is about: of each partition, one report about a matter is enough for a while.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Matter {
+    /// Its log cannot be opened.
+    Offline,
+    /// A write failed.
+    Write,
+    /// A read failed.
+    Read,
+    /// Its log is not compacted as it should be.
+    Compaction,
+    /// Recovery cut something off that may be lost.
+    Cut,
+    /// Recovery took back what a write left that failed.
+    TakenBack,
+    /// The groups that are kept in it.
+    Groups,
+}
