@@ -1,6 +1,7 @@
 //! `/metrics`, `/health` and `/ready` over HTTP, on the loopback unless somebody says otherwise.
 //!
-//! Invariant: a slow or silent visitor costs a bounded number of connections for a bounded time.
+//! Invariant: a slow or silent visitor costs a bounded number of connections for a bounded time, and no other visitor its
+//! turn: when there are too many, the oldest goes that has not asked anything.
 
 use super::metrics;
 use crate::failure::Failure;
@@ -11,20 +12,24 @@ use hyper::header::CONTENT_TYPE;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use klamm_core::config::{HostPort, Metrics};
 use klamm_net::Broker;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 /// Visitors at once.
 const VISITORS: usize = 32;
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one may take to ask.
+const ASKING: Duration = Duration::from_secs(1);
 
 /// A socket that will serve metrics.
 #[derive(Debug)]
@@ -74,20 +79,10 @@ impl Http {
 
     /// Serves until the process ends.
     pub(super) async fn serve(self, broker: Arc<Broker>) {
-        let seats = Arc::new(Semaphore::new(VISITORS));
+        let mut visitors = Visitors::default();
         loop {
-            let Ok(seat) = Arc::clone(&seats).acquire_owned().await else {
-                return;
-            };
             match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    let broker = Arc::clone(&broker);
-                    tokio::spawn(async move {
-                        // Whatever a visitor does wrong concerns nobody else.
-                        let _ = tokio::time::timeout(PATIENCE, visit(stream, &broker)).await;
-                        drop(seat);
-                    });
-                }
+                Ok((stream, _)) => visitors.admit(stream, Arc::clone(&broker)),
                 Err(error) => {
                     tracing::debug!("metrics: {error}");
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -97,14 +92,50 @@ impl Http {
     }
 }
 
-async fn visit(stream: TcpStream, broker: &Broker) -> Result<(), hyper::Error> {
+/// Who is being served, the oldest first.
+#[derive(Default, Debug)]
+struct Visitors(VecDeque<Visitor>);
+
+#[derive(Debug)]
+struct Visitor {
+    task: AbortHandle,
+    has_asked: Arc<AtomicBool>,
+}
+
+impl Visitors {
+    fn admit(&mut self, stream: TcpStream, broker: Arc<Broker>) {
+        self.0.retain(|visitor| !visitor.task.is_finished());
+        if self.0.len() >= VISITORS {
+            let silent = self
+                .0
+                .iter()
+                .position(|visitor| !visitor.has_asked.load(Ordering::Relaxed));
+            if let Some(gone) = self.0.remove(silent.unwrap_or(0)) {
+                gone.task.abort();
+            }
+        }
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&has_asked);
+        let served = tokio::spawn(async move {
+            // Whatever a visitor does wrong concerns nobody else.
+            let _ = tokio::time::timeout(PATIENCE, visit(stream, &broker, &asked)).await;
+        });
+        let task = served.abort_handle();
+        self.0.push_back(Visitor { task, has_asked });
+    }
+}
+
+async fn visit(stream: TcpStream, broker: &Broker, asked: &AtomicBool) -> Result<(), hyper::Error> {
     let service = service_fn(|request: Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
         let response = answer(request.method(), request.uri().path(), broker);
         async move { Ok::<_, Infallible>(response) }
     });
     http1::Builder::new()
         .keep_alive(false)
         .max_buf_size(16 << 10)
+        .timer(TokioTimer::new())
+        .header_read_timeout(ASKING)
         .serve_connection(TokioIo::new(stream), service)
         .await
 }
