@@ -35,7 +35,8 @@ pub enum Bug {
     RecoverWithoutSync = 13,
     /// No new leader epoch after an unclean start.
     KeepLeaderEpoch = 14,
-    /// The clean-shutdown manifest is written before the last sync.
+    /// The clean-shutdown manifest is written before the last sync of the logs that it vouches for: they are not closed,
+    /// and the process ends with that sync left to the system.
     ManifestBeforeSync = 15,
     /// The manifest is left standing after start.
     ManifestLeftStanding = 16,
@@ -67,11 +68,13 @@ pub enum Bug {
     EffectsReordered = 29,
     /// A log notes as synced what it only wrote.
     SyncedNotedEarly = 30,
+    /// Ranges of files are sent without a look at the headers of their batches.
+    HeaderRotServed = 31,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::AckBeforeFsync,
         Self::SyncCoversLaterWrites,
         Self::NoDirectorySync,
@@ -102,6 +105,7 @@ impl Bug {
         Self::DeletedTopicResurrects,
         Self::EffectsReordered,
         Self::SyncedNotedEarly,
+        Self::HeaderRotServed,
     ];
 }
 

@@ -47,6 +47,8 @@ pub(crate) enum Fault {
     UnreadableSector,
     /// A bit that was synced flips where it rests.
     Rot,
+    /// As [`Fault::Rot`], in what Kafka's CRC leaves out of a batch.
+    HeaderRot,
     /// A sector of the next sync goes to a wrong place, and nobody is told.
     MisdirectWrite,
     /// No descriptor is left for a while.
@@ -492,6 +494,7 @@ fn draw_faults(draw: &mut Draw, safety: Nanos) -> Vec<(Nanos, Fault)> {
     add(draw, 8, 1, &|_| Fault::FailWrite);
     add(draw, 5, 3, &|_| Fault::UnreadableSector);
     add(draw, 8, 2, &|_| Fault::Rot);
+    add(draw, 6, 3, &|_| Fault::HeaderRot);
     add(draw, 10, 1, &|_| Fault::MisdirectWrite);
     add(draw, 5, 2, &|draw| Fault::NoDescriptors { lasts: lasts(draw) });
     add(draw, 3, 4, &|draw| Fault::WallStep(draw_wall_step(draw)));
@@ -507,7 +510,7 @@ fn draw_faults(draw: &mut Draw, safety: Nanos) -> Vec<(Nanos, Fault)> {
 fn promised_by_page_cache(fault: &Fault) -> bool {
     !matches!(
         fault,
-        Fault::FailSync(_) | Fault::FailWriteBack(_) | Fault::Rot | Fault::MisdirectWrite
+        Fault::FailSync(_) | Fault::FailWriteBack(_) | Fault::Rot | Fault::HeaderRot | Fault::MisdirectWrite
     )
 }
 
@@ -551,6 +554,6 @@ mod tests {
                     .map(|(_, fault)| format!("{:?}", std::mem::discriminant(fault)))
             })
             .collect();
-        assert_eq!(kinds.len(), 17, "{kinds:?}");
+        assert_eq!(kinds.len(), 18, "{kinds:?}");
     }
 }

@@ -6,7 +6,7 @@
 use super::record::{Loaded, decode};
 use crate::record::{Batch, split};
 use crate::storage::{FileOp, IoResult, IoValue, Job, Next};
-use crate::types::{Fault, Part};
+use crate::types::{Content, Fault, Part};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::ToString;
@@ -21,7 +21,7 @@ const MAX_OPENED: usize = 256 << 20;
 pub struct ReadRecords {
     parts: VecDeque<Part>,
     read: BytesMut,
-    awaited: Option<usize>,
+    awaited: Option<(usize, Content)>,
 }
 
 impl ReadRecords {
@@ -35,11 +35,17 @@ impl ReadRecords {
     }
 
     fn take(&mut self, done: IoResult) -> Result<(), Fault> {
-        let Some(length) = self.awaited.take() else {
+        let Some((length, mut content)) = self.awaited.take() else {
             return Ok(());
         };
         match done {
             Ok(IoValue::Bytes(bytes)) if bytes.len() == length => {
+                content.pass(&bytes).map_err(|broken| {
+                    let (at, byte) = (broken.offset, broken.position);
+                    Fault::Corruption(format!(
+                        "a batch of group records, offset {at}, byte {byte}, or the one behind it"
+                    ))
+                })?;
                 self.read.extend_from_slice(&bytes);
                 Ok(())
             }
@@ -59,8 +65,8 @@ impl Job for ReadRecords {
         while let Some(part) = self.parts.pop_front() {
             match part {
                 Part::Inline(bytes) => self.read.extend_from_slice(&bytes),
-                Part::Range(range) => {
-                    self.awaited = Some(range.length as usize);
+                Part::Range(range, content) => {
+                    self.awaited = Some((range.length as usize, content));
                     return Next::Io(FileOp::Read {
                         file: range.file,
                         position: range.position,

@@ -45,6 +45,16 @@ impl EpochHistory {
         place.checked_sub(1).map(|place| self.starts[place].0)
     }
 
+    /// The epochs of the records from `from` on, below `upto`, and where each began.
+    pub fn within(&self, from: Offset, upto: Offset) -> Vec<(LeaderEpoch, Offset)> {
+        let first = self
+            .starts
+            .partition_point(|&(_, start)| start <= from)
+            .saturating_sub(1);
+        let starts = self.starts[first..].iter().copied();
+        starts.take_while(|&(_, start)| start < upto).collect()
+    }
+
     /// The largest epoch not above `epoch`, and where it ended, as Kafka's offset-for-leader-epoch answers
     /// (KIP-320): `None` when `epoch` is later than all known ones. `end` is the log's end.
     pub fn end_offset_for(&self, epoch: LeaderEpoch, end: Offset) -> Option<(LeaderEpoch, Offset)> {

@@ -11,7 +11,7 @@ use super::segment::Peak;
 use super::spans::Span;
 use crate::record::{Batch, BatchHeader, HEADER_LEN};
 use crate::storage::{FileIds, FileOp, FilePath, Index, IndexEntry, IoResult, IoValue, Job, Lease, Next, OpenMode};
-use crate::types::{Fault, FileId, LeaderEpoch, Offset, Timestamp};
+use crate::types::{Due, Fault, FileId, Gaps, LeaderEpoch, Offset, Timestamp};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -41,13 +41,17 @@ pub(super) enum Goal {
     Time(Timestamp),
     /// The greatest timestamp.
     Peak,
+    /// Whether the batch at the bound that is known is sound.
+    Proof,
 }
 
 /// Where it is looked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct LookupSettings {
     /// The segment.
     pub(super) base: Offset,
+    /// The offset after its last batch.
+    pub(super) end: Offset,
     /// What compaction made of it.
     pub(super) cleaning: Option<Cleaning>,
     /// How many of its bytes are durable.
@@ -56,6 +60,8 @@ pub(super) struct LookupSettings {
     pub(super) start: Offset,
     /// A bound to start from; `None` reads the checkpoint's index first.
     pub(super) known: Option<(Offset, u64)>,
+    /// The leader epochs of its records, and where each began.
+    pub(super) epochs: Vec<(LeaderEpoch, Offset)>,
     /// `index.interval.bytes`, for an index that has to be made anew.
     pub(super) interval: u32,
     /// The most bytes a batch may have once its records are decompressed.
@@ -79,6 +85,8 @@ pub(super) struct Found {
     pub(super) time: Option<TimeFound>,
     /// The greatest timestamp.
     pub(super) peak: Option<Peak>,
+    /// The batch that is sound.
+    pub(super) proven: Option<Span>,
 }
 
 /// What a look-up brings home. It holds a lease: it has to be handed in to the log.
@@ -130,6 +138,8 @@ pub struct Lookup {
     /// The next batch.
     position: u64,
     expected: Offset,
+    epoch: LeaderEpoch,
+    due: Due,
     /// The index that is being made because there is none on disk, and what it needs.
     rebuilt: Option<(Index, u64, Option<Peak>)>,
     /// The batch that holds the offset looked for.
@@ -168,6 +178,12 @@ impl Lookup {
             window_at: 0,
             position,
             expected,
+            epoch: LeaderEpoch(0),
+            due: Due {
+                gaps: settings.cleaning.map_or(Gaps::None, |_| Gaps::Allowed),
+                end: settings.cleaning.map_or(settings.end, |cleaning| cleaning.end),
+                epochs: settings.epochs.clone(),
+            },
             rebuilt: None,
             start: None,
             found: Found::default(),
@@ -242,7 +258,17 @@ impl Lookup {
         }
     }
 
+    /// Something does not belong here. Behind the batch that was looked for it costs only what lies there: that batch is
+    /// sound if its end is where the one behind it begins, or if its CRC holds.
     fn corrupt(&mut self, what: &str) -> Next<LookupOutcome> {
+        if let Some(start) = self.start.filter(|_| self.phase != Phase::BatchRead) {
+            self.rebuilt = None;
+            if self.found.spans.len() == 1 {
+                return self.read(start.position, start.end - start.position, Phase::BatchRead);
+            }
+            self.found.spans.truncate(1);
+            return self.close(Phase::Closed);
+        }
         let text = format!("{}, byte {}: {what}", self.segment, self.position);
         self.fault = Some(Fault::Corruption(text));
         self.close(Phase::Closed)
@@ -262,7 +288,7 @@ impl Lookup {
         }
         let entry = match self.goal {
             Goal::Offset { from, .. } => checkpoint.index.floor(self.settings.relative(from)),
-            Goal::Peak => checkpoint.index.floor(self.settings.relative(self.settings.start)),
+            Goal::Peak | Goal::Proof => checkpoint.index.floor(self.settings.relative(self.settings.start)),
             Goal::Time(timestamp) => checkpoint.index.floor_by_time(timestamp),
         };
         self.position = u64::from(entry.position);
@@ -290,12 +316,7 @@ impl Lookup {
                 Ok(length) => length as u64,
                 Err(error) => return self.corrupt(&format!("{error}")),
             };
-            let follows = match self.settings.cleaning {
-                None => header.base_offset == self.expected,
-                Some(cleaning) => header.base_offset >= self.expected && header.next_offset() <= cleaning.end,
-            };
-            let sound = follows && header.last_offset_delta >= 0;
-            if !sound || self.position + length > self.settings.readable {
+            if !self.due.admits(&header, self.expected, self.epoch) || self.position + length > self.settings.readable {
                 return self.corrupt("the batch is not the one that belongs here");
             }
             self.index(&header, length);
@@ -304,6 +325,7 @@ impl Lookup {
             }
             self.position += length;
             self.expected = header.next_offset();
+            self.epoch = header.partition_leader_epoch;
         }
     }
 
@@ -356,6 +378,7 @@ impl Lookup {
                     self.rebuilt.is_none().then(|| self.close(Phase::Closed))
                 }
             }
+            Goal::Proof => Some(self.read(self.position, length, Phase::BatchRead)),
             Goal::Time(_) | Goal::Peak if span.next <= self.settings.start || header.record_count <= 0 => None,
             Goal::Time(timestamp) if header.max_timestamp >= timestamp && self.found.time.is_none() => {
                 Some(self.read(self.position, length, Phase::BatchRead))
@@ -431,6 +454,16 @@ impl Lookup {
                 self.found_peak(greatest.unwrap_or(whole.0), &header);
                 self.go_on(&header, bytes.len())
             }
+            Goal::Proof => {
+                self.found.proven = Some(Span {
+                    segment: self.settings.base,
+                    base: self.expected,
+                    next: header.next_offset(),
+                    position: self.position,
+                    end: self.position + bytes.len() as u64,
+                });
+                self.close(Phase::Closed)
+            }
             Goal::Offset { .. } => self.close(Phase::Closed),
         }
     }
@@ -439,6 +472,7 @@ impl Lookup {
     fn go_on(&mut self, header: &BatchHeader, length: usize) -> Next<LookupOutcome> {
         self.position += length as u64;
         self.expected = header.next_offset();
+        self.epoch = header.partition_leader_epoch;
         self.window = Bytes::new();
         self.walk()
     }

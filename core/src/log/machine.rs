@@ -3,6 +3,7 @@
 use super::checkpoint::Checkpoint;
 use super::compact::Compaction;
 use super::config::LogConfig;
+use super::damage::Damage;
 use super::epochs::EpochHistory;
 use super::place::{LogPlace, Stem};
 use super::producers::{Check, Producers};
@@ -85,6 +86,8 @@ pub struct Log {
     /// What was appended and not asked to be synced since, where acknowledgements do not wait for that.
     pub(super) unsynced: Unsynced,
     pub(super) compaction: Compaction,
+    /// Where senders found other bytes than were synced.
+    pub(super) damage: Damage,
 }
 
 impl Log {
@@ -120,6 +123,7 @@ impl Log {
             noted: Noted::default(),
             unsynced: Unsynced::default(),
             compaction: Compaction::Idle,
+            damage: Damage::default(),
         }
     }
 
@@ -487,7 +491,7 @@ impl Log {
         segment.standing == Standing::Durable && upto.into_iter().all(|other| other.standing == Standing::Durable)
     }
 
-    /// A checkpoint was written, or not. One that could not be written for want of space costs time at the next start,
+    /// A checkpoint was written, or not. One that could not be written for want of space or descriptors costs time at the next start,
     /// nothing else; any other fault is the directory's.
     pub fn worked(&mut self, outcome: &CheckpointOutcome, storage: &mut Storage) -> Result<(), Fault> {
         assert!(self.writing, "a checkpoint that nobody asked for");
@@ -502,7 +506,7 @@ impl Log {
                 }
                 Ok(())
             }
-            Err(Fault::NoSpace) => Ok(()),
+            Err(fault) if fault.is_shortage() => Ok(()),
             Err(_) if self.phase == Phase::Deleted => Ok(()),
             Err(fault) => Err(fault.clone()),
         }

@@ -9,11 +9,13 @@
 //! - start ≤ durable end ≤ end; the durable end advances by whole appends;
 //! - the segments follow each other without a gap, in offsets and in the order in which they become durable;
 //! - offsets, positions in a segment and leader epochs of its batches ascend;
+//! - a range that is read from a file goes with what its batches must be: nobody sends others;
 //! - a plan to read never holds what is not durable, unless from memory and up to where the caller allows.
 
 mod checkpoint;
 mod compact;
 mod config;
+mod damage;
 mod epochs;
 mod lifecycle;
 mod lookup;

@@ -11,7 +11,7 @@ use super::machine::Log;
 use super::segment::Segment;
 use crate::record::HEADER_LEN;
 use crate::storage::{Index, IndexEntry, Lease, Recent, Storage};
-use crate::types::{Fault, FileRange, Offset, Part};
+use crate::types::{Chain, Content, Fault, FileRange, Offset, Part};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::{BufMut, BytesMut};
@@ -81,11 +81,16 @@ impl ReadPlan {
         };
         let mut left = bytes;
         for part in &mut self.parts {
-            let kept = part.len().min(left);
+            let (length, kept) = (part.len(), part.len().min(left));
             left -= kept;
             match part {
                 Part::Inline(bytes) => bytes.truncate(kept),
-                Part::Range(range) => range.length = kept as u32,
+                Part::Range(range, content) => {
+                    range.length = kept as u32;
+                    if let Content::Batches(chain) = content {
+                        chain.shorten((length - kept) as u64, next_offset);
+                    }
+                }
             }
         }
         self.parts.retain(|part| !part.is_empty());
@@ -167,6 +172,10 @@ impl Log {
         if let Some(index) = found.index.filter(|_| sealed) {
             storage.keep_index(file, index);
         }
+        if let Some(proven) = found.proven {
+            self.damage
+                .proven(outcome.base, proven.position, (proven.end, proven.next));
+        }
         for span in found.spans {
             self.spans.add(span);
         }
@@ -192,6 +201,10 @@ impl Log {
         Ok(match self.locate(segment, known, wanted) {
             Located::Beyond => return Err(segment.end),
             Located::Range(start, end) => {
+                let end = self.before_damage(segment, start, end);
+                if end == start {
+                    return Ok(Read::Lookup(Box::new(self.proof(place, start, storage))));
+                }
                 let shorter = shorter(segment, known, start, end);
                 self.plan_range(segment, start, end, shorter, storage)
             }
@@ -275,6 +288,26 @@ impl Log {
         }
     }
 
+    /// The end of a range, if need be before a place that is in doubt; its start if that is where it is.
+    fn before_damage(&self, segment: &Segment, start: Bound, end: Bound) -> Bound {
+        let doubt = self.damage.within(segment.base, start.position, end.position);
+        doubt.map_or(end, |doubt| Bound {
+            position: doubt.position,
+            offset: if doubt.position == start.position {
+                start.offset
+            } else {
+                doubt.offset
+            },
+        })
+    }
+
+    /// A look at the batch that begins at a doubtful place.
+    fn proof(&self, place: usize, at: Bound, storage: &mut Storage) -> Lookup {
+        let readable = self.readable(&self.segments[place]);
+        let known = Some((at.offset, at.position));
+        self.lookup(place, readable, known, Goal::Proof, storage)
+    }
+
     fn plan_range(
         &self,
         segment: &Segment,
@@ -297,8 +330,11 @@ impl Log {
             length,
         };
         let lease = storage.lease(segment.file);
+        let ends = |bound: Bound| (bound.position, bound.offset);
+        let epochs = self.epochs.within(start.offset, end.offset);
+        let chain = Chain::new(ends(start), ends(end), segment.gaps(), epochs);
         Read::Plan(ReadPlan {
-            parts: alloc::vec![Part::Range(range)],
+            parts: alloc::vec![Part::Range(range, Content::Batches(Box::new(chain)))],
             leases: alloc::vec![lease],
             bytes: length as usize,
             next_offset: end.offset,
@@ -319,10 +355,12 @@ impl Log {
         let lease = storage.lease(segment.file);
         let settings = LookupSettings {
             base: segment.base,
+            end: segment.end,
             cleaning: segment.cleaning,
             readable,
             start: self.start,
             known,
+            epochs: self.epochs.within(segment.base, segment.end),
             interval: self.config.index_interval_bytes,
             decompressed_bytes: self.config.decompressed_bytes,
         };

@@ -4,7 +4,7 @@ use super::config::LogConfig;
 use super::place::{Cleaning, Stem};
 use crate::record::BatchHeader;
 use crate::storage::{Index, IndexEntry};
-use crate::types::{FileId, Monotonic, Offset, Timestamp};
+use crate::types::{FileId, Gaps, Monotonic, Offset, Timestamp};
 
 /// The greatest timestamp of some batches, and the first batch that has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,6 +105,11 @@ impl Segment {
             base: self.base,
             cleaning: self.cleaning,
         }
+    }
+
+    /// Whether offsets may be missing between its batches.
+    pub(super) fn gaps(&self) -> Gaps {
+        self.cleaning.map_or(Gaps::None, |_| Gaps::Allowed)
     }
 
     /// Whether a batch of `length` bytes whose last record is at `last` has to go into another segment.

@@ -85,7 +85,7 @@ impl Log {
         }
     }
 
-    /// The mark was written, or not: for want of space the log begins where it did; any other fault is the directory's.
+    /// The mark was written, or not: for want of space or descriptors the log begins where it did; any other fault is the directory's.
     pub fn start_marked(&mut self, outcome: &StartOutcome, storage: &mut Storage) -> Result<(), Fault> {
         assert!(self.marking, "a mark that nobody asked for");
         self.marking = false;
@@ -96,7 +96,7 @@ impl Log {
                 self.begin_at(outcome.start);
                 Ok(())
             }
-            Err(Fault::NoSpace) => Ok(()),
+            Err(fault) if fault.is_shortage() => Ok(()),
             Err(_) if self.phase == Phase::Deleted => Ok(()),
             Err(fault) => Err(fault.clone()),
         }

@@ -11,7 +11,9 @@ use crate::log::{
     Log, LogConfig, LogPlace, ManifestEntry, Recover, RecoverSettings, Recovered, RecoveryReport, Source,
 };
 use crate::storage::{LogId, Storage, StorageEvent};
-use crate::types::{BrokerId, ErrorCode, Fault, LeaderEpoch, Monotonic, Now, Offset, ProducerEpoch, ProducerId};
+use crate::types::{
+    Broken, BrokerId, ErrorCode, Fault, FileId, LeaderEpoch, Monotonic, Now, Offset, ProducerEpoch, ProducerId,
+};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -307,6 +309,22 @@ impl<T: Copy + Debug> Partition<T> {
         self.settle(now, storage, outcome);
     }
 
+    /// Whoever sent from a file of its log found other bytes there than were synced. What begins there is looked at before
+    /// it is sent again.
+    pub fn found_broken(&mut self, file: FileId, broken: Broken, outcome: &mut Outcome<T>) {
+        let State::Leading(leader) = &mut self.state else {
+            return;
+        };
+        if leader.log_mut().found_broken(file, broken) {
+            let (at, byte) = (broken.offset, broken.position);
+            let text = alloc::format!(
+                "the batch at offset {at}, byte {byte} of its segment, or the one behind it, is not the one that was synced; \
+                 it was not sent"
+            );
+            outcome.reports.push((Matter::Read, text));
+        }
+    }
+
     /// Takes what a job brought.
     pub fn job_done(
         &mut self,
@@ -383,7 +401,7 @@ impl<T: Copy + Debug> Partition<T> {
             Err(fault) => {
                 let text = alloc::format!("taken offline: {fault}");
                 outcome.reports.push((Matter::Offline, text));
-                if let Fault::NoSpace | Fault::Device(_) = fault {
+                if fault.is_shortage() || matches!(fault, Fault::Device(_)) {
                     let at = now.monotonic.plus_millis(AGAIN_AFTER_MS);
                     self.state = State::Offline(Some((known, at)));
                 }

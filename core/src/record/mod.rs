@@ -11,6 +11,7 @@
 
 mod batch;
 pub mod build;
+mod chain;
 pub mod codec;
 pub mod crc;
 mod error;

@@ -3,7 +3,7 @@
 use super::mail::Mail;
 use super::task::TaskOutcome;
 use crate::storage::IoResult;
-use crate::types::{ConnectionId, OpId, ShardId};
+use crate::types::{Broken, ConnectionId, FileId, OpId, ShardId};
 use alloc::string::String;
 use bytes::Bytes;
 
@@ -36,6 +36,14 @@ pub enum Input {
     Sent {
         /// The response's operation.
         op: OpId,
+    },
+    /// A range of this file holds something else than it must, and its response was not sent. Delivered before the
+    /// response's completion.
+    Broken {
+        /// The file, of whatever shard.
+        file: FileId,
+        /// Where.
+        broken: Broken,
     },
     /// A disk operation ended.
     Io {

@@ -6,7 +6,7 @@ use crate::log::ManifestEntry;
 use crate::metadata::Image;
 use crate::session::{Answer, Ask};
 use crate::storage::Lease;
-use crate::types::{Offset, OpId};
+use crate::types::{Broken, FileId, Offset, OpId};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -47,6 +47,13 @@ pub enum Mail {
     Unwatch {
         /// The asker's operation.
         watch: OpId,
+    },
+    /// A file of the receiver holds something else than it must.
+    Broken {
+        /// The file.
+        file: FileId,
+        /// Where.
+        broken: Broken,
     },
     /// What a response pinned can go.
     Release(Vec<Lease>),

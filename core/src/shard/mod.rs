@@ -212,6 +212,10 @@ impl Shard {
                 Pending::Response { connection, leases } => self.sent(now, connection, leases, effects),
                 other => panic!("{op:?} was sent, and is {other:?}"),
             },
+            Input::Broken { file, broken } if file.shard() == self.view.id => self.found_broken(file, broken, effects),
+            Input::Broken { file, broken } => {
+                self.mailbox.send(file.shard(), Mail::Broken { file, broken }, effects);
+            }
             Input::Io { op, result } => match self.ops.complete(op) {
                 Pending::Storage(token) => self.storage.complete(token, result, &mut self.events),
                 other => panic!("{op:?} is a disk operation, and is {other:?}"),
@@ -304,6 +308,7 @@ impl Shard {
             Mail::Late { op, answer } => self.late_answer(now, op, answer, effects),
             Mail::WatchEnded { watch } => self.watch_ended(now, watch, effects),
             Mail::Unwatch { watch } => self.unwatch((from, watch), effects),
+            Mail::Broken { file, broken } => self.found_broken(file, broken, effects),
             Mail::Release(leases) => self.release(leases, effects),
             Mail::Begin(beginning) => self.begin(now, beginning, effects),
             Mail::Publish(publication) => {

@@ -17,7 +17,7 @@ use crate::metadata::{Delta, Topic};
 use crate::partition::{LogJob, LogOutcome, Outcome, Partition, PartitionAnswer, PartitionAsk, Purpose, Setting, home};
 use crate::session::{Answer, Ask};
 use crate::storage::{LogId, Storage, StorageEvent};
-use crate::types::{ErrorCode, Now, OpId, ShardId, TopicId, TopicPartition};
+use crate::types::{Broken, ErrorCode, FileId, Now, OpId, ShardId, TopicId, TopicPartition};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -437,6 +437,19 @@ impl Shard {
         self.with_partition(log, effects, |partition, storage, outcome| {
             partition.storage_event(event, now, storage, outcome);
         });
+    }
+
+    /// Whoever sent from a file found other bytes in it than were synced.
+    pub(super) fn found_broken(&mut self, file: FileId, broken: Broken, effects: &mut Effects) {
+        let log = self
+            .storage
+            .log_of(file)
+            .filter(|log| self.partitions.contains_key(log));
+        if let Some(log) = log {
+            self.with_partition(log, effects, |partition, _, outcome| {
+                partition.found_broken(file, broken, outcome);
+            });
+        }
     }
 
     /// Lets go of topics that are gone, and has those that changed follow.

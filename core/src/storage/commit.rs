@@ -127,7 +127,7 @@ struct Round {
     files: Vec<(FileId, u64)>,
     /// Each log and the number its durable prefix will have reached.
     logs: Vec<(LogId, u64)>,
-    /// The operations that were emitted, for the deliberate bug that tries them again.
+    /// The operations that were emitted.
     ops: Vec<FileOp>,
     /// Directories of logs whose own name becomes durable.
     placed: Vec<LogId>,
@@ -418,9 +418,14 @@ impl Committer {
         }
     }
 
-    /// The operation at `place` of the round once more: the deliberate bug that retries a failed sync.
+    /// The operation at `place` of the round once more: it was not begun. (The deliberate bug retries a failed sync.)
     pub(super) fn again(&self, place: usize) -> Option<FileOp> {
         self.round.as_ref().and_then(|round| round.ops.get(place).cloned())
+    }
+
+    /// Whether the operation at `place` of the round syncs a directory: the one kind that needs a descriptor first.
+    pub(super) fn is_name_sync(&self, place: usize) -> bool {
+        matches!(self.again(place), Some(FileOp::SyncDirectory { .. }))
     }
 
     fn end(&mut self, files: &mut Files, outbox: &mut Outbox, events: &mut Vec<StorageEvent>) -> Vec<(FileId, u64)> {

@@ -227,6 +227,25 @@ impl Directories {
         outbox.push(Purpose::Remove(log), FileOp::RemoveTree { path });
     }
 
+    /// The step of removing that is under way, once more: it was not begun, or not done in full.
+    pub(super) fn again(&self, log: LogId, files: &Files) -> Option<FileOp> {
+        let directory = self.map.get(&log)?;
+        let path = directory.path.clone();
+        let doomed = directory.doomed.front();
+        match directory.removal {
+            Removal::None => None,
+            Removal::Companion => doomed.map(|doomed| FileOp::Remove {
+                path: doomed.companion.clone(),
+            }),
+            Removal::Segment => doomed.map(|doomed| FileOp::Remove {
+                path: files.get(doomed.file).path.clone(),
+            }),
+            Removal::CompanionSynced | Removal::SegmentSynced => Some(FileOp::SyncDirectory { path }),
+            Removal::Tree => Some(FileOp::RemoveTree { path }),
+            Removal::TreeSynced => Some(FileOp::SyncDirectory { path: path.parent() }),
+        }
+    }
+
     /// A step of removing was done.
     pub(super) fn removed(
         &mut self,

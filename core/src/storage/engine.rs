@@ -33,7 +33,13 @@ pub struct Storage {
     raised: Vec<StorageEvent>,
     fault: Option<Fault>,
     started: Option<Now>,
+    /// What found no descriptor, and when it is asked for again.
+    unbegun: Vec<Purpose>,
+    again_at: Option<Monotonic>,
 }
+
+/// Milliseconds before an operation that found no descriptor is asked for again.
+const AGAIN_AFTER_MS: u64 = 10;
 
 impl Storage {
     /// Storage of `shard` in `directory`, with nothing open.
@@ -50,6 +56,8 @@ impl Storage {
             raised: Vec::new(),
             fault: None,
             started: None,
+            unbegun: Vec::new(),
+            again_at: None,
         }
     }
 
@@ -70,16 +78,17 @@ impl Storage {
         self.outbox.drain()
     }
 
-    /// When a commit round that waits for more is due: [`drain`](Self::drain) is to be called then.
+    /// When a commit round that waits for more is due, or something that could not be begun: [`drain`](Self::drain) is to be called then.
     pub fn next_deadline(&self) -> Option<Monotonic> {
-        let due = self.committer.next_deadline();
-        due.filter(|_| self.fault.is_none())
+        let due = [self.committer.next_deadline(), self.again_at];
+        due.into_iter().flatten().min().filter(|_| self.fault.is_none())
     }
 
     fn begin_round(&mut self, now: Monotonic) {
         if self.fault.is_some() {
             return;
         }
+        self.ask_again(now);
         if self.files.starved && !self.committer.is_syncing() {
             for file in self.files.dirty() {
                 self.committer.request(file);
@@ -196,6 +205,10 @@ impl Storage {
                 }
                 self.pump_log(log, events);
             }
+            (Purpose::Round(place), IoErrorKind::TooManyOpenFiles) if self.committer.is_name_sync(place) => {
+                self.ask_again_later(purpose);
+            }
+            (Purpose::Remove(_), IoErrorKind::TooManyOpenFiles) => self.ask_again_later(purpose),
             (Purpose::Round(place), _) if bug!(RetryFailedSync) => {
                 if let Some(op) = self.committer.again(place) {
                     self.outbox.push(purpose, op);
@@ -205,10 +218,34 @@ impl Storage {
         }
     }
 
+    /// The operation was not begun, because the process has too many open files: another one is closed, if one may be, and
+    /// it is asked for once more.
+    fn ask_again_later(&mut self, purpose: Purpose) {
+        self.files.make_room(&mut self.outbox);
+        self.unbegun.push(purpose);
+    }
+
+    /// Asks for what could not be begun, once it has waited.
+    fn ask_again(&mut self, now: Monotonic) {
+        if self.unbegun.is_empty() || now < *self.again_at.get_or_insert(now.plus_millis(AGAIN_AFTER_MS)) {
+            return;
+        }
+        self.again_at = None;
+        for purpose in core::mem::take(&mut self.unbegun) {
+            let op = match purpose {
+                Purpose::Round(place) => self.committer.again(place),
+                Purpose::Remove(log) => self.directories.again(log, &self.files),
+                _ => None,
+            };
+            self.outbox.push(purpose, op.expect("it is still to be done"));
+        }
+    }
+
     /// The log directory cannot be relied on any more.
     fn fail(&mut self, fault: Fault, events: &mut Vec<StorageEvent>) {
         self.outbox.close();
         self.fault = Some(fault.clone());
+        self.unbegun.clear();
         events.push(StorageEvent::DirectoryFailed(fault));
     }
 
@@ -258,7 +295,7 @@ impl Storage {
     /// Whether nothing is asked for, in progress or held: how it must be at the end.
     pub fn is_quiet(&self) -> bool {
         let idle = self.fault.is_some() || self.committer.is_idle();
-        self.outbox.is_quiet() && idle && self.files.leases() == 0
+        self.outbox.is_quiet() && self.unbegun.is_empty() && idle && self.files.leases() == 0
     }
 
     /// Leases that were not released.
@@ -311,6 +348,11 @@ impl Storage {
         let started = *self.started.get_or_insert(now);
         let elapsed = now.monotonic.millis_since(started.monotonic) as i64;
         Timestamp(now.wall.0.max(started.wall.0.saturating_add(elapsed)))
+    }
+
+    /// Whose file it is; `None` once it is gone.
+    pub fn log_of(&self, file: FileId) -> Option<LogId> {
+        self.files.find(file).map(|file| file.log)
     }
 
     /// Holds a file for a reader or a job.
@@ -470,6 +512,7 @@ impl Storage {
 fn fault(error: &IoError) -> Fault {
     match error.kind {
         IoErrorKind::NoSpace => Fault::NoSpace,
+        IoErrorKind::TooManyOpenFiles => Fault::NoDescriptors,
         _ => Fault::Device(error.text.clone()),
     }
 }

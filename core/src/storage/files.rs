@@ -439,6 +439,14 @@ impl Files {
         waits
     }
 
+    /// The process has too many open files, and somebody else needs one: closes one of ours that may be.
+    pub(super) fn make_room(&mut self, outbox: &mut Outbox) {
+        if let Some((_, victim)) = self.idle.pop_first() {
+            self.get_mut(victim).idle_since = None;
+            self.close(victim, outbox);
+        }
+    }
+
     /// The file cannot be opened. Returns the writes that waited for it.
     pub(super) fn open_failed(&mut self, id: FileId) -> Vec<(Token, FileOp)> {
         match self.get(id).descriptor {

@@ -1,6 +1,6 @@
 //! Work of many disk reads or much CPU, moved to where the I/O is.
 
-use super::{FileOp, IoResult, IoValue};
+use super::{FileOp, IoError, IoErrorKind, IoResult, IoValue};
 
 /// A sans-I/O machine that a driver runs to its end: on a disk thread over blocking calls, in the simulator an event a
 /// step. It works on sealed files or on new files of its own, so nothing else sees it half done.
@@ -32,6 +32,24 @@ impl<T> Next<T> {
             Self::Yield => Next::Yield,
             Self::Done(outcome) => Next::Done(wrap(outcome)),
         }
+    }
+}
+
+/// How often a job still asks again for what was not begun because the process had too many open files: other jobs end
+/// meanwhile, and connections do.
+#[derive(Debug)]
+pub(crate) struct Patience(u32);
+
+impl Patience {
+    pub(crate) const fn new() -> Self {
+        Self(1000)
+    }
+
+    /// Whether the error is of that kind, and the operation is worth asking for once more.
+    pub(crate) fn covers(&mut self, error: &IoError) -> bool {
+        let again = error.kind == IoErrorKind::TooManyOpenFiles && self.0 > 0;
+        self.0 -= u32::from(again);
+        again
     }
 }
 

@@ -35,6 +35,7 @@ pub use file::{
 };
 pub use files::Presence;
 pub use index::{Index, IndexEntry};
+pub(crate) use job::Patience;
 pub use job::{Job, Next, run_to_end};
 pub use lease::{FileIds, Lease};
 pub use replace::Replace;

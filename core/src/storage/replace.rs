@@ -1,12 +1,12 @@
 //! Writes a small file so that a reader finds the old one or the new one, whatever happens.
 
 use super::file::{FileOp, FilePath, IoError, IoErrorKind, IoResult, OpenMode, Piece};
-use super::job::{Job, Next};
+use super::job::{Job, Next, Patience};
 use crate::types::{Fault, FileId};
 use bytes::Bytes;
 
 /// A job that writes a file under a temporary name, syncs it, renames it and syncs the directory. When it fails, the file
-/// that was there before still is.
+/// that was there before still is; if it fails in the very end, the new one may be instead.
 #[derive(Debug)]
 pub struct Replace {
     file: FileId,
@@ -15,6 +15,7 @@ pub struct Replace {
     bytes: Bytes,
     step: Step,
     fault: Option<Fault>,
+    patience: Patience,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +42,7 @@ impl Replace {
             bytes,
             step: Step::Start,
             fault: None,
+            patience: Patience::new(),
         }
     }
 
@@ -100,8 +102,18 @@ impl Replace {
     fn abandon(&mut self, error: &IoError) -> Next<Result<(), Fault>> {
         let fault = match error.kind {
             IoErrorKind::NoSpace => Fault::NoSpace,
+            IoErrorKind::TooManyOpenFiles => Fault::NoDescriptors,
             _ => Fault::Device(error.text.clone()),
         };
+        let unbegun = match self.step {
+            Step::Opened => Some(Step::Start),
+            Step::Durable => Some(Step::Renamed),
+            _ => None,
+        };
+        if let Some(before) = unbegun.filter(|_| self.patience.covers(error)) {
+            self.step = before;
+            return Next::Yield;
+        }
         match self.step {
             // A name whose durability is unknown, or a clean-up that failed.
             Step::Durable | Step::Removed | Step::Abandoned => Next::Done(Err(self.fault.take().unwrap_or(fault))),

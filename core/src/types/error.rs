@@ -170,6 +170,8 @@ impl From<ErrorCode> for Refusal {
 pub enum Fault {
     /// The device is full. It clears once there is room again.
     NoSpace,
+    /// The process has too many open files. It clears once others are closed.
+    NoDescriptors,
     /// The device refused to read, write or sync; the text is the system's own.
     Device(String),
     /// A sync failed, and what it was to cover may never reach the device: the system says so once, and a second try would
@@ -179,10 +181,18 @@ pub enum Fault {
     Corruption(String),
 }
 
+impl Fault {
+    /// Whether something is short that will be there again, and the device is well.
+    pub const fn is_shortage(&self) -> bool {
+        matches!(self, Self::NoSpace | Self::NoDescriptors)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSpace => f.write_str("no space left on the device"),
+            Self::NoDescriptors => f.write_str("too many open files"),
             Self::Device(text) => write!(f, "the device failed: {text}"),
             Self::Unsynced(text) => write!(f, "a sync failed: {text}"),
             Self::Corruption(text) => write!(f, "corruption: {text}"),

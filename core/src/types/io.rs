@@ -1,6 +1,7 @@
 //! Bytes on their way out: in memory, or still in a file.
 
-use super::ShardId;
+use super::{Chain, ShardId};
+use alloc::boxed::Box;
 use bytes::Bytes;
 
 /// A file as the core knows it. Never reused within a process, so that a late completion cannot meet another file.
@@ -31,7 +32,16 @@ pub enum Part {
     /// Bytes in memory.
     Inline(Bytes),
     /// Bytes of a file, read by the driver as they are sent.
-    Range(FileRange),
+    Range(FileRange, Content),
+}
+
+/// What the bytes of a range have to be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Content {
+    /// Anything: nobody looks at it.
+    Opaque,
+    /// Batches of a log. Whoever sends them follows their headers, and sends none that the chain does not admit.
+    Batches(Box<Chain>),
 }
 
 impl Part {
@@ -39,7 +49,7 @@ impl Part {
     pub fn len(&self) -> usize {
         match self {
             Self::Inline(bytes) => bytes.len(),
-            Self::Range(range) => range.length as usize,
+            Self::Range(range, _) => range.length as usize,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Ids, offsets, epochs, time, sizes, errors: the vocabulary every other module speaks, in Kafka's own terms.
 
+mod chain;
 mod error;
 mod ids;
 mod io;
@@ -7,12 +8,14 @@ mod offsets;
 mod seed;
 mod time;
 
+pub use chain::{Broken, Chain, Gaps};
+pub(crate) use chain::{Cursor, Due};
 pub use error::{ErrorCode, Fault, Refusal};
 pub use ids::{
     BrokerEpoch, BrokerId, ClientId, ConnectionId, LogDirectoryId, OpId, ProducerEpoch, ProducerId, ShardId,
 };
 pub use ids::{TopicId, TopicPartition, Uuid};
-pub use io::{FileId, FileRange, Part, parts_len};
+pub use io::{Content, FileId, FileRange, Part, parts_len};
 pub use offsets::{LeaderEpoch, Offset, Sequence};
 pub use seed::Seed;
 pub use time::{Monotonic, Now, Timestamp};

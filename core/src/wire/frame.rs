@@ -121,7 +121,7 @@ pub fn join(parts: &[Part]) -> Option<Bytes> {
     for part in parts {
         match part {
             Part::Inline(bytes) => joined.extend_from_slice(bytes),
-            Part::Range(_) => return None,
+            Part::Range(..) => return None,
         }
     }
     Some(joined.into())
@@ -158,7 +158,7 @@ fn frame<M: Message>(
 #[cfg(test)]
 mod tests {
     use super::{correlation_id, decode_request_header, decode_response, encode_request, encode_response, join};
-    use crate::types::{FileId, FileRange, Part, parts_len};
+    use crate::types::{Content, FileId, FileRange, Part, parts_len};
     use crate::wire::message::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
     use crate::wire::message::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
     use crate::wire::message::metadata::{MetadataRequest, MetadataResponse};
@@ -252,11 +252,14 @@ mod tests {
     #[test]
     fn a_fetch_response_is_laid_out_around_ranges_of_files() {
         let range = |position| {
-            Part::Range(FileRange {
-                file: FileId(3),
-                position,
-                length: 5000,
-            })
+            Part::Range(
+                FileRange {
+                    file: FileId(3),
+                    position,
+                    length: 5000,
+                },
+                Content::Opaque,
+            )
         };
         let partition = |records: Vec<Part>| PartitionData {
             records: records.into(),

@@ -51,7 +51,7 @@ impl Size {
         for part in records {
             match part {
                 Part::Inline(bytes) => self.add_bytes(bytes.len()),
-                Part::Range(range) => self.spliced += range.length as usize,
+                Part::Range(range, _) => self.spliced += range.length as usize,
             }
         }
     }
@@ -121,7 +121,7 @@ impl Writer {
         for part in records {
             match part {
                 Part::Inline(bytes) => self.put_bytes(bytes),
-                Part::Range(_) => self.splices.push((self.buffer.len(), part.clone())),
+                Part::Range(..) => self.splices.push((self.buffer.len(), part.clone())),
             }
         }
     }
@@ -149,7 +149,7 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::{SPLICE_FROM, Size, Writer, varint_len};
-    use crate::types::{FileId, FileRange, Part};
+    use crate::types::{Content, FileId, FileRange, Part};
     use alloc::vec;
     use bytes::Bytes;
 
@@ -167,11 +167,14 @@ mod tests {
     #[test]
     fn short_bytes_are_copied_and_long_ones_and_file_ranges_are_not() {
         let long = Bytes::from(vec![7; SPLICE_FROM]);
-        let range = Part::Range(FileRange {
-            file: FileId(1),
-            position: 5,
-            length: 9,
-        });
+        let range = Part::Range(
+            FileRange {
+                file: FileId(1),
+                position: 5,
+                length: 9,
+            },
+            Content::Opaque,
+        );
         let records = [
             Part::Inline(Bytes::from_static(b"short")),
             Part::Inline(long.clone()),

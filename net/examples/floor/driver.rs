@@ -4,7 +4,7 @@ use crate::{Load, cpu, report, touch};
 use bytes::{Buf, Bytes};
 use klamm_core::shard::{CloseReason, Effect, Effects, Halt, Input};
 use klamm_core::storage::{FileOp, FilePath, OpenMode, Piece};
-use klamm_core::types::{ConnectionId, FileId, FileRange, LogDirectoryId, Monotonic, Now, OpId, Part};
+use klamm_core::types::{ConnectionId, Content, FileId, FileRange, LogDirectoryId, Monotonic, Now, OpId, Part};
 use klamm_net::{Broker, BrokerOptions, Machine, NetLimits, bind};
 use rustix::time::ClockId;
 use std::collections::BTreeMap;
@@ -67,7 +67,7 @@ impl Appender {
                 position: frame.get_u64(),
                 length: ANSWER,
             };
-            self.respond(connection, Part::Range(range), effects);
+            self.respond(connection, Part::Range(range, Content::Opaque), effects);
             return;
         }
         let position = self.size;
@@ -150,7 +150,7 @@ impl Machine for Appender {
                 }
                 effects.push(Effect::Halt(Halt::Stopped));
             }
-            Input::Tick | Input::Task { .. } | Input::Mail { .. } | Input::Reclaim => {}
+            Input::Tick | Input::Task { .. } | Input::Mail { .. } | Input::Reclaim | Input::Broken { .. } => {}
         }
     }
 

@@ -1,14 +1,15 @@
 //! From responses to the socket.
 //!
 //! Invariants: parts leave in order, whole, or the connection ends: a range that its file no longer has in full is
-//! never padded. At most one read of an uncached range is under way a connection.
+//! never padded. The headers of batches are followed as they pass, and a batch that is not due is not sent. At most one
+//! read of an uncached range is under way a connection.
 
 use super::{Connection, Outlet, Shared};
 use crate::counters::{CloseKind, count};
 use crate::disk::{Cached, Disk};
 use bytes::{Buf, Bytes};
 use klamm_core::shard::Input;
-use klamm_core::types::{FileRange, Monotonic, OpId, Part};
+use klamm_core::types::{Broken, Content, FileId, FileRange, Monotonic, OpId, Part};
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::task::{Context, Poll};
@@ -97,23 +98,26 @@ impl Outgoing {
         self.queue.drain(..).map(|response| response.op)
     }
 
-    /// Puts the bytes read of the range at the front in its place.
-    pub(crate) fn filled(&mut self, bytes: Bytes) {
+    /// Puts the bytes read of the range at the front in its place; or says what is wrong with them.
+    pub(crate) fn filled(&mut self, bytes: Bytes) -> Result<(), (FileId, Broken)> {
         self.filling = false;
         let Some(parts) = self.queue.front_mut().map(|response| &mut response.parts) else {
-            return;
+            return Ok(());
         };
-        let Some(Part::Range(range)) = parts.front_mut() else {
-            return;
+        let Some(Part::Range(range, content)) = parts.front_mut() else {
+            return Ok(());
         };
+        content.pass(&bytes).map_err(|broken| (range.file, broken))?;
         if advance_range(range, bytes.len()) {
             parts.pop_front();
         }
         parts.push_front(Part::Inline(bytes));
+        Ok(())
     }
 
-    /// Takes `sent` bytes off the front; adds what is sent in full to `inputs`, also what had no bytes.
-    fn advance(&mut self, mut sent: usize, shared: &Shared, inputs: &mut VecDeque<Input>) {
+    /// Takes `sent` bytes off the front; adds what is sent in full to `inputs`, also what had no bytes. What was sent of
+    /// ranges was read into `window`, one behind the other.
+    fn advance(&mut self, mut sent: usize, mut window: &[u8], shared: &Shared, inputs: &mut VecDeque<Input>) {
         while let Some(response) = self.queue.front_mut() {
             while let Some(part) = response.parts.front_mut() {
                 let step = part.len().min(sent);
@@ -123,7 +127,14 @@ impl Outgoing {
                         bytes.advance(step);
                         bytes.is_empty()
                     }
-                    Part::Range(range) => advance_range(range, step),
+                    Part::Range(range, content) => {
+                        let (bytes, rest) = window.split_at(step);
+                        if let Content::Batches(chain) = content {
+                            chain.sent(bytes);
+                        }
+                        window = rest;
+                        advance_range(range, step)
+                    }
                 };
                 if !whole {
                     return;
@@ -155,6 +166,8 @@ pub(crate) enum Sending {
     Again,
     /// This range is not in the page cache.
     Fill(FileRange),
+    /// This file holds other batches than are due: the connection is at its end.
+    Broken(FileId, Broken),
     /// The connection is at its end.
     Ended(CloseKind),
 }
@@ -166,6 +179,7 @@ enum Behind {
     More,
     NotCached(FileRange),
     Gone,
+    Broken(FileId, Broken),
 }
 
 impl<O: Outlet> Connection<O> {
@@ -193,16 +207,17 @@ impl<O: Outlet> Connection<O> {
     ) -> Sending {
         let mut turn = 0;
         while turn < TURN_BYTES {
-            self.outgoing.advance(0, shared, inputs);
+            self.outgoing.advance(0, &[], shared, inputs);
             if self.outgoing.queue.is_empty() {
                 return Sending::Done;
             }
             let mut slices = [IoSlice::new(&[]); SLICES];
             let window = &mut window[..self.outgoing.window];
-            let (filled, behind) = gather(&self.outgoing.queue, disk, window, &mut slices);
+            let (filled, behind) = gather(&mut self.outgoing.queue, disk, window, &mut slices);
             if filled == 0 {
                 return match behind {
                     Behind::NotCached(range) => Sending::Fill(range),
+                    Behind::Broken(file, broken) => Sending::Broken(file, broken),
                     Behind::More | Behind::Gone => Sending::Ended(CloseKind::Unsendable),
                 };
             }
@@ -217,7 +232,7 @@ impl<O: Outlet> Connection<O> {
                 self.outgoing.progress = shared.now;
                 count(&shared.counters.bytes_out, sent as u64);
             }
-            self.outgoing.advance(sent, shared, inputs);
+            self.outgoing.advance(sent, window, shared, inputs);
             if sent < offered {
                 return Sending::Blocked;
             }
@@ -257,22 +272,22 @@ fn send_slices<O: Outlet>(
     Ok(sent)
 }
 
-/// Gathers the next bytes to send: parts in memory as they are, ranges by way of `window`. Answers how many of
-/// `slices` it used, none of them empty, and what ended it.
+/// Gathers the next bytes to send: parts in memory as they are, ranges by way of `window`, where their batches are looked
+/// at. Answers how many of `slices` it used, none of them empty, and what ended it.
 fn gather<'a, D: Disk>(
-    queue: &'a VecDeque<Response>,
+    queue: &'a mut VecDeque<Response>,
     disk: &D,
     mut window: &'a mut [u8],
     slices: &mut [IoSlice<'a>; SLICES],
 ) -> (usize, Behind) {
     let mut used = 0;
-    for part in queue.iter().flat_map(|response| &response.parts) {
+    for part in queue.iter_mut().flat_map(|response| &mut response.parts) {
         if used == SLICES {
             break;
         }
         match part {
             Part::Inline(bytes) => slices[used] = IoSlice::new(bytes),
-            Part::Range(range) => {
+            Part::Range(range, content) => {
                 let wanted = window.len().min(range.length as usize);
                 if wanted == 0 {
                     break;
@@ -283,6 +298,11 @@ fn gather<'a, D: Disk>(
                     Cached::Gone => return (used, Behind::Gone),
                 };
                 let (bytes, rest) = std::mem::take(&mut window).split_at_mut(read);
+                if let Content::Batches(chain) = content
+                    && let Err(broken) = chain.look(bytes)
+                {
+                    return (used, Behind::Broken(range.file, broken));
+                }
                 slices[used] = IoSlice::new(bytes);
                 if read < range.length as usize {
                     return (used + 1, Behind::More);

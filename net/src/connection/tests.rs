@@ -8,9 +8,13 @@ use crate::inbox::{Inbox, lock};
 use crate::memory::{Memory, Slabs};
 use crate::options::NetLimits;
 use bytes::{BufMut, Bytes};
+use klamm_core::record::{BatchBuilder, Compression, HEADER_LEN, Level, Producer};
 use klamm_core::shard::Input;
 use klamm_core::storage::IoError;
-use klamm_core::types::{ConnectionId, FileId, FileRange, Monotonic, OpId, Part, Seed};
+use klamm_core::types::{
+    Broken, Chain, ConnectionId, Content, FileId, FileRange, Gaps, LeaderEpoch, Monotonic, Offset, OpId, Part, Seed,
+    Timestamp,
+};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr};
@@ -225,11 +229,12 @@ fn responses_leave_whole_and_in_order_however_they_go() {
                     let position = seed.below(900_000);
                     let length = seed.within(1, 100_000) as u32;
                     expected.extend_from_slice(&content[position as usize..][..length as usize]);
-                    parts.push(Part::Range(FileRange {
+                    let range = FileRange {
                         file: FileId(1),
                         position,
                         length,
-                    }));
+                    };
+                    parts.push(Part::Range(range, Content::Opaque));
                 }
             }
             let op = OpId { slot, generation: 0 };
@@ -243,9 +248,10 @@ fn responses_leave_whole_and_in_order_however_they_go() {
                 Sending::Fill(range) => {
                     let some = seed.within(1, u64::from(range.length)) as usize;
                     let bytes = &content[range.position as usize..][..some];
-                    connection.outgoing.filled(Bytes::copy_from_slice(bytes));
+                    let filled = connection.outgoing.filled(Bytes::copy_from_slice(bytes));
+                    assert_eq!(filled, Ok(()), "nobody looks at these bytes");
                 }
-                Sending::Ended(kind) => panic!("seed {number}: {kind:?}"),
+                end @ (Sending::Ended(_) | Sending::Broken(..)) => panic!("seed {number}: {end:?}"),
             }
         }
         assert!(lock(&wire).outgoing == expected, "seed {number}: other bytes went out");
@@ -257,6 +263,114 @@ fn responses_leave_whole_and_in_order_however_they_go() {
             })
             .collect();
         assert_eq!(sent, (0..30).collect::<Vec<_>>(), "seed {number}");
+    }
+}
+
+/// Batches of a log, one behind the other, and where each begins.
+fn batches(seed: &mut Seed) -> (Vec<u8>, Vec<(u64, Offset)>) {
+    let (mut bytes, mut places, mut next) = (Vec::new(), Vec::new(), Offset(1000));
+    for _ in 0..12 {
+        places.push((bytes.len() as u64, next));
+        let mut builder = BatchBuilder::new(Compression::None, Level::default(), Producer::Plain);
+        for _ in 0..seed.within(1, 3) {
+            let value = vec![7; length(seed) % 100_000];
+            builder.append(Timestamp(5), None, Some(&value), &[]);
+        }
+        let mut batch = builder.build().expect("it has records");
+        batch.stamp(next, LeaderEpoch(3));
+        next = batch.header().next_offset();
+        bytes.extend_from_slice(&batch.to_bytes());
+    }
+    places.push((bytes.len() as u64, next));
+    (bytes, places)
+}
+
+/// Sends `content`, a range of batches that begin and end at these places; what the client got of it, and how it ended.
+fn send_batches(seed: &mut Seed, content: &[u8], places: &[(u64, Offset)]) -> (Vec<u8>, Option<Broken>) {
+    let (mut connections, id, wire) = connect(seed.next_u64());
+    let cache = Cache {
+        seed: Mutex::new(seed.fork()),
+        content: content.to_vec(),
+    };
+    let (start, end) = (places[0], *places.last().expect("a range has two ends"));
+    let chain = Chain::new(start, end, Gaps::None, vec![(LeaderEpoch(3), Offset(0))]);
+    let range = FileRange {
+        file: FileId(1),
+        position: start.0,
+        length: (end.0 - start.0) as u32,
+    };
+    let part = Part::Range(range, Content::Batches(Box::new(chain)));
+    let connection = connections.get(id).expect("it is connected");
+    let op = OpId { slot: 0, generation: 0 };
+    connection.outgoing.push(Response::new(op, vec![part]), Monotonic(0));
+    let mut shared = shared(1 << 20);
+    let broken = loop {
+        match connection.send(&cache, &mut shared, &mut VecDeque::new()) {
+            Sending::Done => break None,
+            Sending::Blocked | Sending::Again => {}
+            Sending::Fill(range) => {
+                let some = seed.within(1, u64::from(range.length)) as usize;
+                let bytes = &content[range.position as usize..][..some];
+                if let Err((_, broken)) = connection.outgoing.filled(Bytes::copy_from_slice(bytes)) {
+                    break Some(broken);
+                }
+            }
+            Sending::Broken(_, broken) => break Some(broken),
+            Sending::Ended(kind) => panic!("{kind:?}"),
+        }
+    };
+    let got = lock(&wire).outgoing.clone();
+    (got, broken)
+}
+
+#[test]
+fn batches_of_a_file_leave_whole_however_they_go() {
+    for number in 0..25 {
+        let mut seed = Seed::new(number);
+        let (content, places) = batches(&mut seed);
+        let (got, broken) = send_batches(&mut seed, &content, &places[2..]);
+        assert_eq!(broken, None, "seed {number}");
+        assert!(
+            got == content[places[2].0 as usize..],
+            "seed {number}: other bytes went out"
+        );
+    }
+}
+
+/// Base offset, length, leader epoch and magic: what Kafka's CRC leaves out, besides the CRC itself.
+const OUTSIDE_THE_CRC: std::ops::Range<usize> = 0..17;
+
+#[test]
+fn a_bit_that_rotted_in_a_header_outside_of_the_crc_is_never_sent() {
+    for byte in OUTSIDE_THE_CRC {
+        for bit in 0..8 {
+            let mut seed = Seed::new((byte * 8 + bit) as u64);
+            let (mut content, places) = batches(&mut seed);
+            let rotten = 3 + seed.below(7) as usize;
+            let at = places[rotten].0 as usize;
+            content[at + byte] ^= 1 << bit;
+            let (got, broken) = send_batches(&mut seed, &content, &places[1..]);
+            let broken = broken.expect("it is found");
+            let found = places
+                .iter()
+                .position(|&place| place == (broken.position, broken.offset));
+            let found = found.expect("it is found where a batch begins");
+            assert!(
+                found == rotten || found + 1 == rotten,
+                "byte {byte}, bit {bit}: found at {found}, is at {rotten}"
+            );
+            let sent = places[1].0 as usize + got.len();
+            // A length is found to be wrong by what stands behind it.
+            let most = if (8..12).contains(&byte) {
+                content.len() - 1
+            } else {
+                at + HEADER_LEN - 1
+            };
+            assert!(
+                sent <= most,
+                "byte {byte}, bit {bit}: {sent} bytes of the file went out"
+            );
+        }
     }
 }
 

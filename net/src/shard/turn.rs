@@ -14,7 +14,7 @@ use crate::memory::{Memory, Slabs};
 use crate::options::NetLimits;
 use crate::timer::Timer;
 use klamm_core::shard::{Effects, Input};
-use klamm_core::types::{ConnectionId, Monotonic, Now, ShardId};
+use klamm_core::types::{Broken, ConnectionId, FileId, Monotonic, Now, ShardId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -328,6 +328,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
                 self.watch(id);
                 self.fill(id, range);
             }
+            Sending::Broken(file, broken) => self.broken(id, file, broken),
             Sending::Ended(kind) => {
                 if kind == CloseKind::Unsendable {
                     let why = "a response can no longer be sent in full";
@@ -343,16 +344,26 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
             return;
         };
         match filled {
-            Ok(bytes) => {
-                connection.outgoing.filled(bytes);
-                self.send_soon(id);
-            }
+            Ok(bytes) => match connection.outgoing.filled(bytes) {
+                Ok(()) => self.send_soon(id),
+                Err((file, broken)) => self.broken(id, file, broken),
+            },
             Err(error) => {
                 let why = format_args!("a response cannot be sent in full: {error}");
                 self.shared.grumble.closing(self.shared.now, id, &connection.peer, why);
                 self.disconnect(id, CloseKind::Unsendable);
             }
         }
+    }
+
+    /// A file holds other batches than a response was to have: nothing of them is sent.
+    fn broken(&mut self, id: ConnectionId, file: FileId, broken: Broken) {
+        if let Some(connection) = self.connections.get(id) {
+            let why = "the batches that a response was to have are not those that were synced";
+            self.shared.grumble.closing(self.shared.now, id, &connection.peer, why);
+        }
+        self.inputs.push_back(Input::Broken { file, broken });
+        self.disconnect(id, CloseKind::Unsendable);
     }
 
     /// Ends a connection: what it had to send is reported, then its end.

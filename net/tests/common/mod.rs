@@ -7,7 +7,9 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use klamm_core::shard::{CloseReason, Effect, Effects, Halt, Input};
 use klamm_core::storage::{FileOp, FilePath, IoResult, IoValue, OpenMode, Piece};
-use klamm_core::types::{ConnectionId, FileId, FileRange, LogDirectoryId, Monotonic, Now, OpId, Part, ShardId};
+use klamm_core::types::{
+    ConnectionId, Content, FileId, FileRange, LogDirectoryId, Monotonic, Now, OpId, Part, ShardId,
+};
 use klamm_net::{Broker, BrokerOptions, Machine, NetLimits, bind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -117,7 +119,7 @@ impl Tester {
             b'R' => {
                 let (position, length) = (frame.get_u64(), frame.get_u32());
                 let range = FileRange { file, position, length };
-                self.respond(connection, vec![Part::Range(range)], effects);
+                self.respond(connection, vec![Part::Range(range, Content::Opaque)], effects);
             }
             b'H' => client.held += 1,
             b'K' => {
@@ -235,7 +237,9 @@ impl Machine for Tester {
             Input::Io { op, result } => self.completed(op, &result, effects),
             Input::Reclaim => self.kept.clear(),
             Input::Shutdown => self.shutdown(effects),
-            Input::Tick | Input::Task { .. } | Input::Mail { .. } => panic!("nobody asked for this"),
+            Input::Tick | Input::Task { .. } | Input::Mail { .. } | Input::Broken { .. } => {
+                panic!("nobody asked for this")
+            }
         }
         self.wind_down(effects);
     }

@@ -102,7 +102,7 @@ impl Frame {
             .map_err(|error| Failure::new(error.to_string()))?;
         let mut parts = parts.into_iter().filter_map(|part| match part {
             Part::Inline(bytes) => Some(bytes),
-            Part::Range(_) => None,
+            Part::Range(..) => None,
         });
         let head = parts.next().unwrap_or_default();
         Ok(Self {

@@ -14,7 +14,8 @@ pub struct Flip {
     pub path: String,
     /// Which byte of it.
     pub position: u64,
-    bit: u8,
+    /// Which bit of that byte.
+    pub bit: u8,
 }
 
 /// A write that is about to go to the wrong place, a sector or part of one.

@@ -6,9 +6,10 @@
 //! that finds the damage outside of what a checkpoint covers cannot tell it from a torn tail.
 
 use super::disk_log::{parse_directory, segments};
-use super::{Oracle, Place};
-use crate::batch::Batch;
+use super::{Checker, Oracle, Place};
+use crate::batch::{Batch, HEADER};
 use crate::disk::{Disk, Flip, Misdirection, View};
+use std::ops::Range;
 
 /// Records that were destroyed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,12 +18,16 @@ pub(crate) struct Damage {
     /// The first of them, and the one after the last.
     from: i64,
     to: i64,
+    /// The header that rotted, where nobody but the broker can tell that it did.
+    rotten: Option<[u8; HEADER]>,
 }
 
 /// What was destroyed of one partition.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Wounds {
     ranges: Vec<(i64, i64)>,
+    /// Headers that must not be served.
+    rotten: Vec<[u8; HEADER]>,
     /// The broker refused the partition for good.
     pub(super) refused: bool,
 }
@@ -40,6 +45,28 @@ impl Wounds {
     }
 }
 
+/// The bytes of a header that Kafka's CRC leaves out: base offset, length, leader epoch, magic; without the CRC itself.
+const OUTSIDE_THE_CRC: Range<usize> = 0..17;
+/// Those of them that must not be served once they rotted. A recovery that reads what no checkpoint covers may believe the
+/// last byte of a leader epoch: another start had that one.
+const SERVED_BY_NOBODY: [usize; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16];
+
+/// The header that a flip is about to hit, and which byte of it.
+fn header_around(disk: &Disk, flip: &Flip) -> Option<(usize, [u8; HEADER])> {
+    let bytes = disk
+        .bytes(View::Cache, &flip.path)
+        .filter(|_| flip.path.strip_suffix(".log").is_some())?;
+    let mut rest = bytes;
+    while let Ok(batch) = Batch::parse(rest) {
+        let at = flip.position as usize - (bytes.len() - rest.len());
+        if at < batch.size {
+            return (at < HEADER).then_some((at, *rest.first_chunk()?));
+        }
+        rest = &rest[batch.size..];
+    }
+    None
+}
+
 /// Whether a file belongs to a partition, or speaks of partitions. The log of the cluster's metadata does not count: without
 /// it a start is refused, and there is nothing to run.
 pub(crate) fn is_of_a_partition(path: &str) -> bool {
@@ -50,7 +77,17 @@ pub(crate) fn is_of_a_partition(path: &str) -> bool {
 impl Damage {
     /// What a flip is about to destroy; nothing where it hits no record.
     pub(crate) fn of_flip(disk: &Disk, flip: &Flip) -> Option<Self> {
-        Self::at(disk, &flip.path, flip.position, flip.position + 1)
+        let mut damage = Self::at(disk, &flip.path, flip.position, flip.position + 1)?;
+        damage.rotten = header_around(disk, flip).and_then(|(at, mut header)| {
+            header[at] ^= 1 << flip.bit;
+            SERVED_BY_NOBODY.contains(&at).then_some(header)
+        });
+        Some(damage)
+    }
+
+    /// Whether the flip hits what Kafka's CRC leaves out of a batch.
+    pub(crate) fn is_outside_the_crc(disk: &Disk, flip: &Flip) -> bool {
+        header_around(disk, flip).is_some_and(|(at, _)| OUTSIDE_THE_CRC.contains(&at))
     }
 
     /// What a misdirected write is about to destroy.
@@ -87,7 +124,13 @@ impl Damage {
     /// Records `from..to`, for tests.
     #[cfg(test)]
     pub(super) fn new(place: Place, from: i64, to: i64) -> Self {
-        Self { place, from, to }
+        let rotten = None;
+        Self {
+            place,
+            from,
+            to,
+            rotten,
+        }
     }
 
     /// The records that the bytes `start..end` of the file belong to.
@@ -100,6 +143,7 @@ impl Damage {
             place,
             from: base,
             to: base,
+            rotten: None,
         };
         let mut position = 0;
         while position < end {
@@ -121,12 +165,19 @@ impl Damage {
 impl Oracle {
     /// The disk destroys synced bytes of these records.
     pub(crate) fn damaged(&mut self, damages: impl IntoIterator<Item = Damage>) {
-        for Damage { place, from, to } in damages {
+        for damage in damages {
+            let Damage {
+                place,
+                from,
+                to,
+                rotten,
+            } = damage;
             let Some(partition) = self.partitions.get_mut(&place) else {
                 continue;
             };
             let wounds = partition.wounds.get_or_insert_default();
             wounds.ranges.push((from, to));
+            wounds.rotten.extend(rotten);
             partition.release_from(from);
         }
     }
@@ -150,6 +201,22 @@ impl Oracle {
         let beyond = wounds.beyond(offset)?;
         self.counts.damage_met += 1;
         Some(beyond)
+    }
+
+    /// A batch that was served begins with this header. Rot that the client's CRC does not reveal must never be served.
+    pub(super) fn check_header(&mut self, place: Place, served: &[u8]) {
+        let wounds = self
+            .partitions
+            .get(&place)
+            .and_then(|partition| partition.wounds.as_ref());
+        let rotten = wounds.is_some_and(|wounds| wounds.rotten.iter().any(|rotten| served.starts_with(rotten)));
+        if rotten {
+            let text = format!(
+                "{place}: a header was served that had rotted where no CRC covers it: {:?}",
+                &served[..21]
+            );
+            self.violate(Checker::Recovery, text);
+        }
     }
 
     /// Whether the record at `offset` may be one of another log: a write of it went astray, and put a whole batch where one

@@ -25,10 +25,10 @@ impl Oracle {
             .iter()
             .find(|asked| asked.partition == place.partition && asked.topic.id == place.topic);
         let mut rest = &records[..];
-        let mut next = position;
-        let mut batches = 0;
+        let (mut next, mut batches) = (position, 0);
         let mut polled = Vec::new();
         while !rest.is_empty() {
+            self.check_header(place, rest);
             let batch = match Batch::parse(rest) {
                 Ok(batch) => batch,
                 Err(_) if let Some(beyond) = self.beyond_damage(place, next) => {

@@ -2,11 +2,14 @@
 
 use super::{Event, Process, World};
 use crate::client::Client;
-use crate::disk::Hearers;
+use crate::disk::{Disk, Flip, Hearers};
 use crate::link::LinkId;
 use crate::options::Fault;
 use crate::oracle::{Damage, is_of_a_partition};
 use klamm_core::shard::Input;
+
+/// How often a bit is drawn until one suits.
+const ROT_DRAWS: u32 = 100;
 
 impl World {
     /// A fault begins.
@@ -39,7 +42,8 @@ impl World {
             }
             Fault::FailWrite => self.weather.fail_write = true,
             Fault::UnreadableSector => _ = self.disk.lose_sector(|_| true, &mut self.stage.draw),
-            Fault::Rot => self.rot(),
+            Fault::Rot => self.rot(|_, _| true),
+            Fault::HeaderRot => self.rot(Damage::is_outside_the_crc),
             Fault::MisdirectWrite => self.weather.misdirect_write = true,
             Fault::NoDescriptors { lasts } => self.weather.no_descriptors_until = now + lasts,
             Fault::WallStep(millis) => {
@@ -92,11 +96,13 @@ impl World {
         (!links.is_empty()).then(|| links[self.stage.draw.index(links.len())])
     }
 
-    /// A bit that was synced flips, in a log or in what speaks of it.
-    fn rot(&mut self) {
-        let Some(flip) = self.disk.draw_flip(is_of_a_partition, &mut self.stage.draw) else {
-            return;
-        };
+    /// A bit that was synced flips, in a log or in what speaks of it, where it `suits`.
+    fn rot(&mut self, suits: impl Fn(&Disk, &Flip) -> bool) {
+        let draws = (0..ROT_DRAWS).find_map(|_| {
+            let flip = self.disk.draw_flip(is_of_a_partition, &mut self.stage.draw);
+            flip.filter(|flip| suits(&self.disk, flip))
+        });
+        let Some(flip) = draws else { return };
         self.note_fault(&|| format!("{flip:?}"));
         self.weather.hit("bit rot");
         let damage = Damage::of_flip(&self.disk, &flip);

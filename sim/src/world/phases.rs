@@ -298,12 +298,16 @@ impl World {
             self.complain_after(since, "connections and disk operations end");
             return Phase::Drain { since };
         }
-        // Retention looks through the logs now and then, and then has something in hand.
+        // Retention looks through the logs now and then, and then has something in hand; groups find out that a member is gone;
+        // and the end of a sync that flush.ms asked for may be on its way to its shard.
         let coordinators = self.options.broker.groups.offsets_partitions;
-        let empty = self.audits().iter().all(|audit| is_empty(audit, coordinators));
-        // And groups find out now and then that a member is gone.
-        let looking = !empty && (self.options.retention().is_on() || self.options.has_groups());
-        if self.stage.now() < since + 50 * MILLIS || looking && self.stage.now() < since + 1000 * MILLIS {
+        let busy = !self.audits().iter().all(|audit| is_empty(audit, coordinators));
+        let patience = match (busy, self.options.retention().is_on() || self.options.has_groups()) {
+            (true, true) => 1000 * MILLIS,
+            (true, false) => 250 * MILLIS,
+            (false, _) => 50 * MILLIS,
+        };
+        if self.stage.now() < since + patience {
             return Phase::Drain { since };
         }
         self.audit();

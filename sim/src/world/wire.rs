@@ -7,7 +7,7 @@ use crate::stage::Nanos;
 use bytes::{Bytes, BytesMut};
 use klamm_core::shard::Input;
 use klamm_core::storage::{FileOp, IoValue};
-use klamm_core::types::{ConnectionId, Part};
+use klamm_core::types::{Broken, ConnectionId, Content, Part};
 
 /// `socket.request.max.bytes` of the simulated driver.
 const LARGEST_FRAME: usize = 1 << 20;
@@ -186,7 +186,7 @@ impl World {
         let Some(outgoing) = peer.outgoing.pop_front() else {
             return;
         };
-        let frame = self.gather(&outgoing.parts);
+        let frame = self.gather(shard, outgoing.parts);
         let at = self.sent_at();
         self.deliver_at(at, shard, Input::Sent { op: outgoing.op });
         let Some(frame) = frame else {
@@ -200,16 +200,17 @@ impl World {
         self.want_response(link);
     }
 
-    /// The bytes of a response, ranges read from their files now; `None` when a range is no longer there in full.
-    fn gather(&mut self, parts: &[Part]) -> Option<Bytes> {
-        if let [Part::Inline(bytes)] = parts {
+    /// The bytes of a response, ranges read from their files now; `None` when a range is no longer there in full, or holds
+    /// other batches than are due.
+    fn gather(&mut self, shard: usize, parts: Vec<Part>) -> Option<Bytes> {
+        if let [Part::Inline(bytes)] = parts.as_slice() {
             return Some(bytes.clone());
         }
         let mut frame = BytesMut::new();
         for part in parts {
             match part {
-                Part::Inline(bytes) => frame.extend_from_slice(bytes),
-                Part::Range(range) => {
+                Part::Inline(bytes) => frame.extend_from_slice(&bytes),
+                Part::Range(range, mut content) => {
                     self.report.ranges += 1;
                     let read = FileOp::Read {
                         file: range.file,
@@ -218,6 +219,12 @@ impl World {
                     };
                     match self.disk.perform(&read) {
                         Ok(IoValue::Bytes(bytes)) if bytes.len() == range.length as usize => {
+                            if let Err(broken) = self.pass(&mut content, &bytes) {
+                                self.weather.hit("batches that were not due");
+                                let file = range.file;
+                                self.deliver(shard, Input::Broken { file, broken });
+                                return None;
+                            }
                             frame.extend_from_slice(&bytes);
                         }
                         Ok(_) => return None,
@@ -230,6 +237,13 @@ impl World {
             }
         }
         Some(frame.freeze())
+    }
+
+    /// Looks at the bytes of a range in pieces, as they would leave.
+    fn pass(&mut self, content: &mut Content, bytes: &[u8]) -> Result<(), Broken> {
+        let least = bytes.len() as u64 / 4 + 1;
+        let piece = self.stage.draw.within(least, bytes.len().max(1) as u64);
+        bytes.chunks(piece as usize).try_for_each(|piece| content.pass(piece))
     }
 
     /// Sends what was emitted before, then closes.

@@ -10,7 +10,7 @@ use super::job::{Compact, CompactOutcome, CompactStop, Swapped};
 use crate::log::machine::{Log, Mark, Phase};
 use crate::log::segment::{Age, Segment, Standing};
 use crate::storage::{Presence, Storage};
-use crate::types::{Fault, Now};
+use crate::types::Now;
 use alloc::sync::Arc;
 
 impl Log {
@@ -59,7 +59,7 @@ impl Log {
         // What was to be removed meanwhile.
         self.remove_passed(now, storage);
         match result {
-            Err(CompactStop::Directory(Fault::NoSpace)) => Err(CompactStop::Later(Fault::NoSpace)),
+            Err(CompactStop::Directory(fault)) if fault.is_shortage() => Err(CompactStop::Later(fault)),
             Err(CompactStop::Directory(_)) if self.phase == Phase::Deleted => Ok(()),
             other => other,
         }
@@ -100,6 +100,7 @@ impl Log {
         storage.keep_index(file, Arc::new(swapped.index));
         storage.forget_recent(self.id(), end);
         self.spans.forget(base, end);
+        self.damage.forget(base, end);
         if self.durable.segment >= base && self.durable.segment < end {
             self.durable = Mark {
                 segment: base,

@@ -436,7 +436,7 @@ impl Work {
                 let size = self.output.as_ref().map_or(0, |output| output.segment.size);
                 self.swapped(size)
             }
-            Next::Done(Err(Fault::NoSpace)) => self.swapped(0),
+            Next::Done(Err(fault)) if fault.is_shortage() => self.swapped(0),
             Next::Done(Err(fault)) => Next::Done(CompactOutcome::Ended(Err(CompactStop::Directory(fault)))),
         }
     }
@@ -466,9 +466,10 @@ impl Work {
     fn failed(&mut self, error: &IoError) -> Turn {
         let fault = match error.kind {
             IoErrorKind::NoSpace => Fault::NoSpace,
+            IoErrorKind::TooManyOpenFiles => Fault::NoDescriptors,
             _ => Fault::Device(error.text.clone()),
         };
-        let short = matches!(error.kind, IoErrorKind::NoSpace | IoErrorKind::TooManyOpenFiles);
+        let short = fault.is_shortage();
         match self.step {
             Step::Stopping => self.wind_up(),
             // Without what it says, or with.

@@ -4,7 +4,6 @@
 //! - what is kept was synced, and its names too, before the job is done;
 //! - nothing that a valid checkpoint or a note covers is ever cut off: less than it, or other bytes, is corruption, reported
 //!   and left as it is;
-//! - no whole batch is cut off for its leader epoch: one that is impossible is corruption;
 //! - run again after a crash in it at any point, it comes to the same end.
 //!
 //! What lies beyond the last checkpoint was written by one process. Of that, the log's [note](super::synced) says how much was
@@ -26,13 +25,14 @@ mod scan;
 pub use found::{RecoverSettings, Recovered, RecoveryReport, Source};
 
 use super::checkpoint::{self, Checkpoint};
+use super::config::Writes;
 use super::epochs::EpochHistory;
 use super::place::{LogPlace, Stem};
 use super::producers::Producers;
 use super::segment::{Age, Peak, Segment};
 use crate::bugs::bug;
 use crate::storage::{
-    FileIds, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue, Job, Next, OpenMode, Replace,
+    FileIds, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue, Job, Next, OpenMode, Patience, Replace,
 };
 use crate::types::{Fault, FileId, Monotonic, Offset, Timestamp};
 use alloc::collections::BTreeSet;
@@ -145,13 +145,10 @@ pub struct Recover {
     /// Descriptors to be closed when it fails.
     open: Vec<FileId>,
     /// How often it may still ask again when the process has too many open files.
-    patience: u32,
+    patience: Patience,
     name_sync: NameSync,
     report: RecoveryReport,
 }
-
-/// Other jobs end, and connections do, while this one asks again.
-const PATIENCE: u32 = 1000;
 
 type Turn = Next<Result<Recovered, Fault>>;
 
@@ -189,7 +186,7 @@ impl Recover {
             proven: false,
             there: true,
             open: Vec::new(),
-            patience: PATIENCE,
+            patience: Patience::new(),
             name_sync: NameSync::None,
             report: RecoveryReport::default(),
         }
@@ -374,17 +371,17 @@ impl Recover {
         };
         match self.scan.feed(bytes, &rules, &mut self.state) {
             Ok(()) => self.read_chunk(),
-            Err(Bad::Torn) => self.tear(),
-            Err(Bad::Epoch(epoch)) => {
+            // The batch in front of it was synced before this one was written: it is that one's epoch that may be wrong.
+            Err(Bad::Epoch(epoch)) if self.settings.writes == Writes::OneByOne => {
                 let path = self.place.segment(self.state.segment.stem());
-                let (at, latest) = (self.state.segment.end, self.settings.latest_epoch.0);
+                let (at, epoch) = (self.state.segment.end, epoch.0);
                 let text = format!(
-                    "{path}, offset {at}: a whole batch carries leader epoch {}, which does not follow the batches \
-                     before it or is later than the present one, {latest}",
-                    epoch.0
+                    "{path}, offset {at}: a whole batch carries leader epoch {epoch}, which does not follow the batches \
+                     before it, or is later than the present one"
                 );
                 self.fail(Fault::Corruption(text))
             }
+            Err(Bad::Torn | Bad::Epoch(_)) => self.tear(),
         }
     }
 
@@ -473,8 +470,7 @@ impl Recover {
     }
 
     fn failed(&mut self, error: &IoError) -> Turn {
-        if error.kind == IoErrorKind::TooManyOpenFiles && self.patience > 0 {
-            self.patience -= 1;
+        if self.patience.covers(error) {
             if let NameSync::Asked(sync) = &self.name_sync {
                 self.name_sync = NameSync::Again(sync.clone());
             }
@@ -485,8 +481,9 @@ impl Recover {
             Step::Synced | Step::NamesSynced | Step::ParentSynced | Step::RemovalsSynced
         );
         let fault = match error.kind {
-            _ if syncing => Fault::Unsynced(error.text.clone()),
+            kind if syncing && kind != IoErrorKind::TooManyOpenFiles => Fault::Unsynced(error.text.clone()),
             IoErrorKind::NoSpace => Fault::NoSpace,
+            IoErrorKind::TooManyOpenFiles => Fault::NoDescriptors,
             _ => Fault::Device(error.text.clone()),
         };
         match &self.step {
@@ -507,7 +504,8 @@ impl Recover {
         }
     }
 
-    /// The checkpoint's file took a step. A full disk costs the checkpoint, nothing else.
+    /// The checkpoint's file took a step. A full disk costs the checkpoint, nothing else, and so does a
+    /// lack of descriptors.
     fn writing(&mut self, mut replace: Replace, done: IoResult) -> Turn {
         match replace.resume(done) {
             Next::Io(op) => self.io(Step::Writing(replace), op),
@@ -520,7 +518,7 @@ impl Recover {
                 self.state.segment.proven = true;
                 self.push_done()
             }
-            Next::Done(Err(Fault::NoSpace)) => self.push_done(),
+            Next::Done(Err(fault)) if fault.is_shortage() => self.push_done(),
             // It may have been a sync: nobody tries it again.
             Next::Done(Err(fault)) => Next::Done(Err(Fault::Unsynced(alloc::string::ToString::to_string(&fault)))),
         }

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - a batch is accepted only when its CRC, its offset and its leader epoch are what they must be at that place;
-//! - a batch that is whole but for its leader epoch is damaged, not torn: no write that was cut short leaves it so;
+//! - a batch that is whole but for its leader epoch is none of this log: a file system may show, where the last writes did
+//!   not arrive, blocks that an earlier file had there;
 //! - nothing is held in memory but a header.
 
 use crate::bugs::bug;
@@ -56,7 +57,8 @@ pub(in crate::log) struct Scan {
 pub(in crate::log) enum Bad {
     /// The bytes are no batch that belongs here: a write that was cut short, or damage.
     Torn,
-    /// A whole batch carries a leader epoch that it cannot have been appended under.
+    /// A whole batch carries a leader epoch that it cannot have been appended under: it was there before the last writes, or
+    /// it is damage, or the batch before it is.
     Epoch(LeaderEpoch),
 }
 

@@ -250,10 +250,10 @@ impl Bench {
     /// The bytes of a plan; its leases are released.
     pub(super) fn fetch(&mut self, plan: ReadPlan) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for part in &plan.parts {
+        for part in plan.parts {
             match part {
-                Part::Inline(part) => bytes.extend_from_slice(part),
-                Part::Range(range) => {
+                Part::Inline(part) => bytes.extend_from_slice(&part),
+                Part::Range(range, mut content) => {
                     let read = self.disk.perform(&FileOp::Read {
                         file: range.file,
                         position: range.position,
@@ -263,6 +263,9 @@ impl Bench {
                         panic!("a leased range is readable: {read:?}")
                     };
                     assert_eq!(part.len(), range.length as usize);
+                    for piece in part.chunks(97) {
+                        content.pass(piece).expect("the batches are those that are due");
+                    }
                     bytes.extend_from_slice(&part);
                 }
             }

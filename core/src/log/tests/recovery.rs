@@ -106,28 +106,53 @@ fn each_bit_of_a_header_that_rots_in_the_tail_is_found() {
                 bytes[batch * length + bit / 8] ^= 1 << (bit % 8);
             });
             bench.disk.lose(&bench.path("00000000000000000000.checkpoint"));
-            let epoch = (12 * 8..16 * 8).contains(&bit);
-            match bench.recover(Source::Directory) {
-                Err(fault) => {
-                    assert!(
-                        epoch && matches!(fault, Fault::Corruption(_)),
-                        "batch {batch}, bit {bit}: {fault}"
-                    );
-                    assert_eq!(bench.disk.open_files(), 0);
-                    assert_eq!(
-                        bench.disk.file(&path).map(<[u8]>::len),
-                        Some(whole.len()),
-                        "nothing is cut"
-                    );
-                }
-                Ok(recovered) => {
-                    // Nothing but a leader epoch lower than all that are known can hide in the first batch of a log.
-                    let expected = if epoch && batch == 0 { 10 } else { batch as i64 * 2 };
-                    assert_eq!(recovered.end(), Offset(expected), "batch {batch}, bit {bit}");
-                    assert!(!epoch || batch == 0, "batch {batch}, bit {bit}");
-                }
-            }
+            let recovered = bench
+                .recover(Source::Directory)
+                .expect("none of it is known to be synced");
+            // Nothing but a leader epoch lower than all that are known can hide in the first batch of a log.
+            let hidden = batch == 0 && (15 * 8..15 * 8 + 2).contains(&bit);
+            let expected = if hidden { 10 } else { batch as i64 * 2 };
+            assert_eq!(recovered.end(), Offset(expected), "batch {batch}, bit {bit}");
+            assert_eq!(
+                recovered.report.bytes_truncated > 0,
+                !hidden,
+                "batch {batch}, bit {bit}"
+            );
+            assert_eq!(bench.disk.open_files(), 0);
         }
+    }
+}
+
+/// A batch that an earlier file had where `bench` has none yet: it is whole, and begins at the log's end.
+fn stale(bench: &Bench, epoch: LeaderEpoch) -> Vec<u8> {
+    let mut stale = batch(2, 30, producer(0), 0);
+    stale.stamp(bench.log.end(), epoch);
+    stale.to_bytes().to_vec()
+}
+
+#[test]
+fn blocks_of_an_earlier_file_behind_the_last_write_are_cut_and_reported() {
+    let (earlier, later) = (LeaderEpoch(EPOCH.0 - 1), LeaderEpoch(EPOCH.0 + 1));
+    for (epoch, checkpointed) in [(earlier, true), (earlier, false), (later, true), (later, false)] {
+        let mut bench = filled(one_segment(), 3);
+        let blocks = stale(&bench, epoch);
+        bench
+            .disk
+            .spoil(&bench.path(FIRST), |bytes| bytes.extend_from_slice(&blocks));
+        if !checkpointed {
+            bench.disk.lose(&bench.path("00000000000000000000.checkpoint"));
+        }
+        let report = bench.restart();
+        assert_eq!(report.bytes_truncated, blocks.len() as u64, "{epoch:?}");
+        assert_eq!(
+            (bench.log.end(), bench.consume(Offset(0), Offset(6), 500).len()),
+            (Offset(6), 3)
+        );
+        assert_eq!(bench.append(batch(1, 5, producer(6), 0)), Offset(6));
+        bench.settle();
+        bench.disk.power_cut();
+        bench.restart();
+        assert_eq!(bench.log.end(), Offset(7));
     }
 }
 
@@ -378,20 +403,20 @@ fn a_manifest_that_does_not_fit_the_disk_is_not_believed() {
 }
 
 #[test]
-fn an_epoch_later_than_any_leader_had_is_corruption_and_costs_nothing() {
-    let mut bench = filled(one_segment(), 4);
+fn an_impossible_epoch_in_a_segment_before_one_that_was_synced_is_corruption_and_costs_nothing() {
+    let mut bench = filled(config(), 30);
+    let first = bench.path(FIRST);
+    let length = batch(2, 30, producer(0), 0).len();
     bench.disk.lose(&bench.path("00000000000000000000.checkpoint"));
-    bench.latest_epoch = LeaderEpoch(EPOCH.0 - 1);
+    bench.disk.spoil(&first, |bytes| bytes[length + 15] = 9);
     let before = bench.disk.clone();
-    let fault = bench.recover(Source::Directory).expect_err("no leader wrote it");
-    assert!(
-        matches!(&fault, Fault::Corruption(text) if text.contains("leader epoch 3")),
-        "{fault}"
-    );
-    assert_eq!(bench.disk.file(&bench.path(FIRST)), before.file(&bench.path(FIRST)));
-    // Whoever brings back what the epochs follow from has the log back.
-    bench.latest_epoch = EPOCH;
-    assert_eq!(bench.recover(Source::Directory).expect("it is whole").end(), Offset(8));
+    let fault = bench
+        .recover(Source::Directory)
+        .expect_err("the next segment has a checkpoint");
+    assert!(matches!(&fault, Fault::Corruption(_)), "{fault}");
+    assert_eq!(bench.disk.files(), before.files());
+    assert_eq!(bench.disk.file(&first), before.file(&first));
+    assert_eq!(bench.disk.open_files(), 0);
 }
 
 #[test]
@@ -515,6 +540,31 @@ fn a_sync_of_names_that_found_no_descriptor_is_asked_for_again() {
     };
     assert_eq!(recovered.expect("nothing is corrupt").end(), Offset(6));
     assert!(matches!(after, Some(FileOp::SyncDirectory { path }) if Some(&path) == refused.as_ref()));
+}
+
+#[test]
+fn a_checkpoint_that_finds_no_descriptor_costs_reading_and_nothing_else() {
+    let mut bench = filled(one_segment(), 3);
+    let before = bench
+        .disk
+        .file(&bench.path("00000000000000000000.checkpoint"))
+        .map(<[u8]>::to_vec);
+    bench.append(batch(2, 30, producer(6), 3));
+    bench.settle();
+    bench.disk.descriptors = Some(bench.disk.open_files());
+    bench.log.draft(bench.now);
+    bench.settle();
+    let after = bench
+        .disk
+        .file(&bench.path("00000000000000000000.checkpoint"))
+        .map(<[u8]>::to_vec);
+    assert_eq!(after, before, "there was none to write it with");
+    bench.disk.descriptors = None;
+    bench.append(batch(2, 30, producer(8), 4));
+    bench.settle();
+    assert_eq!(bench.log.durable_end(), Offset(10), "the log goes on");
+    bench.restart();
+    assert_eq!(bench.log.end(), Offset(10));
 }
 
 #[test]

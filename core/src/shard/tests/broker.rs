@@ -239,7 +239,7 @@ impl Broker {
                 let outcome = run_to_end(&mut task, |io| self.disk.perform(&io));
                 self.inbox.push_back((shard, Input::Task { op, outcome }));
             }
-            Effect::Respond { connection, op, parts } => self.respond(shard, connection, op, &parts),
+            Effect::Respond { connection, op, parts } => self.respond(shard, connection, op, parts),
             Effect::Mail {
                 mail: Mail::Answer { op: TEST, answer },
                 ..
@@ -282,18 +282,23 @@ impl Broker {
         self.decided.take().expect("it is answered at once")
     }
 
-    fn respond(&mut self, shard: usize, connection: ConnectionId, op: OpId, parts: &[Part]) {
+    fn respond(&mut self, shard: usize, connection: ConnectionId, op: OpId, parts: Vec<Part>) {
         let mut frame = Vec::new();
         for part in parts {
             match part {
-                Part::Inline(bytes) => frame.extend_from_slice(bytes),
-                Part::Range(range) => {
+                Part::Inline(bytes) => frame.extend_from_slice(&bytes),
+                Part::Range(range, mut content) => {
                     let (file, position, length) = (range.file, range.position, range.length);
                     let read = self.disk.perform(&FileOp::Read { file, position, length });
                     let Ok(IoValue::Bytes(bytes)) = read else {
                         panic!("a leased range is readable: {read:?}")
                     };
                     assert_eq!(bytes.len(), length as usize, "a range is there in full");
+                    if let Err(broken) = content.pass(&bytes) {
+                        self.inbox.push_back((shard, Input::Broken { file, broken }));
+                        self.inbox.push_back((shard, Input::Sent { op }));
+                        return self.disconnect(connection);
+                    }
                     frame.extend_from_slice(&bytes);
                 }
             }

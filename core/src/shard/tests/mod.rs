@@ -14,6 +14,7 @@ mod hostile;
 mod keeping;
 mod members;
 mod resting;
+mod rot;
 mod serving;
 mod starts;
 mod stops;

@@ -1,5 +1,6 @@
 //! What storage promises, on a disk in memory.
 
+mod descriptors;
 pub(crate) mod disk;
 
 use super::{FileOp, FilePath, IoError, IoErrorKind, IoResult, LogId, Piece, Presence, Storage, StorageEvent, Token};

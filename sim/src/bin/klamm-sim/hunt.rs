@@ -35,6 +35,7 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         | Bug::KeepIndexPastTail
         | Bug::ManifestBeforeSync
         | Bug::ManifestLeftStanding
+        | Bug::HeaderRotServed
         | Bug::GapAfterShortWrite
         | Bug::SyncedNotedEarly => &[Checker::Recovery],
         Bug::ForgetProducers
