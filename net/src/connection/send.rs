@@ -80,7 +80,7 @@ impl Outgoing {
         let parts = self.queue.iter().flat_map(|response| &response.parts);
         let inline = |part: &Part| match part {
             Part::Inline(bytes) => bytes.len(),
-            Part::Range(_) => 0,
+            Part::Range(..) => 0,
         };
         parts.map(inline).sum()
     }
