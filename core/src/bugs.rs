@@ -70,11 +70,21 @@ pub enum Bug {
     SyncedNotedEarly = 30,
     /// Ranges of files are sent without a look at the headers of their batches.
     HeaderRotServed = 31,
+    /// A cleaned segment takes the place of others without a sync of its name (recovery).
+    CompactionSwapNotSynced = 32,
+    /// A tombstone goes when compaction comes upon it again, however early (compaction).
+    TombstoneRemovedEarly = 33,
+    /// An idempotent producer's last batch goes with its records (idempotence).
+    LastBatchCompactedAway = 34,
+    /// The last record of a key goes as if a later one followed it (compaction).
+    LastValueCompactedAway = 35,
+    /// The deletion of records is answered before the log's new start is durable (deleted-records).
+    StartMarkNotSynced = 36,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 36] = [
         Self::AckBeforeFsync,
         Self::SyncCoversLaterWrites,
         Self::NoDirectorySync,
@@ -106,6 +116,11 @@ impl Bug {
         Self::EffectsReordered,
         Self::SyncedNotedEarly,
         Self::HeaderRotServed,
+        Self::CompactionSwapNotSynced,
+        Self::TombstoneRemovedEarly,
+        Self::LastBatchCompactedAway,
+        Self::LastValueCompactedAway,
+        Self::StartMarkNotSynced,
     ];
 }
 

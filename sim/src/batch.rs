@@ -32,6 +32,7 @@ impl ProducerTag {
 pub(crate) struct NewRecord {
     pub(crate) timestamp: i64,
     pub(crate) key: Option<Vec<u8>>,
+    /// Empty for none at all: the record is a tombstone, and its first header tells who sent it.
     pub(crate) value: Vec<u8>,
     pub(crate) headers: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -79,7 +80,11 @@ fn put_record(batch: &mut Vec<u8>, record: &NewRecord, offset_delta: i64, first_
         Some(key) => put_bytes(&mut body, key),
         None => put_varint(&mut body, -1),
     }
-    put_bytes(&mut body, &record.value);
+    if record.value.is_empty() {
+        put_varint(&mut body, -1);
+    } else {
+        put_bytes(&mut body, &record.value);
+    }
     put_varint(&mut body, record.headers.len() as i64);
     for (key, value) in &record.headers {
         put_bytes(&mut body, key);
@@ -117,6 +122,7 @@ pub(crate) struct Batch<'a> {
     pub(crate) crc: u32,
     pub(crate) count: i32,
     pub(crate) producer: ProducerTag,
+    last_delta: i32,
     attributes: u16,
     first_timestamp: i64,
     max_timestamp: i64,
@@ -131,7 +137,7 @@ pub(crate) struct Record<'a> {
     pub(crate) offset: i64,
     pub(crate) timestamp: i64,
     pub(crate) key: Option<&'a [u8]>,
-    /// Empty of a tombstone.
+    /// Of a tombstone, that of its first header: who sent it.
     pub(crate) value: &'a [u8],
     /// It has no value: its key is deleted.
     pub(crate) tombstone: bool,
@@ -177,7 +183,9 @@ impl<'a> Batch<'a> {
             return Err(Broken::Crc);
         }
         let count = i32::from_be_bytes(array(bytes, 57));
-        if count < 1 || i32::from_be_bytes(array(bytes, 23)) != count - 1 {
+        let last_delta = i32::from_be_bytes(array(bytes, 23));
+        // Compaction leaves fewer records than offsets; who reads a log that is not compacted asks for a dense batch.
+        if count < 0 || last_delta < 0 || i64::from(count) > i64::from(last_delta) + 1 {
             return Err(Broken::Layout);
         }
         Ok(Self {
@@ -190,6 +198,7 @@ impl<'a> Batch<'a> {
                 epoch: i16::from_be_bytes(array(bytes, 51)),
                 base_sequence: i32::from_be_bytes(array(bytes, 53)),
             },
+            last_delta,
             attributes: u16::from_be_bytes(array(bytes, 21)),
             first_timestamp: i64::from_be_bytes(array(bytes, 27)),
             max_timestamp: i64::from_be_bytes(array(bytes, 35)),
@@ -198,9 +207,43 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// The offset after its last record.
+    /// The offset after its last record, as it was sent.
     pub(crate) fn end_offset(&self) -> i64 {
-        self.base_offset + i64::from(self.count)
+        self.base_offset + i64::from(self.last_delta) + 1
+    }
+
+    /// How many offsets it takes: as many as it had records when it was sent.
+    pub(crate) fn span(&self) -> i32 {
+        self.last_delta + 1
+    }
+
+    /// Whether it still has a record at each of its offsets.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.count == self.span()
+    }
+
+    /// What compaction leaves of its header as it was, in 32 bits.
+    pub(crate) fn lasting_identity(&self) -> u32 {
+        let mut hasher = crate::trace::Hasher::new();
+        let ProducerTag {
+            id,
+            epoch,
+            base_sequence,
+        } = self.producer;
+        for word in [
+            id,
+            i64::from(epoch),
+            i64::from(base_sequence),
+            i64::from(self.last_delta),
+        ] {
+            hasher.word(word as u64);
+        }
+        hasher.value() as u32
+    }
+
+    /// When the tombstones in it may go, in milliseconds, once compaction came upon them (KIP-534).
+    pub(crate) fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.first_timestamp)
     }
 
     /// The batch with its records as they were before they were compressed.
@@ -220,6 +263,8 @@ impl<'a> Batch<'a> {
 
 /// The broker has given its records the time of their append.
 const STAMPED: u16 = 8;
+/// The first timestamp is a delete horizon.
+const DELETE_HORIZON: u16 = 64;
 
 /// A batch whose records can be read.
 #[derive(Clone, Debug)]
@@ -275,13 +320,18 @@ impl<'a> Iterator for Records<'a> {
             None
         };
         let value_length = take_varint(&mut body)?;
-        let value = take(&mut body, value_length.max(0))?;
+        let tombstone = value_length < 0;
+        let value = if tombstone {
+            first_header(&mut body).unwrap_or_default()
+        } else {
+            take(&mut body, value_length)?
+        };
         Some(Record {
             offset,
             timestamp,
             key,
             value,
-            tombstone: value_length < 0,
+            tombstone,
             content: hash_content(rest),
         })
     }
@@ -292,6 +342,15 @@ fn hash_content(content: &[u8]) -> u64 {
     let mut hasher = crate::trace::Hasher::new();
     hasher.bytes(content);
     hasher.value()
+}
+
+/// The value of a record's first header.
+fn first_header<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    take_varint(bytes).filter(|&count| count > 0)?;
+    let key_length = take_varint(bytes)?;
+    take(bytes, key_length)?;
+    let length = take_varint(bytes)?;
+    take(bytes, length)
 }
 
 fn take<'a>(bytes: &mut &'a [u8], length: i64) -> Option<&'a [u8]> {

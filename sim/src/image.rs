@@ -87,7 +87,7 @@ impl Image {
     }
 
     /// The log's batches, as they stand, with the marks of their records.
-    fn build(&self, partition: Place, wall: i64) -> Vec<(i64, Vec<Mark>, Bytes)> {
+    fn build(&self, partition: Place, wall: i64, key: Option<&Vec<u8>>) -> Vec<(i64, Vec<Mark>, Bytes)> {
         let mut offset = self.origin;
         let mut tag = self.producer;
         let mut sequence = 0;
@@ -103,7 +103,7 @@ impl Image {
             let marks: Vec<Mark> = marks.collect();
             let records = marks.iter().map(|mark| NewRecord {
                 timestamp: wall,
-                key: None,
+                key: key.cloned(),
                 value: mark.encode(60),
                 headers: Vec::new(),
             });
@@ -131,7 +131,7 @@ impl Image {
         let Some(id) = oracle.id_of(name) else { return };
         let partition = Place::new(id, self.partition);
         oracle.planted(partition, self.origin, Some(self.producer));
-        let built = self.build(partition, wall);
+        let built = self.build(partition, wall, options.key_of(name).as_ref());
         for (_, marks, bytes) in &built {
             oracle.planted_batch(partition, marks, bytes);
         }
@@ -145,7 +145,7 @@ impl Image {
 
     /// Puts the log onto the disk as if the topic `id` had left it behind when it was deleted.
     pub(crate) fn plant_remains(&self, disk: &mut Disk, name: &str, id: [u8; 16], wall: i64, files: &mut FileIds) {
-        let built = self.build(Place::new(id, self.partition), wall);
+        let built = self.build(Place::new(id, self.partition), wall, None);
         let mut writer = Writer {
             disk,
             files,

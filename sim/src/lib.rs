@@ -5,6 +5,7 @@
 
 mod batch;
 mod client;
+mod compaction;
 mod compress;
 pub mod disk;
 pub mod draw;
@@ -22,7 +23,7 @@ mod value;
 mod world;
 
 pub use options::Crash;
-pub use oracle::{Checker, GroupCounts};
+pub use oracle::{Checker, GroupCounts, Tally};
 pub use panics::keep_quiet;
 pub use report::{Report, Verdict};
 pub use trace::TraceHash;

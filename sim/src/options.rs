@@ -4,6 +4,7 @@ mod members;
 
 pub(crate) use members::{Habit, MemberPlan};
 
+use crate::compaction::{Compaction, draw_removal};
 use crate::compress::Compression;
 use crate::disk::{Hearers, SyncFailure};
 use crate::draw::Draw;
@@ -82,6 +83,8 @@ pub(crate) struct TopicPlan {
     pub(crate) name: String,
     pub(crate) partitions: i32,
     pub(crate) configs: Vec<(String, String)>,
+    /// How it is compacted, if it is.
+    pub(crate) compaction: Option<Compaction>,
 }
 
 /// What a client does.
@@ -97,6 +100,8 @@ pub(crate) enum Role {
     Member(MemberPlan),
     /// Looks offsets and metadata up.
     Prober { pause: Nanos },
+    /// Has records deleted.
+    Trimmer { pause: Nanos },
     /// Says what no client should say.
     Hostile { pause: Nanos },
     /// Creates the topics that the others use.
@@ -180,8 +185,9 @@ impl Options {
             // A client with nothing left to do is no error.
             broker.connections_max_idle_ms = BrokerConfig::default().connections_max_idle_ms;
         }
-        let topics = draw_topics(&mut draw);
-        let clients = draw_clients(&mut draw, calm);
+        let mut topics = draw_topics(&mut draw);
+        let mut clients = draw_clients(&mut draw, calm);
+        draw_removal(seed, &mut topics, &mut broker, &mut clients);
         let images = Image::draw_all(&mut draw, &topics);
         let mut faults = if calm {
             Vec::new()
@@ -228,6 +234,30 @@ impl Options {
         self.clients.iter().any(|client| matches!(client.role, Role::Member(_)))
     }
 
+    /// Whether anything but crashes makes records go.
+    pub(crate) fn removes(&self) -> bool {
+        let trims = self
+            .clients
+            .iter()
+            .any(|client| matches!(client.role, Role::Trimmer { .. }));
+        let compacts = self.topics.iter().any(|topic| topic.compaction.is_some());
+        trims || compacts || self.retention().is_on()
+    }
+
+    /// The key that records of no interest have in a topic: compacted ones take none without.
+    pub(crate) fn key_of(&self, topic: &str) -> Option<Vec<u8>> {
+        let mut topics = self.topics.iter();
+        let compacted = topics.any(|plan| plan.name == topic && plan.compaction.is_some());
+        compacted.then(|| b"again and again".to_vec())
+    }
+
+    /// Whether records of the topic may be deleted by offset.
+    pub(crate) fn lets_delete(&self, topic: &str) -> bool {
+        let plan = self.topics.iter().find(|plan| plan.name == topic);
+        plan.and_then(|plan| plan.compaction)
+            .is_none_or(|compaction| compaction.deletes)
+    }
+
     /// Leaves producers without ids only, with these acks.
     pub(crate) fn only_plain_producers(&mut self, acks: i16) {
         self.clients.retain(|client| matches!(client.role, Role::Producer(_)));
@@ -255,6 +285,9 @@ impl Options {
         let _ = writeln!(text, "  delays    {:?}", self.delays);
         for image in &self.images {
             let _ = writeln!(text, "  image     {image:?}");
+        }
+        for topic in &self.topics {
+            let _ = writeln!(text, "  topic     {topic:?}");
         }
         for client in &self.clients {
             let _ = writeln!(text, "  client    {:?}, {:?} codec", client.role, client.codec);
@@ -353,6 +386,7 @@ fn draw_topics(draw: &mut Draw) -> Vec<TopicPlan> {
         } else {
             Vec::new()
         },
+        compaction: None,
     });
     topics.collect()
 }

@@ -1,7 +1,7 @@
 //! What a run did, and what became of it.
 
 use crate::options::Options;
-use crate::oracle::{Checker, Counts, GroupCounts};
+use crate::oracle::{Checker, Counts, GroupCounts, Tally};
 use crate::stage::{MILLIS, Stage};
 use crate::trace::TraceHash;
 use std::collections::BTreeMap;
@@ -79,6 +79,10 @@ pub struct Report {
     pub hostile_frames: u64,
     /// What groups did.
     pub groups: GroupCounts,
+    /// What compaction did.
+    pub compaction: Tally,
+    /// Requests to delete records that were granted.
+    pub deletions: u64,
     /// Answers that clients could read, by API.
     pub answers: BTreeMap<&'static str, u64>,
     /// Faults that hit something, by name.
@@ -119,6 +123,8 @@ impl Report {
             topics_recreated: counts.topics_recreated,
             hostile_frames: counts.hostile_frames,
             groups: counts.groups,
+            compaction: counts.compaction,
+            deletions: counts.deletions,
             answers: answers.clone(),
             victims: victims.clone(),
             ..self
@@ -129,11 +135,11 @@ impl Report {
     pub(crate) fn idleness(&self, options: &Options) -> Option<String> {
         let partitions: i32 = options.topics.iter().map(|topic| topic.partitions).sum();
         let least = partitions as u64;
-        // A disk that destroys what it was given may leave nothing to be read, and so may retention.
+        // A disk that destroys what it was given may leave nothing to be read, and so may whatever removes records.
         let destroyed = ["bit rot", "misdirected write"]
             .iter()
             .any(|&fault| self.victims.contains_key(fault));
-        let readable = !destroyed && !options.retention().is_on();
+        let readable = !destroyed && !options.removes();
         if self.records_acked < least || self.records_read_back < least && readable {
             return Some(format!(
                 "only {} records were acknowledged and {} read back",

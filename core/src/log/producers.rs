@@ -208,14 +208,15 @@ impl Producers {
         }
     }
 
-    /// Each producer, and the offset of the last record of its last batch.
-    pub(super) fn last_offsets(&self) -> BTreeMap<ProducerId, Offset> {
-        let last = |producer: &Producer| producer.batches().last().map(|batch| batch.next_offset().plus(-1));
-        let known = self
-            .map
-            .iter()
-            .filter_map(|(&id, producer)| Some((id, last(producer)?)));
-        known.collect()
+    /// Each producer, and the offset of the last record of its last batch below `durable`; `None` where that is not
+    /// remembered. A batch that a crash may take away stands for none before it.
+    pub(super) fn last_offsets(&self, durable: Offset) -> BTreeMap<ProducerId, Option<Offset>> {
+        let last = |producer: &Producer| {
+            let stays = |batch: &&PastBatch| batch.next_offset() <= durable;
+            let batch = producer.batches().iter().rev().find(stays);
+            batch.map(|batch| batch.next_offset().plus(-1))
+        };
+        self.map.iter().map(|(&id, producer)| (id, last(producer))).collect()
     }
 
     /// Producers that began with what is remembered of them.

@@ -10,7 +10,8 @@
 
 use super::machine::{Log, Phase};
 use super::segment::Standing;
-use crate::storage::{FilePath, IoResult, Job, Next, Replace, Storage};
+use crate::bugs::bug;
+use crate::storage::{FileOp, FilePath, IoResult, Job, Next, Replace, Storage};
 use crate::types::{Fault, Now, Offset};
 use bytes::Bytes;
 
@@ -46,6 +47,7 @@ impl Job for MarkStart {
             // A mark that is left over is removed by the next recovery.
             Step::Removing => Ok(()),
             Step::Marking(replace) => match replace.resume(done) {
+                Next::Io(FileOp::SyncDirectory { .. }) if bug!(StartMarkNotSynced) => Ok(()),
                 Next::Io(op) => return Next::Io(op),
                 Next::Yield => return Next::Yield,
                 Next::Done(result) => result,
@@ -54,7 +56,7 @@ impl Job for MarkStart {
         let marked = result.is_ok();
         if let Some(path) = self.before.take().filter(|_| marked) {
             self.step = Step::Removing;
-            return Next::Io(crate::storage::FileOp::Remove { path });
+            return Next::Io(FileOp::Remove { path });
         }
         let start = self.start;
         Next::Done(StartOutcome { start, result })
@@ -67,11 +69,16 @@ impl Log {
         self.marking
     }
 
-    /// The job that lets the log begin at `start`, a readable offset behind its start. One at a time.
+    /// Up to where records are gone for good. Those that retention removed may come back with a power cut.
+    pub fn marked_start(&self) -> Offset {
+        self.marked.unwrap_or_default()
+    }
+
+    /// The job that lets the log begin at `start`, a readable offset not before its start. One at a time.
     pub fn mark_start(&mut self, start: Offset, storage: &mut Storage) -> MarkStart {
         assert!(!self.marking, "the start of a log is marked twice at once");
         assert!(
-            self.start < start && start <= self.durable.offset,
+            self.start <= start && start <= self.durable.offset,
             "a log begins at an offset that it holds"
         );
         self.marking = true;

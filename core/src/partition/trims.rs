@@ -39,7 +39,7 @@ impl<T: Copy> Trims<T> {
             let refused = PartitionAnswer::RecordsDeleted(Err(ErrorCode::OffsetOutOfRange));
             return outcome.answers.push((part, refused));
         }
-        if upto <= log.start() {
+        if upto <= log.marked_start() || upto == Offset::ZERO {
             return outcome
                 .answers
                 .push((part, PartitionAnswer::RecordsDeleted(Ok(log.start()))));
@@ -52,6 +52,8 @@ impl<T: Copy> Trims<T> {
     fn begin(&mut self, log: &mut Log, storage: &mut Storage, outcome: &mut Outcome<T>) {
         let wanted = self.waiting.iter().map(|&(_, upto)| upto).max();
         if let Some(start) = wanted.filter(|_| !log.is_marking()) {
+            // What retention removed lies before it, and is to stay away too.
+            let start = start.max(log.start());
             let job = LogJob::MarkStart(Box::new(log.mark_start(start, storage)));
             outcome.jobs.push((Purpose::MarkStart, job));
         }

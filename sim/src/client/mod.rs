@@ -8,12 +8,13 @@ mod prober;
 mod producer;
 mod recreator;
 mod setup;
+mod trimmer;
 mod verifier;
 
 use crate::frame::{Api, Request, Response};
 use crate::link::{End, LinkId, Links};
 use crate::options::{ClientPlan, Options, Role};
-use crate::oracle::{Checker, Oracle};
+use crate::oracle::{Checker, Oracle, Place};
 use crate::stage::{MILLIS, Nanos, Stage};
 use crate::world::Event;
 use bytes::{Bytes, BytesMut};
@@ -70,6 +71,7 @@ enum State {
     Prober(prober::Prober),
     Hostile(hostile::Hostile),
     Setup(setup::Setup),
+    Trimmer(trimmer::Trimmer),
     Verifier(verifier::Verifier),
     /// It does nothing any more.
     Retired,
@@ -139,6 +141,20 @@ impl Wire {
             hands
                 .oracle
                 .expect_group(link, self.correlation, codec, version, request);
+        }
+        if let (
+            Some(link),
+            Request::DeleteRecords {
+                topic,
+                partition,
+                offset,
+                ..
+            },
+        ) = (self.link, &request)
+        {
+            let place = Place::new(topic.id, *partition);
+            let oracle = &mut *hands.oracle;
+            oracle.expect_deletion(link, self.correlation, self.plan.codec, version, place, *offset);
         }
         hands.oracle.counts.operations += 1;
         if !unanswered {
@@ -252,6 +268,7 @@ impl Client {
             Role::Prober { pause } => State::Prober(prober::Prober::new(*pause)),
             Role::Hostile { pause } => State::Hostile(hostile::Hostile::new(*pause)),
             Role::Setup => State::Setup(setup::Setup::new(options)),
+            Role::Trimmer { pause } => State::Trimmer(trimmer::Trimmer::new(*pause)),
             Role::Verifier { appends, max_bytes } => {
                 State::Verifier(verifier::Verifier::new(index, *appends, *max_bytes))
             }
@@ -283,7 +300,7 @@ impl Client {
     pub(crate) fn finished(&self) -> bool {
         match &self.state {
             State::Producer(producer) => producer.finished() && self.wire.pending.is_empty(),
-            State::Consumer(_) | State::Prober(_) | State::Hostile(_) | State::Retired => true,
+            State::Consumer(_) | State::Prober(_) | State::Hostile(_) | State::Trimmer(_) | State::Retired => true,
             State::Member(member) => member.finished(),
             State::Setup(setup) => setup.finished(),
             State::Verifier(verifier) => verifier.finished(),
@@ -433,7 +450,12 @@ impl Client {
             State::Producer(producer) => producer.connected(&mut self.wire, hands),
             State::Consumer(consumer) => consumer.connected(&mut self.wire, hands),
             State::Member(member) => member.connected(hands),
-            State::Recreator(_) | State::Prober(_) | State::Setup(_) | State::Verifier(_) | State::Retired => {}
+            State::Recreator(_)
+            | State::Prober(_)
+            | State::Setup(_)
+            | State::Trimmer(_)
+            | State::Verifier(_)
+            | State::Retired => {}
             State::Hostile(hostile) => hostile.connected(),
         }
     }
@@ -446,6 +468,7 @@ impl Client {
             State::Recreator(recreator) => recreator.disconnected(),
             State::Prober(prober) => prober.disconnected(),
             State::Setup(setup) => setup.disconnected(),
+            State::Trimmer(trimmer) => trimmer.disconnected(),
             State::Verifier(verifier) => verifier.disconnected(),
             State::Hostile(_) | State::Retired => {}
         }
@@ -459,6 +482,7 @@ impl Client {
             State::Recreator(recreator) => recreator.answer(&mut self.wire, hands, pending, response),
             State::Prober(prober) => prober.answer(&mut self.wire, hands, pending, response),
             State::Setup(setup) => setup.answer(hands, pending, response),
+            State::Trimmer(trimmer) => trimmer.answer(hands, pending, response),
             State::Verifier(verifier) => verifier.answer(&mut self.wire, hands, pending, response),
             State::Hostile(_) | State::Retired => {}
         }
@@ -476,6 +500,7 @@ impl Client {
             State::Prober(prober) => prober.step(&mut self.wire, hands),
             State::Hostile(hostile) => hostile.step(&mut self.wire, hands),
             State::Setup(setup) => setup.step(&mut self.wire, hands),
+            State::Trimmer(trimmer) => trimmer.step(&mut self.wire, hands),
             State::Verifier(verifier) => verifier.step(&mut self.wire, hands),
             State::Retired => {}
         }
@@ -491,6 +516,7 @@ impl Client {
             State::Prober(prober) => prober.next_at(),
             State::Hostile(hostile) => hostile.next_at(),
             State::Setup(setup) => setup.next_at(),
+            State::Trimmer(trimmer) => trimmer.next_at(),
             State::Verifier(verifier) => verifier.next_at(),
             State::Retired => return,
         };

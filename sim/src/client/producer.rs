@@ -3,6 +3,7 @@
 
 use super::{Hands, Pending, Wire, is_retriable, judge_error};
 use crate::batch::{NewRecord, ProducerTag, build};
+use crate::compaction::Compaction;
 use crate::frame::{Api, Listed, ProducePart, Produced, Request, Response, TopicRef};
 use crate::options::{LARGEST_BATCH, Options, ProducerPlan};
 use crate::oracle::{Checker, Place};
@@ -271,7 +272,10 @@ impl Producer {
             };
             lane.next_mark += 1;
             marks.push(mark);
-            records.push(new_record(&mark, bytes as usize, hands));
+            records.push(match hands.options.topics[lane.topic].compaction {
+                Some(compaction) => keyed_record(&mark, bytes as usize, &compaction, hands),
+                None => new_record(&mark, bytes as usize, hands),
+            });
         }
         let tag = match self.identity {
             Identity::Known { id, epoch } => ProducerTag {
@@ -490,4 +494,18 @@ fn new_record(mark: &Mark, bytes: usize, hands: &mut Hands<'_>) -> NewRecord {
             Vec::new()
         },
     }
+}
+
+/// A record for a compacted topic. A tombstone says in a header who sent it.
+fn keyed_record(mark: &Mark, bytes: usize, compaction: &Compaction, hands: &mut Hands<'_>) -> NewRecord {
+    let (key, tombstone) = compaction.draw_key(&mut hands.stage.draw);
+    let mut record = NewRecord {
+        key: Some(key),
+        ..new_record(mark, bytes, hands)
+    };
+    if tombstone {
+        record.value = Vec::new();
+        record.headers = vec![(b"mark".to_vec(), mark.encode(LEAST))];
+    }
+    record
 }

@@ -100,7 +100,7 @@ impl Verifier {
                 };
                 let record = NewRecord {
                     timestamp: hands.options.wall,
-                    key: None,
+                    key: hands.options.key_of(&topic.name),
                     value: mark.encode(100),
                     headers: Vec::new(),
                 };

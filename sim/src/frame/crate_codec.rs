@@ -3,16 +3,17 @@
 use super::{Api, Codec, Fetched, Listed, Produced, Request, Response, TopicMetadata, TopicRef, group};
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    ApiKey, BrokerId, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    FetchRequest, FetchResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest,
-    ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, RequestHeader,
-    ResponseHeader, TopicName,
+    ApiKey, BrokerId, CreateTopicsRequest, CreateTopicsResponse, DeleteRecordsRequest, DeleteRecordsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest, FetchResponse, InitProducerIdRequest,
+    InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest,
+    ProduceResponse, RequestHeader, ResponseHeader, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 
@@ -74,7 +75,40 @@ pub(super) fn encode(correlation: i32, client: &str, request: &Request, version:
             frame(&header(ApiKey::ListOffsets), &message, version)
         }
         Request::Group(request) => Codec::Crate.encode_group(correlation, client, request, version),
+        Request::DeleteRecords {
+            topic,
+            partition,
+            offset,
+            ..
+        } => frame(
+            &header(ApiKey::DeleteRecords),
+            &delete_records(topic, *partition, *offset),
+            version,
+        ),
     }
+}
+
+fn delete_records(topic: &TopicRef, partition: i32, offset: i64) -> DeleteRecordsRequest {
+    let partition = DeleteRecordsPartition::default()
+        .with_partition_index(partition)
+        .with_offset(offset);
+    let topic = DeleteRecordsTopic::default()
+        .with_name(topic_name(&topic.name))
+        .with_partitions(vec![partition]);
+    DeleteRecordsRequest::default()
+        .with_topics(vec![topic])
+        .with_timeout_ms(30_000)
+}
+
+fn records_deleted(message: &DeleteRecordsResponse) -> Result<Response, String> {
+    let parts: Vec<_> = message.topics.iter().flat_map(|topic| &topic.partitions).collect();
+    let [part] = parts.as_slice() else {
+        return Err(format!("one partition was named, {} were answered", parts.len()));
+    };
+    Ok(Response::DeleteRecords {
+        error: part.error_code,
+        low_watermark: part.low_watermark,
+    })
 }
 
 pub(super) fn text(value: &str) -> StrBytes {
@@ -225,6 +259,10 @@ pub(super) fn decode(api: Api, version: i16, bytes: &Bytes) -> Result<(i32, Resp
         Api::Group(api) => {
             let (correlation, message) = Codec::Crate.decode_group(api, version, bytes)?;
             (correlation, Response::Group(message))
+        }
+        Api::DeleteRecords => {
+            let (correlation, message) = read::<DeleteRecordsResponse>(bytes, version)?;
+            (correlation, records_deleted(&message)?)
         }
     })
 }

@@ -103,6 +103,13 @@ pub(crate) enum Request {
         timestamp: i64,
     },
     Group(GroupRequest),
+    DeleteRecords {
+        topic: TopicRef,
+        partition: i32,
+        /// −1 for the high watermark.
+        offset: i64,
+        version: i16,
+    },
 }
 
 impl Request {
@@ -117,6 +124,7 @@ impl Request {
             Self::Fetch(_) => versions.fetch,
             Self::ListOffsets { .. } => versions.list_offsets,
             Self::Group(request) => request.version(&versions.groups),
+            Self::DeleteRecords { version, .. } => *version,
         }
     }
 
@@ -131,6 +139,7 @@ impl Request {
             Self::Fetch(_) => Api::Fetch,
             Self::ListOffsets { .. } => Api::ListOffsets,
             Self::Group(request) => Api::Group(request.api()),
+            Self::DeleteRecords { .. } => Api::DeleteRecords,
         }
     }
 }
@@ -146,6 +155,7 @@ pub(crate) enum Api {
     Fetch,
     ListOffsets,
     Group(GroupApi),
+    DeleteRecords,
 }
 
 impl Api {
@@ -160,6 +170,7 @@ impl Api {
             Self::Fetch => "Fetch",
             Self::ListOffsets => "ListOffsets",
             Self::Group(api) => api.name(),
+            Self::DeleteRecords => "DeleteRecords",
         }
     }
 }
@@ -232,6 +243,11 @@ pub(crate) enum Response {
     },
     ListOffsets(Vec<Listed>),
     Group(GroupResponse),
+    /// The error, and where the log begins now.
+    DeleteRecords {
+        error: i16,
+        low_watermark: i64,
+    },
 }
 
 impl Codec {

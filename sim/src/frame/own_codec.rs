@@ -7,6 +7,9 @@ use klamm_core::wire::frame::{decode_response, encode_request, join};
 use klamm_core::wire::message::create_topics::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, CreateTopicsResponse,
 };
+use klamm_core::wire::message::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsTopic,
+};
 use klamm_core::wire::message::delete_topics::{DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse};
 use klamm_core::wire::message::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 use klamm_core::wire::message::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
@@ -64,7 +67,37 @@ pub(super) fn encode(correlation: i32, client: &str, request: &Request, version:
             ..ListOffsetsRequest::default()
         }),
         Request::Group(request) => Codec::Own.encode_group(correlation, client, request, version),
+        Request::DeleteRecords {
+            topic,
+            partition,
+            offset,
+            ..
+        } => frame!(delete_records(topic, *partition, *offset)),
     }
+}
+
+fn delete_records(topic: &TopicRef, partition: i32, offset: i64) -> DeleteRecordsRequest {
+    DeleteRecordsRequest {
+        topics: vec![DeleteRecordsTopic {
+            name: text(&topic.name),
+            partitions: vec![DeleteRecordsPartition {
+                partition_index: partition,
+                offset,
+            }],
+        }],
+        timeout_ms: 30_000,
+    }
+}
+
+fn records_deleted(message: &DeleteRecordsResponse) -> Result<Response, String> {
+    let parts: Vec<_> = message.topics.iter().flat_map(|topic| &topic.partitions).collect();
+    let [part] = parts.as_slice() else {
+        return Err(format!("one partition was named, {} were answered", parts.len()));
+    };
+    Ok(Response::DeleteRecords {
+        error: part.error_code,
+        low_watermark: part.low_watermark,
+    })
 }
 
 fn text(value: &str) -> Text {
@@ -179,6 +212,9 @@ pub(super) fn decode(api: Api, version: i16, frame: &Bytes) -> Result<(i32, Resp
             let (correlation, message) = Codec::Own.decode_group(api, version, frame)?;
             let message = Response::Group(message);
             Read { correlation, message }
+        }
+        Api::DeleteRecords => {
+            read::<DeleteRecordsResponse>(frame, version)?.and_then(|message| records_deleted(&message))?
         }
     };
     Ok((response.correlation, response.message))

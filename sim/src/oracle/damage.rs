@@ -5,7 +5,7 @@
 //! first destroyed record is lost, unless the partition is refused as a whole. Whatever comes after it may be: recovery
 //! that finds the damage outside of what a checkpoint covers cannot tell it from a torn tail.
 
-use super::disk_log::{parse_directory, segments};
+use super::disk_log::{Segment, parse_directory};
 use super::{Checker, Oracle, Place};
 use crate::batch::{Batch, HEADER};
 use crate::disk::{Disk, Flip, Misdirection, View};
@@ -137,7 +137,7 @@ impl Damage {
     fn at(disk: &Disk, path: &str, start: u64, end: u64) -> Option<Self> {
         let (directory, name) = path.rsplit_once('/')?;
         let place = parse_directory(directory)?;
-        let (base, _) = segments(&[name]).first().copied()?;
+        let base = Segment::parse(name)?.base;
         let bytes = disk.bytes(View::Cache, path)?;
         let mut damage = Self {
             place,

@@ -10,6 +10,15 @@ use crate::link::LinkId;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
+/// What stands at an offset.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Found {
+    /// A batch, as it was appended.
+    Batch { crc: u32, count: i32 },
+    /// What compaction made of it, which was judged when it did.
+    Cleaned,
+}
+
 /// What was read of one file's durable bytes so far.
 #[derive(Debug)]
 struct Scan {
@@ -28,12 +37,19 @@ pub(super) struct Scans {
 }
 
 impl Scans {
-    /// The CRC and count of the durable batch at `offset`.
-    fn batch_at(&mut self, disk: &Disk, place: Place, offset: i64) -> Option<(u32, i32)> {
+    /// What stands durably at `offset`.
+    fn batch_at(&mut self, disk: &Disk, place: Place, offset: i64) -> Option<Found> {
         let directory = self.directory(disk, place)?.to_owned();
         let names = disk.durable_names(&directory)?;
-        let (base, name) = segments(&names).into_iter().rev().find(|&(base, _)| base <= offset)?;
-        let file = disk.durable_file(&format!("{directory}/{name}"))?;
+        let segment = segments(&names)
+            .into_iter()
+            .rev()
+            .find(|segment| segment.base <= offset)?;
+        let base = segment.base;
+        if segment.cleaned.is_some_and(|cleaned| offset < cleaned.end) {
+            return Some(Found::Cleaned);
+        }
+        let file = disk.durable_file(&format!("{directory}/{}", segment.name))?;
         let fresh = || Scan {
             rewrites: file.rewrites,
             read: 0,
@@ -52,7 +68,8 @@ impl Scans {
             scan.next_offset = batch.end_offset();
             scan.read += batch.size;
         }
-        scan.batches.get(&offset).copied()
+        let &(crc, count) = scan.batches.get(&offset)?;
+        Some(Found::Batch { crc, count })
     }
 
     fn directory(&mut self, disk: &Disk, place: Place) -> Option<&str> {
@@ -81,6 +98,10 @@ impl Oracle {
             return;
         };
         self.group_response_leaves(disk, link, correlation, frame);
+        if let Some(expected) = self.expected_deletions.remove(&(link, correlation)) {
+            self.check_deletion(disk, &expected, &frame.slice(4..));
+            return;
+        }
         let Some(expected) = self.expected.remove(&(link, correlation)) else {
             return;
         };
@@ -113,8 +134,10 @@ impl Oracle {
             self.counts.acks_checked_on_device += 1;
             self.judging(Checker::AcknowledgedDurability);
             let found = self.scans.batch_at(disk, place, answer.base_offset);
-            let as_sent =
-                found.is_some_and(|(crc, count)| count == sent.count && (crc == sent.crc || !self.keeps_timestamps));
+            let as_sent = found.is_some_and(|found| match found {
+                Found::Batch { crc, count } => count == sent.count && (crc == sent.crc || !self.keeps_timestamps),
+                Found::Cleaned => self.stood_there(place, answer.base_offset, &sent),
+            });
             if !as_sent {
                 self.report_missing(disk, place, answer.base_offset, &sent, found.is_some());
             }

@@ -9,10 +9,13 @@
 //! - a log starts where retention may have moved its start, and nowhere else;
 //! - which topic a name stands for is linearizable, over all connections;
 //! - a partition has one owner in a group, generations never go back, committed offsets are linearizable;
+//! - compaction removes what it may, and nothing else; deleted records never come back;
 //! - a producer id is issued once; a topic created again shows nothing of the old one.
 
+mod compaction;
 mod crash;
 mod damage;
+mod deletion;
 mod disk_log;
 mod durable;
 mod groups;
@@ -25,6 +28,7 @@ mod story;
 #[cfg(test)]
 mod tests;
 
+pub use compaction::Tally;
 pub(crate) use damage::{Damage, is_of_a_partition};
 pub use groups::GroupCounts;
 pub(crate) use groups::{Owned, lasts};
@@ -33,6 +37,7 @@ pub(crate) use places::{Counts, Place, Violation, Why};
 pub(crate) use retention::Retention;
 
 use crate::batch::{Batch, ProducerTag};
+use crate::compaction::Compaction;
 use crate::frame::{Codec, ProducePart, TopicMetadata};
 use crate::link::LinkId;
 use crate::stage::{MILLIS, Nanos};
@@ -75,6 +80,9 @@ pub(crate) struct Oracle {
     story: story::Story,
     registers: registers::Registers,
     groups: groups::Groups,
+    /// Which topics are compacted, by name.
+    compaction: BTreeMap<String, Compaction>,
+    expected_deletions: BTreeMap<(LinkId, i32), deletion::ExpectedDeletion>,
     retention: Retention,
     clock: retention::WallClock,
     fsync: bool,
@@ -109,6 +117,8 @@ impl Oracle {
             story: story::Story::default(),
             registers: registers::Registers::default(),
             groups: groups::Groups::default(),
+            compaction: BTreeMap::new(),
+            expected_deletions: BTreeMap::new(),
             retention,
             clock: retention::WallClock::default(),
             fsync: flush == FlushMode::Fsync,
@@ -182,6 +192,7 @@ impl Oracle {
             self.expected.remove(&key);
         }
         self.forget_group_link(link);
+        self.expected_deletions.retain(|&(of, _), _| of != link);
     }
 
     /// A producer id was issued.
@@ -337,6 +348,9 @@ impl Oracle {
                 bytes: if index == 0 { batch.size as u32 } else { 0 },
             };
             self.fix(place, offset, fact, why);
+            if let Some(sender) = sender {
+                self.found(place, sender, offset);
+            }
             if let (Some(sent), Some((producer, _))) = (sent, sender) {
                 self.story.acked(place, producer, sent.value, offset);
             }

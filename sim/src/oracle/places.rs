@@ -1,6 +1,7 @@
 //! What is known of one partition.
 
 use super::damage::Wounds;
+use super::deletion::Deletion;
 use crate::batch::ProducerTag;
 use crate::stage::Nanos;
 use klamm_jepsen::Value;
@@ -30,6 +31,10 @@ pub enum Checker {
     RecreatedTopic,
     /// A log starts where nothing may have removed what came before.
     Retention,
+    /// Compaction removed what it must keep, or changed what it kept.
+    Compaction,
+    /// Records whose deletion was answered are there again, or the deletion was answered before it was durable.
+    DeletedRecords,
     /// What clients were told about topics has no single order.
     Metadata,
     /// A partition has two owners in a group, or its owner was dropped before its time.
@@ -64,6 +69,8 @@ impl Checker {
             Self::Bounds => "bounds",
             Self::RecreatedTopic => "recreated-topic",
             Self::Retention => "retention",
+            Self::Compaction => "compaction",
+            Self::DeletedRecords => "deleted-records",
             Self::Metadata => "metadata",
             Self::OneOwner => "one-owner",
             Self::Generations => "generations",
@@ -130,7 +137,17 @@ impl fmt::Display for Why {
     }
 }
 
-/// A record that is known to stand at an offset.
+/// Whether a record that once stood at an offset still does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Presence {
+    There,
+    /// Compaction removed it, by a file whose name a power cut may still take back.
+    Gone,
+    /// It was removed for good, as was seen at this time.
+    Settled(Nanos),
+}
+
+/// A record that is known to stand at an offset, or to have stood there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Slot {
     pub(crate) hash: u64,
@@ -141,6 +158,7 @@ pub(crate) struct Slot {
     bytes: u32,
     /// Whether the last pass over the whole log found it.
     pub(crate) read_back: bool,
+    pub(crate) presence: Presence,
 }
 
 /// What is known of a record besides its offset.
@@ -189,6 +207,10 @@ pub(crate) struct Partition {
     pub(crate) epoch_seen: bool,
     /// Every batch that was ever seen on a disk, by epoch and offset: its CRC.
     pub(crate) batches: BTreeMap<(i32, i64), u32>,
+    /// Where the records were found that this producer numbered so; of compacted topics only.
+    pub(super) found_at: BTreeMap<(u32, u64), i64>,
+    /// What clients asked to have deleted, and what came of it.
+    pub(super) deletion: Deletion,
     /// What the disk destroyed of its synced bytes.
     pub(super) wounds: Option<Wounds>,
 }
@@ -205,6 +227,11 @@ impl Partition {
         self.inherited = inherited;
     }
 
+    /// Where promises begin: what lies before may be removed, or was.
+    pub(super) fn kept_from(&self) -> i64 {
+        self.start.max(self.deletion.mark)
+    }
+
     /// The offset after the last record that was promised.
     pub(super) fn promised_end(&self) -> i64 {
         self.origin + self.slots.len() as i64
@@ -212,6 +239,12 @@ impl Partition {
 
     /// The records promised from `from` on, below `to`.
     pub(super) fn promised(&self, from: i64, to: i64) -> impl Iterator<Item = (i64, &Slot)> {
+        self.known(from, to)
+            .filter(|(_, slot)| slot.presence == Presence::There)
+    }
+
+    /// The records that are known from `from` on, below `to`, whether compaction removed them or not.
+    pub(super) fn known(&self, from: i64, to: i64) -> impl Iterator<Item = (i64, &Slot)> {
         let index = |offset: i64| usize::try_from(offset.saturating_sub(self.origin)).unwrap_or(0);
         let last = index(to).min(self.slots.len());
         let first = index(from).min(last);
@@ -221,7 +254,7 @@ impl Partition {
 
     /// How many bytes may stand from `start` on: all that were sent, less those that are known to stand before.
     pub(super) fn bytes_from(&self, start: i64) -> u64 {
-        let before = self.promised(self.origin, start).map(|(_, slot)| u64::from(slot.bytes));
+        let before = self.known(self.origin, start).map(|(_, slot)| u64::from(slot.bytes));
         self.sent_bytes.saturating_sub(before.sum())
     }
 
@@ -244,6 +277,12 @@ impl Partition {
         if let Some(Some(slot)) = self.slots.get_mut((offset - self.origin) as usize) {
             slot.read_back = true;
         }
+    }
+
+    /// What is known of the record at `offset`.
+    pub(super) fn slot_mut(&mut self, offset: i64) -> Option<&mut Slot> {
+        let index = usize::try_from(offset.checked_sub(self.origin)?).ok()?;
+        self.slots.get_mut(index)?.as_mut()
     }
 
     /// A batch that ends there was acknowledged.
@@ -296,6 +335,7 @@ impl Partition {
                     timestamp: fact.timestamp,
                     bytes: fact.bytes,
                     read_back: false,
+                    presence: Presence::There,
                 });
                 Ok(())
             }
@@ -336,4 +376,8 @@ pub(crate) struct Counts {
     pub(crate) logs_cut_at_damage: u64,
     /// Acknowledged records that a power cut took, as their promise allows.
     pub(crate) acked_and_lost: u64,
+    /// What compaction did.
+    pub(crate) compaction: super::compaction::Tally,
+    /// Requests to delete records that were granted.
+    pub(crate) deletions: u64,
 }

@@ -47,12 +47,7 @@ impl Oracle {
                     return next;
                 }
             };
-            let fits = if batches == 0 {
-                batch.base_offset <= next
-            } else {
-                batch.base_offset == next
-            };
-            if !fits || batch.end_offset() <= next {
+            if !self.may_follow(place, &batch, next, batches == 0) {
                 if let Some(beyond) = self.beyond_damage(place, next) {
                     self.counts.damage_beyond_crc += 1;
                     return self.passed(place, client, polled, beyond);
@@ -63,6 +58,7 @@ impl Oracle {
                 return next;
             }
             self.read_batch(place, &batch, part.high_watermark, position, &mut polled);
+            self.passed_over(place, next, &batch);
             next = batch.end_offset();
             batches += 1;
             rest = &rest[batch.size..];
@@ -77,6 +73,16 @@ impl Oracle {
         }
         self.story.polled(place, client, polled);
         next
+    }
+
+    /// Whether `batch` may be what a reader at `next` is given; the first of a response may begin before.
+    fn may_follow(&self, place: Place, batch: &Batch<'_>, next: i64, first: bool) -> bool {
+        let begins = match self.compaction_of(place) {
+            Some(_) => first || batch.base_offset >= next,
+            None if first => batch.base_offset <= next && batch.is_dense(),
+            None => batch.base_offset == next && batch.is_dense(),
+        };
+        begins && batch.end_offset() > next
     }
 
     /// A reader goes on behind what was destroyed.
@@ -145,6 +151,9 @@ impl Oracle {
                     bytes: if count == 1 { batch.size as u32 } else { 0 },
                 };
                 self.fix(place, record.offset, fact, Why::Read);
+                if let Some(mark) = Mark::decode(record.value) {
+                    self.found(place, (mark.producer, mark.sequence), record.offset);
+                }
                 if let Some(partition) = self.partitions.get_mut(&place) {
                     partition.mark_read_back(record.offset);
                 }
@@ -158,6 +167,7 @@ impl Oracle {
 
     /// Two different batches never stand at one epoch and offset.
     pub(super) fn note_batch(&mut self, place: Place, batch: &Batch<'_>) {
+        let compacted = self.compaction_of(place).is_some();
         let Some(partition) = self.partitions.get_mut(&place) else {
             return;
         };
@@ -166,8 +176,9 @@ impl Oracle {
             return;
         }
         let key = (batch.leader_epoch, batch.base_offset);
-        let known = *partition.batches.entry(key).or_insert(batch.crc);
-        if known != batch.crc {
+        let identity = if compacted { batch.lasting_identity() } else { batch.crc };
+        let known = *partition.batches.entry(key).or_insert(identity);
+        if known != identity {
             let text = format!("{place}: two batches at offset {} in leader epoch {}", key.1, key.0);
             self.violate(Checker::LeaderEpoch, text);
         }

@@ -101,6 +101,7 @@ impl Oracle {
         if let (Request::Group(request), Response::Group(response)) = (request, response) {
             return self.group_heard(request, begin, response);
         }
+        self.judge_deletions(request, begin, response);
         let now = self.now;
         let topics = &mut self.registers.topics;
         let mut push = |name: &str, input: TopicInput, output: Option<TopicOutput>| {

@@ -54,13 +54,13 @@ impl WallClock {
     }
 
     /// The latest time that a process can go by, in milliseconds.
-    fn latest(&self, now: Nanos) -> i64 {
+    pub(super) fn latest(&self, now: Nanos) -> i64 {
         let this = self.started + (now / MILLIS) as i64;
         self.latest.map_or(this, |latest| latest.max(this))
     }
 
     /// The least that the clock showed between two moments.
-    fn least(&self, from: Nanos, to: Nanos) -> i64 {
+    pub(super) fn least(&self, from: Nanos, to: Nanos) -> i64 {
         let shown = self.steps.iter().enumerate().filter_map(|(index, &(since, offset))| {
             let until = self.steps.get(index + 1).map_or(Nanos::MAX, |&(next, _)| next);
             let at = from.max(since);
@@ -108,23 +108,34 @@ impl Oracle {
 
     /// Whether a reader at `offset` may be told that it is out of range, because the log starts behind it.
     pub(crate) fn may_be_removed(&self, place: Place, offset: i64) -> bool {
-        let past = offset < self.known_start(place);
-        past || self.retention.is_on() && self.must_be_there(place, offset + 1).is_none()
+        let past = offset < self.known_start(place) || self.may_be_deleted(place, offset);
+        // Where compaction left nothing at the front of a log, that goes too.
+        let removes = self.retention_of(place).is_on() || self.compaction_of(place).is_some();
+        past || removes && self.must_be_there(place, offset + 1).is_none()
+    }
+
+    /// What retention removes of the partition.
+    fn retention_of(&self, place: Place) -> Retention {
+        match self.compaction_of(place) {
+            Some(rule) if !rule.deletes => Retention::default(),
+            _ => self.retention,
+        }
     }
 
     /// The first promised record below `start` that may not be gone.
     fn must_be_there(&self, place: Place, start: i64) -> Option<i64> {
         let partition = self.partitions.get(&place)?;
+        let retention = self.retention_of(place);
         let enough_behind = |bytes: u64| partition.bytes_from(start) >= bytes;
-        if self.retention.bytes.is_some_and(enough_behind) {
+        if retention.bytes.is_some_and(enough_behind) {
             return None;
         }
         let now = self.clock.latest(self.now);
         let expired = |timestamp: i64| {
-            let kept = self.retention.ms.map(|kept| i128::from(timestamp) + i128::from(kept));
+            let kept = retention.ms.map(|kept| i128::from(timestamp) + i128::from(kept));
             kept.is_some_and(|until| until < i128::from(now))
         };
-        let promised = partition.promised(partition.start, start);
+        let promised = partition.promised(partition.kept_from(), start);
         let mut kept = promised.filter(|(_, slot)| !expired(slot.timestamp));
         kept.next().map(|(offset, _)| offset)
     }

@@ -59,6 +59,13 @@ impl Story {
 }
 
 impl Oracle {
+    /// Where promises about the partition begin.
+    fn kept_from(&self, place: Place) -> i64 {
+        self.partitions
+            .get(&place)
+            .map_or(0, super::places::Partition::kept_from)
+    }
+
     /// A client reads from somewhere else now.
     pub(crate) fn assigned(&mut self, client: usize) {
         self.story.assigned(client);
@@ -73,8 +80,9 @@ impl Oracle {
         // Where each of them starts: what came before, retention has removed.
         let staying: BTreeMap<Key, i64> = {
             let keys = self.story.keys.iter();
-            keys.filter(|&(&place, _)| self.stays(place) && !self.is_damaged(place))
-                .map(|(&place, &key)| (key, self.known_start(place)))
+            // The checkers know no logs that compaction left gaps in.
+            keys.filter(|&(&place, _)| self.stays(place) && !self.is_damaged(place) && !self.has_gaps(place))
+                .map(|(&place, &key)| (key, self.kept_from(place)))
                 .collect()
         };
         let ops = std::mem::take(&mut self.story.ops).into_iter().filter(|op| match op {

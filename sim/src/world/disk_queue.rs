@@ -37,6 +37,10 @@ pub(crate) struct Weather {
     pub(crate) no_descriptors_until: Nanos,
     /// Records whose synced bytes were destroyed, and the oracle has not been told.
     pub(crate) damages: Vec<Damage>,
+    /// Files that got a name, and the oracle has not been told.
+    pub(crate) renamed: Vec<String>,
+    /// Files that lost theirs, likewise.
+    pub(crate) removed: Vec<String>,
     /// Faults that had a victim, by name.
     pub(crate) victims: BTreeMap<&'static str, u64>,
 }
@@ -303,6 +307,12 @@ impl Turn<'_> {
             self.lacks_descriptor()?;
         }
         let result = disk.perform(op);
+        if let (FileOp::Rename { to, .. }, Ok(_)) = (op, &result) {
+            self.weather.renamed.push(to.relative.to_string());
+        }
+        if let (FileOp::Remove { path }, Ok(_)) = (op, &result) {
+            self.weather.removed.push(path.relative.to_string());
+        }
         if result.is_err() && matches!(op, FileOp::Read { .. }) {
             self.weather.hit("failed read");
         }

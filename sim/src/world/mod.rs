@@ -114,11 +114,14 @@ impl World {
         let clients = clients
             .map(|(index, plan)| Client::new(index, plan, &options))
             .collect();
-        let oracle = Oracle::new(
+        let mut oracle = Oracle::new(
             options.broker.flush,
             options.broker.topic_defaults.timestamp_type,
             options.retention(),
         );
+        let compacted = options.topics.iter();
+        let rules = compacted.filter_map(|topic| Some((topic.name.clone(), topic.compaction?)));
+        oracle.set_compaction(rules.collect());
         Self {
             stage,
             disk: Disk::new(),

@@ -298,12 +298,12 @@ impl World {
             self.complain_after(since, "connections and disk operations end");
             return Phase::Drain { since };
         }
-        // Retention looks through the logs now and then, and then has something in hand; groups find out that a member is gone;
-        // and the end of a sync that flush.ms asked for may be on its way to its shard.
+        // Retention and compaction look through the logs now and then, and then have something in hand; groups find out that a
+        // member is gone; and the end of a sync that flush.ms asked for may be on its way to its shard.
         let coordinators = self.options.broker.groups.offsets_partitions;
         let busy = !self.audits().iter().all(|audit| is_empty(audit, coordinators));
-        let patience = match (busy, self.options.retention().is_on() || self.options.has_groups()) {
-            (true, true) => 1000 * MILLIS,
+        let patience = match (busy, self.options.removes() || self.options.has_groups()) {
+            (true, true) => 30_000 * MILLIS,
             (true, false) => 250 * MILLIS,
             (false, _) => 50 * MILLIS,
         };
@@ -358,9 +358,11 @@ impl World {
         self.oracle.end_read_back();
         self.crash_now(Crash::Kill);
         let after = self.image();
-        // Retention goes on: segments may be gone, and nothing else may have changed.
-        let deletes = self.options.retention().is_on();
-        let same = after == image || deletes && after.iter().all(|file| image.contains(file));
+        // Retention goes on: segments may be gone. So does compaction: what it makes is judged when it does. Nothing else
+        // may have changed.
+        let removes = self.options.removes();
+        let explained = |file: &(String, Vec<u8>)| image.contains(file) || self.oracle.is_compacted(&file.0);
+        let same = after == image || removes && after.iter().all(explained);
         if !same {
             let text = "recovering a second time changed the records on the disk".to_owned();
             self.oracle.violate(Checker::Recovery, text);

@@ -339,6 +339,13 @@ impl World {
         let now_victims = self.weather.victims.len() + self.weather.victims.values().sum::<u64>() as usize;
         process.excused |= now_victims != victims;
         self.oracle.damaged(self.weather.damages.drain(..));
+        for path in self.weather.renamed.drain(..) {
+            self.oracle.swapped(&self.disk, &path);
+            self.oracle.marked(&self.disk, &path);
+        }
+        for path in self.weather.removed.drain(..) {
+            self.oracle.removed(&self.disk, &path);
+        }
         let Some(finished) = finished else { return };
         if finished.result.is_err() {
             let result = &finished.result;

@@ -6,6 +6,7 @@
 use super::input::{Input, Reader};
 use super::output::Output;
 use super::rewrite::Keeping;
+use crate::bugs::bug;
 use crate::log::checkpoint::{self, Checkpoint};
 use crate::log::place::{Cleaning, LogPlace, Stem};
 use crate::log::segment::Peak;
@@ -520,6 +521,8 @@ impl Work {
             }
             (Step::OutputSynced, _) => self.close_output(),
             (Step::OutputClosed, _) => self.rename(),
+            // Its checkpoint would sync the name.
+            (Step::Renamed, _) if bug!(CompactionSwapNotSynced) => self.swapped(0),
             (Step::Renamed, _) => self.sync_name(),
             (Step::NameSynced, _) => self.open_checkpoint(),
             (Step::CheckpointOpened, IoValue::Opened { size }) => self.checkpoint_opened(size),

@@ -171,7 +171,7 @@ impl Log {
             upto,
             expired: storage.steady(now),
             horizon: Timestamp(storage.hasty(now).0.saturating_add(retention)),
-            producers: self.producers.last_offsets(),
+            producers: self.producers.last_offsets(self.durable.offset),
             decompressed_bytes: self.config.decompressed_bytes,
         };
         let settings = Settings {

@@ -1,6 +1,7 @@
 //! What of a batch is kept.
 
 use super::keys::KeyMap;
+use crate::bugs::bug;
 use crate::record::{Batch, BatchError, Filtered, Record, filter};
 use crate::types::{Offset, ProducerId, Timestamp};
 use alloc::collections::BTreeMap;
@@ -17,8 +18,8 @@ pub(super) struct Keeping {
     pub(super) expired: Timestamp,
     /// The delete horizon of tombstones that had none.
     pub(super) horizon: Timestamp,
-    /// The offset of the last record that each producer wrote.
-    pub(super) producers: BTreeMap<ProducerId, Offset>,
+    /// The offset of the last record that each producer wrote durably; `None` where it is not known, and each may be it.
+    pub(super) producers: BTreeMap<ProducerId, Option<Offset>>,
     /// The most bytes a batch may have once its records are decompressed.
     pub(super) decompressed_bytes: usize,
 }
@@ -51,10 +52,15 @@ impl Keeping {
             return Ok(Some(batch));
         }
         let opened = batch.open(self.decompressed_bytes)?;
-        let over = header.attributes.has_delete_horizon() && header.base_timestamp <= self.expired;
+        let expired = header.base_timestamp <= self.expired || bug!(TombstoneRemovedEarly);
+        let over = header.attributes.has_delete_horizon() && expired;
         let kept = |record: &Record<'_>| {
             let Some(key) = record.key else { return false };
-            let last = self.keys.last(key).is_none_or(|last| last <= opened.offset(record));
+            let offset = opened.offset(record);
+            let last = self
+                .keys
+                .last(key)
+                .is_none_or(|last| last < offset || last == offset && !bug!(LastValueCompactedAway));
             last && (record.value.is_some() || !over)
         };
         Ok(match filter(&opened, self.horizon, kept)? {
@@ -68,7 +74,8 @@ impl Keeping {
     fn is_needed(&self, batch: &Batch) -> bool {
         let header = batch.header();
         let last = self.producers.get(&header.producer_id);
-        let of_producer = header.has_producer_id() && last == Some(&header.last_offset());
-        of_producer || header.next_offset() == self.upto
+        let of_producer =
+            header.has_producer_id() && last.is_some_and(|last| last.is_none_or(|last| last == header.last_offset()));
+        of_producer && !bug!(LastBatchCompactedAway) || header.next_offset() == self.upto
     }
 }

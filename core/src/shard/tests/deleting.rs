@@ -167,6 +167,29 @@ fn whoever_deletes_records_hears_that_the_topic_goes() {
 }
 
 #[test]
+fn what_retention_removed_before_it_was_deleted_stays_away() {
+    let mut config = BrokerConfig::default();
+    config.topic_defaults.segment_bytes = 100;
+    config.topic_defaults.retention_bytes = Some(0);
+    config.retention_check_interval_ms = 1000;
+    let (mut broker, client) = filled(1, 1, config);
+    for _ in 0..3 {
+        broker.pass(1000);
+    }
+    let start = broker.list_offset(client, "orders", 0, -2).offset;
+    assert_eq!(start, 4, "retention was here");
+    assert_eq!(delete(&mut broker, client, &[(0, 3)], 2), [(0, 0, start)]);
+    let mark = |name: &alloc::string::String| name.ends_with("00000000000000000004.start");
+    assert!(
+        broker.disk.files().iter().any(mark),
+        "no sync covers the removal, and a power cut may undo it"
+    );
+    broker.power_cut(1);
+    let client = broker.connect(0);
+    assert_eq!(broker.list_offset(client, "orders", 0, -2).offset, start);
+}
+
+#[test]
 fn segments_that_hold_only_deleted_records_leave_the_disk() {
     let mut config = BrokerConfig::default();
     config.topic_defaults.segment_bytes = 100;

@@ -37,16 +37,20 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         | Bug::ManifestLeftStanding
         | Bug::HeaderRotServed
         | Bug::GapAfterShortWrite
-        | Bug::SyncedNotedEarly => &[Checker::Recovery],
+        | Bug::SyncedNotedEarly
+        | Bug::CompactionSwapNotSynced => &[Checker::Recovery],
         Bug::ForgetProducers
         | Bug::StaleProducerSnapshot
         | Bug::DuplicateWindowOfOne
         | Bug::RetryGetsNewOffset
-        | Bug::RetryAnsweredEarly => &[Checker::Idempotence],
+        | Bug::RetryAnsweredEarly
+        | Bug::LastBatchCompactedAway => &[Checker::Idempotence],
         Bug::KeepLeaderEpoch => &[Checker::LeaderEpoch],
         Bug::ProducerIdsNotReserved => &[Checker::ProducerIds],
         Bug::LostWakeUp | Bug::GroupTimerNotRearmed => &[Checker::Liveness],
         Bug::DeletedTopicResurrects => &[Checker::RecreatedTopic],
+        Bug::TombstoneRemovedEarly | Bug::LastValueCompactedAway => &[Checker::Compaction],
+        Bug::StartMarkNotSynced => &[Checker::DeletedRecords],
         Bug::EffectsReordered => &[Checker::Order],
         Bug::LostCredit | Bug::LostLease => &[Checker::Liveness, Checker::Bounds],
         Bug::GenerationNotDurable => &[Checker::Generations],

@@ -48,7 +48,7 @@ pub(crate) fn progress_done() {
 }
 
 /// The APIs that simulated clients use.
-const APIS: [&str; 14] = [
+const APIS: [&str; 15] = [
     "Metadata",
     "CreateTopics",
     "DeleteTopics",
@@ -63,6 +63,7 @@ const APIS: [&str; 14] = [
     "LeaveGroup",
     "OffsetCommit",
     "OffsetFetch",
+    "DeleteRecords",
 ];
 
 /// Every fault, as its victims are counted.
@@ -143,6 +144,12 @@ impl Totals {
             (&mut sum.metadata_judged, report.metadata_judged),
             (&mut sum.topics_recreated, report.topics_recreated),
             (&mut sum.hostile_frames, report.hostile_frames),
+            (&mut sum.deletions, report.deletions),
+            (&mut sum.compaction.compactions, report.compaction.compactions),
+            (&mut sum.compaction.records, report.compaction.records),
+            (&mut sum.compaction.tombstones, report.compaction.tombstones),
+            (&mut sum.compaction.cut, report.compaction.cut),
+            (&mut sum.compaction.swaps_cut, report.compaction.swaps_cut),
             (&mut sum.records_retired, report.records_retired),
             (&mut sum.records_planted, report.records_planted),
             (&mut sum.damage_met, report.damage_met),
@@ -189,6 +196,11 @@ impl Totals {
             ("an operation on a topic that was judged", sum.metadata_judged),
             ("a topic created again", sum.topics_recreated),
             ("a hostile frame", sum.hostile_frames),
+            ("records deleted on request", sum.deletions),
+            ("a compaction that removed something", sum.compaction.compactions),
+            ("a tombstone removed", sum.compaction.tombstones),
+            ("a compaction cut by a crash", sum.compaction.cut),
+            ("a compaction cut before its name was durable", sum.compaction.swaps_cut),
         ];
         let answers = APIS
             .iter()
@@ -292,7 +304,7 @@ fn clients(report: &Report) -> [Row; 4] {
 }
 
 /// What became of the broker and its disk.
-fn broker(report: &Report) -> [Row; 3] {
+fn broker(report: &Report) -> [Row; 4] {
     let broker = vec![
         (report.starts, "starts"),
         (report.crashes, "crashes"),
@@ -313,7 +325,21 @@ fn broker(report: &Report) -> [Row; 3] {
         (report.partitions_refused, "partitions refused"),
         (report.logs_cut_at_damage, "logs cut"),
     ];
-    [("broker", broker), ("disk", disk), ("damage", damage)]
+    let tally = &report.compaction;
+    let removal = vec![
+        (tally.compactions, "compactions that removed something"),
+        (tally.records, "records"),
+        (tally.tombstones, "of them tombstones"),
+        (tally.cut, "cut by a crash"),
+        (tally.swaps_cut, "cut before the name was durable"),
+        (report.deletions, "requests to delete records granted"),
+    ];
+    [
+        ("broker", broker),
+        ("disk", disk),
+        ("damage", damage),
+        ("removal", removal),
+    ]
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::{
     RUN, begin, bench, compact, compacted, everything, finish, left, names, pass, put, records, roll, rows_of, text,
 };
 use crate::config::{CleanupPolicy, CompactionConfig};
-use crate::log::{Check, CompactRun, LogConfig, Source, TimeAnswer, TimeLookedUp};
+use crate::log::{Check, CompactOutcome, CompactRun, LogConfig, Source, TimeAnswer, TimeLookedUp};
 use crate::record::{Batch, Compression, Producer};
 use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 use alloc::string::String;
@@ -118,6 +118,43 @@ fn a_producers_last_batch_leaves_its_header_and_what_it_sends_again_is_known() {
         }
         assert_eq!(left(&mut bench).len(), 2);
     }
+}
+
+#[test]
+fn a_batch_that_a_crash_may_take_is_not_its_producers_last() {
+    let mut bench = bench(compacted());
+    let sent = |sequence, key| {
+        let producer = Producer::Idempotent {
+            id: ProducerId(1),
+            epoch: ProducerEpoch(0),
+            base_sequence: Sequence(sequence),
+        };
+        records(&[(key, Some("x"))], Compression::None, producer, 9)
+    };
+    let durable = sent(0, "a");
+    bench.append(durable.clone());
+    bench.settle();
+    put(&mut bench, &[("a", Some("last"))]);
+    roll(&mut bench);
+    bench.append(sent(1, "b"));
+    let mut job = begin(&mut bench, RUN).expect("there is something to compact");
+    let swapped = bench.run(&mut job);
+    assert!(matches!(swapped, CompactOutcome::Swapped(..)));
+    bench.disk.power_cut();
+    for checkpoint in names(&bench, CHECKPOINT) {
+        bench.disk.lose(&bench.path(&checkpoint));
+    }
+    bench.restart();
+    assert_eq!(
+        left(&mut bench),
+        text(&[(1, "a=last")]),
+        "the second batch was not synced"
+    );
+    let check = bench.log.check(&durable.header(), bench.now);
+    assert!(
+        matches!(check, Check::Duplicate(past) if past.base_offset == Offset(0)),
+        "{check:?}"
+    );
 }
 
 #[test]
