@@ -9,6 +9,8 @@ use std::io;
 #[derive(Debug)]
 pub(crate) struct Failure {
     text: String,
+    /// Nobody reads what is printed any more, as with `| head`.
+    pub(crate) unread: bool,
 }
 
 /// What a command ends with.
@@ -17,7 +19,10 @@ pub(crate) type Outcome = Result<(), Failure>;
 impl Failure {
     /// A failure that people are told as `text`.
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into() }
+        Self {
+            text: text.into(),
+            unread: false,
+        }
     }
 }
 
@@ -41,6 +46,9 @@ impl From<ConfigError> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::new(error.to_string())
+        Self {
+            text: error.to_string(),
+            unread: error.kind() == io::ErrorKind::BrokenPipe,
+        }
     }
 }

@@ -84,6 +84,7 @@ pub fn run() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.unread => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("klamm: {failure}");
             ExitCode::FAILURE

@@ -86,11 +86,27 @@ fn a_bad_value_is_named_with_what_is_allowed() {
 }
 
 #[test]
+fn a_setting_that_is_typed_has_to_exist() {
+    for (setting, words) in [
+        ("num.partition=3", "did you mean num.partitions?"),
+        ("no.such.setting=1", "there is no such setting"),
+    ] {
+        let said = refused_start(&["--listen", "127.0.0.1:0", "--set", setting]);
+        let name = setting.split('=').next().expect("a name");
+        assert!(said.contains(name) && said.contains(words), "{said}");
+    }
+}
+
+#[test]
 fn a_file_of_settings_that_cannot_be_read_is_named_with_its_line() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("server.properties");
     let name = file.to_str().expect("UTF-8");
-    assert!(refused_start(&["--config", name]).contains(name));
+    let said = refused_start(&["--config", name]);
+    assert!(said.contains(name) && said.contains("no such file"), "{said}");
+    std::fs::write(&file, [0xff, 0xfe, b'a']).expect("it is written");
+    let said = refused_start(&["--config", name]);
+    assert!(said.contains(name) && said.contains("UTF-8"), "{said}");
     std::fs::write(&file, "num.partitions=3\nbroker.rack=\\u00g0\n").expect("it is written");
     let said = refused_start(&["--config", name]);
     assert!(said.contains(name) && said.contains("line 2"), "{said}");

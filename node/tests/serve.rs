@@ -3,8 +3,9 @@
 mod support;
 
 use std::fmt::Write;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use support::Broker;
 
 fn numbered(count: usize) -> String {
@@ -332,7 +333,10 @@ fn the_broker_says_how_it_is() {
 #[test]
 fn settings_without_effect_and_unknown_ones_are_named_once() {
     let data = directory();
-    let broker = Broker::start(data.path(), &["--set", "num.io.threads=8", "--set", "num.partition=3"]);
+    let file = data.path().with_extension("properties");
+    std::fs::write(&file, "num.io.threads=8\nnum.partition=3\n").expect("a file");
+    let broker = Broker::start(data.path(), &["--config", file.to_str().expect("UTF-8")]);
+    std::fs::remove_file(&file).expect("it is ours");
     let said = broker.said();
     assert_eq!(
         said.matches("settings without effect: num.io.threads").count(),
@@ -343,12 +347,34 @@ fn settings_without_effect_and_unknown_ones_are_named_once() {
 }
 
 #[test]
+fn a_consumer_says_what_it_cannot_read_and_ends_with_its_reader() {
+    let data = directory();
+    let broker = Broker::start(data.path(), &[]);
+    broker.run(&["produce", "t"], "one\ntwo\n");
+    for exit in [&[][..], &["--exit"]] {
+        let said = broker.refusal(&[&["consume", "t", "--from", "9"], exit].concat());
+        assert!(said.contains("holds offsets 0 up to 2"), "{said}");
+    }
+    let mut consumer = Command::new(env!("CARGO_BIN_EXE_klamm"));
+    consumer.args(["consume", "t", "--bootstrap", &broker.address]);
+    consumer.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut consumer = consumer.spawn().expect("it runs");
+    let mut lines = BufReader::new(consumer.stdout.take().expect("it is piped")).lines();
+    assert_eq!(lines.next().expect("a record").expect("text"), "one");
+    drop(lines);
+    broker.run(&["produce", "t"], "three\n");
+    let ended = consumer.wait_with_output().expect("it ends");
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+}
+
+#[test]
 fn a_directory_belongs_to_one_broker_at_a_time() {
     let data = directory();
     let broker = Broker::start(data.path(), &[]);
     broker.run(&["produce", "t"], "mine\n");
     let said = refused_start(data.path());
     assert!(said.contains(data.path().to_str().expect("UTF-8")), "{said}");
+    assert!(said.contains("--data"), "{said}");
     assert_eq!(broker.run(&["consume", "t", "--exit"], ""), "mine\n");
 }
 
@@ -376,6 +402,13 @@ fn what_is_not_ours_is_refused_and_left_as_it_was() {
             content
         );
     }
+    let data = directory();
+    std::fs::create_dir(data.path().join("__cluster_metadata-0.AAAAAAAAAAAAAAAAAAAAAQ")).expect("it is made");
+    let said = refused_start(data.path());
+    assert!(
+        said.contains("meta.klamm is missing") && !said.contains("empty directory"),
+        "{said}"
+    );
     let data = directory();
     let file = data.path().join("file");
     std::fs::write(&file, "text").expect("it is written");

@@ -11,6 +11,7 @@
 use super::meta::MetaFile;
 use crate::bugs::bug;
 use crate::config::BrokerConfig;
+use crate::controller::CLUSTER_METADATA;
 use crate::log::{LogPlace, ManifestEntry, manifest};
 use crate::storage::{
     DirectoryEntry, EntryKind, FileIds, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue, Job, Next, OpenMode,
@@ -138,7 +139,12 @@ impl Boot {
             ));
         }
         let ours = |entry: &&DirectoryEntry| [LOCK, META_NEW, LOST_AND_FOUND].contains(&entry.name.as_str());
+        let metadata = format!("{CLUSTER_METADATA}-0.");
         match entries.iter().find(|entry| !ours(entry)) {
+            Some(_) if !has(META) && entries.iter().any(|entry| entry.name.starts_with(&metadata)) => Err(format!(
+                "the data directory is Klamm's, and its {META} is missing; put it back, from a copy if there is one: \
+                 nothing else was lost, and nothing was changed"
+            )),
             Some(foreign) if !has(META) => Err(format!(
                 "the data directory holds '{}' and no {META}, so it is not Klamm's; give Klamm an empty directory",
                 foreign.name
@@ -344,7 +350,10 @@ impl Job for Boot {
 
 fn refusal(error: &IoError) -> String {
     match error.kind {
-        IoErrorKind::Locked => String::from("the data directory is in use by another Klamm process"),
+        IoErrorKind::Locked => String::from(
+            "the data directory is in use by another Klamm process; stop that one, or give this one a directory of its \
+             own (--data)",
+        ),
         IoErrorKind::PermissionDenied => format!("the data directory may not be used by this process: {error}"),
         IoErrorKind::NoSpace => format!("the data directory has no space left: {error}"),
         _ => format!("the data directory cannot be used: {error}"),

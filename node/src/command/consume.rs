@@ -147,7 +147,14 @@ async fn spans(cluster: &mut Cluster, args: &ConsumeArgs) -> Result<BTreeMap<i32
         let from = match args.from {
             Start::Beginning => first,
             Start::End => end,
-            Start::Offset(offset) => offset.clamp(first, end.max(offset)),
+            Start::Offset(offset) if offset > end => {
+                let text = format!(
+                    "--from {offset}: partition {} of {} holds offsets {first} up to {end}",
+                    at.partition, args.topic
+                );
+                return Err(Failure::new(text));
+            }
+            Start::Offset(offset) => offset.max(first),
             Start::Last(count) => end.saturating_sub(count).max(first),
             Start::Time(time) => cluster.offset_at(&args.topic, at, time).await?.unwrap_or(end),
         };
@@ -172,10 +179,16 @@ type News = Result<Vec<Fetched>, Failure>;
 impl Reader {
     /// Reads until nobody listens any more. A lost connection or a moved leader is looked up anew.
     async fn run(mut self, sender: mpsc::Sender<News>) {
+        let mut told = false;
         loop {
+            let before = self.positions.clone();
             match self.read(&sender).await {
                 Ok(()) => return,
                 Err(error) if error.is_retriable() => {
+                    told &= self.positions == before;
+                    if !std::mem::replace(&mut told, true) {
+                        eprintln!("klamm: {error}; trying again until broker {} answers", self.broker);
+                    }
                     tokio::time::sleep(PAUSE).await;
                     self.follow().await;
                 }

@@ -77,6 +77,7 @@ pub(crate) fn run(args: &ServeArgs) -> Outcome {
     select_bug()?;
     let settings = settings::gather(args)?;
     let (config, notes) = ServerConfig::parse(settings.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+    refuse_unknown(args, &notes)?;
     report_notes(&notes);
     let open_files = listen::raise_open_files();
     let explicit = settings.iter().any(|(name, _)| name == "listeners");
@@ -99,6 +100,22 @@ fn select_bug() -> Outcome {
         Failure::new(format!("KLAMM_BUG={name}: there is no such bug"))
     })?));
     Ok(())
+}
+
+/// What is typed is meant: there, a setting that nobody knows is a mistake. A file may be one that Kafka reads too.
+fn refuse_unknown(args: &ServeArgs, notes: &Notes) -> Outcome {
+    let typed = |name: &str| {
+        args.set
+            .iter()
+            .any(|set| set.split('=').next().map(str::trim) == Some(name))
+    };
+    match notes.unknown.iter().find(|(name, _)| typed(name)) {
+        Some((name, Some(meant))) => Err(Failure::new(format!(
+            "--set {name}: there is no such setting; did you mean {meant}?"
+        ))),
+        Some((name, None)) => Err(Failure::new(format!("--set {name}: there is no such setting"))),
+        None => Ok(()),
+    }
 }
 
 fn report_notes(notes: &Notes) {

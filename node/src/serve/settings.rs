@@ -4,7 +4,7 @@ use super::ServeArgs;
 use crate::failure::Failure;
 use klamm_core::config::{MAX_PROPERTIES_BYTES, parse_properties};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// The data directory where nobody says it.
@@ -45,11 +45,18 @@ pub(super) fn gather(args: &ServeArgs) -> Result<Vec<(String, String)>, Failure>
 
 fn read(path: &Path) -> Result<Vec<(String, String)>, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(format!("--config {}: {error}", path.display()));
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => failed(&"there is no such file; name a file of properties, key=value on each line"),
+        io::ErrorKind::InvalidData => {
+            failed(&"it is not text in UTF-8; name a file of properties, key=value on each line")
+        }
+        _ => failed(&format_args!("it cannot be read: {error}")),
+    };
     let mut text = String::new();
-    let file = File::open(path).map_err(|error| failed(&error))?;
+    let file = File::open(path).map_err(unreadable)?;
     file.take(MAX_PROPERTIES_BYTES as u64 + 1)
         .read_to_string(&mut text)
-        .map_err(|error| failed(&error))?;
+        .map_err(unreadable)?;
     parse_properties(&text).map_err(|error| failed(&error))
 }
 
