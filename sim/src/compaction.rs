@@ -49,7 +49,7 @@ impl Compaction {
         }
         broker.cleaner_backoff_ms = draw.pick(&[10, 20, 50, 150]);
         let limits = &mut broker.limits;
-        limits.cleaner_key_bytes = draw.pick(&[100, 600, 3000, limits.cleaner_key_bytes]);
+        limits.cleaner_key_bytes = draw.pick(&[450, 900, 3000, limits.cleaner_key_bytes]);
         limits.cleaner_stretch_bytes = draw.pick(&[1, 10_000, limits.cleaner_stretch_bytes]);
     }
 

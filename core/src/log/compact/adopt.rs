@@ -59,7 +59,6 @@ impl Log {
         // What was to be removed meanwhile.
         self.remove_passed(now, storage);
         match result {
-            Err(CompactStop::Directory(fault)) if fault.is_shortage() => Err(CompactStop::Later(fault)),
             Err(CompactStop::Directory(_)) if self.phase == Phase::Deleted => Ok(()),
             other => other,
         }

@@ -85,6 +85,8 @@ enum Step {
     OutputClosed,
     Renamed,
     NameSynced,
+    /// The process had no descriptor left to sync the name with.
+    NameAgain,
     CheckpointOpened,
     CheckpointRead,
     CheckpointClosed,
@@ -488,6 +490,12 @@ impl Work {
                 })
             }
             Step::InputRead => self.end_with(CompactStop::Unreadable(fault)),
+            // The file has its name, and stands for its group: there is no way back, and to open the directory takes a
+            // descriptor.
+            Step::NameSynced if fault == Fault::NoDescriptors => {
+                self.step = Step::NameAgain;
+                Next::Yield
+            }
             // The name may stand, or not: nobody can tell.
             Step::NameSynced => Next::Done(CompactOutcome::Ended(Err(CompactStop::Directory(fault)))),
             _ if short => self.end_with(CompactStop::Later(fault)),
@@ -523,7 +531,7 @@ impl Work {
             (Step::OutputClosed, _) => self.rename(),
             // Its checkpoint would sync the name.
             (Step::Renamed, _) if bug!(CompactionSwapNotSynced) => self.swapped(0),
-            (Step::Renamed, _) => self.sync_name(),
+            (Step::Renamed | Step::NameAgain, _) => self.sync_name(),
             (Step::NameSynced, _) => self.open_checkpoint(),
             (Step::CheckpointOpened, IoValue::Opened { size }) => self.checkpoint_opened(size),
             (Step::CheckpointRead, IoValue::Bytes(bytes)) => self.checkpoint_read(&bytes),
