@@ -66,7 +66,7 @@ pub enum Bug {
     DeletedTopicResurrects = 28,
     /// A request takes effect before those in front of it have (order).
     EffectsReordered = 29,
-    /// A log notes as synced what it only wrote.
+    /// A log notes as synced what it only wrote, and is refused after a power cut that takes it (liveness).
     SyncedNotedEarly = 30,
     /// Ranges of files are sent without a look at the headers of their batches.
     HeaderRotServed = 31,

@@ -295,6 +295,9 @@ impl Log {
         }
         self.write(pieces, from, storage);
         assert!(self.end > base_offset, "an append adds records");
+        if bug!(SyncedNotedEarly) {
+            self.noted.grown(self.config.note_bytes);
+        }
         self.sync_if_due(base_offset, storage);
         self.draft_if_due(now);
         Appended {

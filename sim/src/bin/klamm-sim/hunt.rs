@@ -37,7 +37,6 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         | Bug::ManifestLeftStanding
         | Bug::HeaderRotServed
         | Bug::GapAfterShortWrite
-        | Bug::SyncedNotedEarly
         | Bug::CompactionSwapNotSynced => &[Checker::Recovery],
         Bug::ForgetProducers
         | Bug::StaleProducerSnapshot
@@ -47,7 +46,7 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         | Bug::LastBatchCompactedAway => &[Checker::Idempotence],
         Bug::KeepLeaderEpoch => &[Checker::LeaderEpoch],
         Bug::ProducerIdsNotReserved => &[Checker::ProducerIds],
-        Bug::LostWakeUp | Bug::GroupTimerNotRearmed => &[Checker::Liveness],
+        Bug::LostWakeUp | Bug::GroupTimerNotRearmed | Bug::SyncedNotedEarly => &[Checker::Liveness],
         Bug::DeletedTopicResurrects => &[Checker::RecreatedTopic],
         Bug::TombstoneRemovedEarly | Bug::LastValueCompactedAway => &[Checker::Compaction],
         Bug::StartMarkNotSynced => &[Checker::DeletedRecords],
