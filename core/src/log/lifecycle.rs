@@ -167,12 +167,12 @@ impl Log {
     }
 }
 
-/// Whether records up to this timestamp are older than `retention.ms` allows.
 /// Whether so many bytes beside the oldest segment are enough.
 fn is_too_much(spare: u64, config: &LogConfig) -> bool {
     config.cleanup.deletes() && config.retention_bytes.is_some_and(|kept| spare >= kept)
 }
 
+/// Whether records up to this timestamp are older than `retention.ms` allows.
 fn is_expired(peak: Option<Peak>, config: &LogConfig, steady: Timestamp) -> bool {
     let (Some(kept), Some(peak)) = (config.retention_ms.filter(|_| config.cleanup.deletes()), peak) else {
         return false;

@@ -494,8 +494,8 @@ impl Log {
         segment.standing == Standing::Durable && upto.into_iter().all(|other| other.standing == Standing::Durable)
     }
 
-    /// A checkpoint was written, or not. One that could not be written for want of space or descriptors costs time at the next start,
-    /// nothing else; any other fault is the directory's.
+    /// A checkpoint was written, or not. One that could not be written for want of space or descriptors costs time at the
+    /// next start, nothing else; any other fault is the directory's.
     pub fn worked(&mut self, outcome: &CheckpointOutcome, storage: &mut Storage) -> Result<(), Fault> {
         assert!(self.writing, "a checkpoint that nobody asked for");
         self.writing = false;

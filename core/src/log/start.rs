@@ -92,7 +92,8 @@ impl Log {
         }
     }
 
-    /// The mark was written, or not: for want of space or descriptors the log begins where it did; any other fault is the directory's.
+    /// The mark was written, or not: for want of space or descriptors the log begins where it did; any other fault is the
+    /// directory's.
     pub fn start_marked(&mut self, outcome: &StartOutcome, storage: &mut Storage) -> Result<(), Fault> {
         assert!(self.marking, "a mark that nobody asked for");
         self.marking = false;

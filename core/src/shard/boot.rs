@@ -142,8 +142,8 @@ impl Boot {
         let metadata = format!("{CLUSTER_METADATA}-0.");
         match entries.iter().find(|entry| !ours(entry)) {
             Some(_) if !has(META) && entries.iter().any(|entry| entry.name.starts_with(&metadata)) => Err(format!(
-                "the data directory is Klamm's, and its {META} is missing; put it back, from a copy if there is one: \
-                 nothing else was lost, and nothing was changed"
+                "the data directory is Klamm's, and its {META} is missing; put it back, from a copy if there is one; \
+                 nothing was changed"
             )),
             Some(foreign) if !has(META) => Err(format!(
                 "the data directory holds '{}' and no {META}, so it is not Klamm's; give Klamm an empty directory",

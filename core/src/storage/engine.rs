@@ -78,7 +78,8 @@ impl Storage {
         self.outbox.drain()
     }
 
-    /// When a commit round that waits for more is due, or something that could not be begun: [`drain`](Self::drain) is to be called then.
+    /// When a commit round that waits for more is due, or something that could not be begun: [`drain`](Self::drain) is to be
+    /// called then.
     pub fn next_deadline(&self) -> Option<Monotonic> {
         let due = [self.committer.next_deadline(), self.again_at];
         due.into_iter().flatten().min().filter(|_| self.fault.is_none())

@@ -52,10 +52,10 @@ impl Recover {
 
     /// The directory holds a mark.
     pub(super) fn was_lost(&self) -> Turn {
+        let (lost, synced) = (self.place.lost(), self.place.synced());
         let text = format!(
-            "{} says that records of this log were lost; put back what is missing, or remove the directory to begin \
-             without them",
-            self.place.lost()
+            "{lost} says that records of this log were lost. Put back what is missing and remove {lost}; or remove {lost} \
+             and, if it is there, {synced}, to go on with what is whole and lose the rest for good"
         );
         Next::Done(Err(Fault::Corruption(text)))
     }

@@ -10,3 +10,4 @@ mod keeping;
 mod reading;
 mod recovery;
 mod scenarios;
+mod synced;

@@ -9,9 +9,9 @@ use crate::types::{Fault, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequen
 use alloc::string::String;
 use alloc::vec::Vec;
 
-const FIRST: &str = "00000000000000000000.log";
+pub(super) const FIRST: &str = "00000000000000000000.log";
 
-fn producer(sequence: i32) -> Producer {
+pub(super) fn producer(sequence: i32) -> Producer {
     Producer::Idempotent {
         id: ProducerId(9),
         epoch: ProducerEpoch(0),
@@ -20,7 +20,7 @@ fn producer(sequence: i32) -> Producer {
 }
 
 /// A log of `count` batches of two records each, all durable.
-fn filled(config: LogConfig, count: i32) -> Bench {
+pub(super) fn filled(config: LogConfig, count: i32) -> Bench {
     let mut bench = Bench::with(config, Limits::default(), FlushMode::Fsync);
     for i in 0..count {
         bench.append(batch(2, 30, producer(i * 2), i64::from(i)));
@@ -29,7 +29,7 @@ fn filled(config: LogConfig, count: i32) -> Bench {
     bench
 }
 
-fn one_segment() -> LogConfig {
+pub(super) fn one_segment() -> LogConfig {
     LogConfig {
         segment_bytes: 1 << 20,
         ..config()
@@ -170,99 +170,6 @@ fn less_than_a_checkpoint_covers_is_corruption_and_is_left_as_it_is() {
     assert_eq!(bench.disk.files(), before.files());
     assert_eq!(bench.disk.file(&path), before.file(&path));
     assert_eq!(bench.disk.open_files(), 0);
-}
-
-/// A log that noted how far it was synced after each of its batches, and nothing else.
-fn noted(count: i32) -> Bench {
-    let config = LogConfig {
-        note_bytes: 1,
-        ..one_segment()
-    };
-    filled(config, count)
-}
-
-#[test]
-fn what_is_bad_below_the_note_is_damage_and_is_left_as_it_is() {
-    let pristine = noted(4);
-    let path = pristine.path(FIRST);
-    let whole = pristine.disk.file(&path).expect("it was written").to_vec();
-    for at in (0..whole.len()).step_by(7) {
-        let mut bench = noted(4);
-        bench.disk.spoil(&path, |bytes| bytes[at] ^= 4);
-        let spoiled = bench.disk.file(&path).map(<[u8]>::to_vec);
-        for _ in 0..2 {
-            let refused = bench.recover(Source::Directory);
-            assert!(matches!(refused, Err(Fault::Corruption(_))), "byte {at}: {refused:?}");
-            assert_eq!(
-                bench.disk.file(&path).map(<[u8]>::to_vec),
-                spoiled,
-                "nothing is cut off"
-            );
-            assert_eq!(bench.disk.open_files(), 0);
-            bench.disk.power_cut();
-        }
-    }
-    for cut in 0..whole.len() {
-        let mut bench = noted(4);
-        bench.disk.spoil(&path, |bytes| bytes.truncate(cut));
-        let refused = bench.recover(Source::Directory);
-        assert!(matches!(refused, Err(Fault::Corruption(_))), "{cut} bytes: {refused:?}");
-    }
-}
-
-#[test]
-fn behind_the_note_or_without_one_a_bad_batch_is_a_torn_tail() {
-    let note = |bench: &Bench| bench.path("synced");
-    let mut older = noted(2);
-    let old = older.disk.file(&note(&older)).expect("it was written").to_vec();
-    older.append(batch(2, 30, producer(4), 4));
-    older.settle();
-    let mut rotten = older.disk.file(&note(&older)).expect("it was written").to_vec();
-    let torn = rotten[..9].to_vec();
-    rotten[12] ^= 1;
-    let notes = [
-        ("older", old),
-        ("empty", Vec::new()),
-        ("torn", torn),
-        ("rotten", rotten),
-    ];
-    for (how, says) in notes {
-        let mut bench = Bench::new();
-        bench.disk = older.disk.clone();
-        let (path, note) = (bench.path(FIRST), note(&bench));
-        bench.disk.spoil(&note, |bytes| bytes.clone_from(&says));
-        bench
-            .disk
-            .spoil(&path, |bytes| *bytes.last_mut().expect("records") ^= 1);
-        let report = bench.restart();
-        assert!(report.bytes_truncated > 0, "{how}");
-        assert_eq!(bench.log.end(), Offset(4), "{how}");
-    }
-}
-
-#[test]
-fn without_fsync_nothing_is_noted() {
-    let config = LogConfig {
-        note_bytes: 1,
-        flush: FlushMode::Os,
-        ..one_segment()
-    };
-    let mut bench = Bench::with(config, Limits::default(), FlushMode::Os);
-    bench.append(batch(2, 30, producer(0), 1));
-    bench.log.want_note();
-    bench.settle();
-    assert_eq!(bench.disk.file(&bench.path("synced")), None);
-}
-
-#[test]
-fn little_is_noted_only_when_it_is_wanted() {
-    let mut bench = filled(one_segment(), 2);
-    assert_eq!(bench.disk.file(&bench.path("synced")), None);
-    bench.log.want_note();
-    bench.settle();
-    assert!(bench.disk.file(&bench.path("synced")).is_some());
-    bench.disk.spoil(&bench.path(FIRST), |bytes| bytes.truncate(70));
-    assert!(matches!(bench.recover(Source::Directory), Err(Fault::Corruption(_))));
 }
 
 #[test]
