@@ -66,7 +66,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             frames_in_flight: 64,
-            tail_cache_bytes: 16 << 20,
+            tail_cache_bytes: 4 << 20,
             index_cache_bytes: 16 << 20,
             checkpoint_bytes: 128 << 20,
             note_bytes: 1 << 20,

@@ -14,7 +14,7 @@
 use crate::types::Monotonic;
 
 /// Bytes whose round does not wait for more.
-const ENOUGH_BYTES: u64 = 128 << 10;
+const ENOUGH_BYTES: u64 = 256 << 10;
 
 /// Rounds without waiting after waiting was in vain again and again, as a power of two.
 const MOST_VAIN: u32 = 7;
