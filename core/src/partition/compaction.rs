@@ -1,32 +1,15 @@
 //! A partition's part in compaction: what of its log could be compacted, and the job that does it.
 
 use super::job::{LogJob, Purpose};
+use super::outcome::{Outcome, RunEnd};
 use super::report::Matter;
-use super::state::{Outcome, Partition, State};
+use super::state::{Partition, State};
 use crate::log::{Cleanable, CompactOutcome, CompactRun, CompactStop, Log};
 use crate::storage::Storage;
 use crate::types::Now;
 use alloc::boxed::Box;
 use alloc::format;
 use core::fmt::Debug;
-
-/// How a run ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RunEnd {
-    /// It is done.
-    Done,
-    /// It is not, and what it lacks may not be there at once.
-    PutOff,
-}
-
-/// What compaction did, for the counters.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Compacted {
-    /// A run ended.
-    pub ended: Option<RunEnd>,
-    /// Bytes that it made the log smaller by.
-    pub reclaimed: u64,
-}
 
 impl<T: Copy + Debug> Partition<T> {
     /// What there is to compact, if it is worth a run.

@@ -4,9 +4,10 @@ mod produce;
 
 use super::ask::{FetchAsk, Fetched, Fetcher, Located, OffsetTarget, PartitionAnswer, PartitionAsk, Produced};
 use super::job::{Incarnation, LogJob, LogOutcome, Purpose};
+use super::outcome::{Closed, Outcome};
 use super::replicas::Replicas;
 use super::report::Matter;
-use super::state::{Closed, Outcome, Setting};
+use super::setting::Setting;
 use super::trims::Trims;
 use crate::config::TopicConfig;
 use crate::log::{Log, Read, TimeAnswer, TimeFound, TimeLookedUp};

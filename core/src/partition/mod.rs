@@ -11,15 +11,18 @@ mod ask;
 mod compaction;
 mod job;
 mod leader;
+mod outcome;
 mod replicas;
 mod report;
+mod setting;
 mod state;
 mod trims;
 
 pub use ask::{
     Acks, FetchAsk, Fetched, Fetcher, Located, NotProduced, OffsetTarget, PartitionAnswer, PartitionAsk, Produced, home,
 };
-pub use compaction::{Compacted, RunEnd};
 pub use job::{Incarnation, LogJob, LogOutcome, Purpose, Validate};
+pub use outcome::{Appended, Closed, Compacted, Outcome, Recovery, RunEnd};
 pub use report::Matter;
-pub use state::{Appended, Closed, Outcome, Partition, Recovery, Setting};
+pub use setting::Setting;
+pub use state::Partition;

@@ -1,113 +1,20 @@
 //! What a partition is at the moment: being opened, led, or lost.
 
-use super::ask::{PartitionAnswer, PartitionAsk};
-use super::compaction::Compacted;
+use super::ask::PartitionAsk;
 use super::job::{Incarnation, LogJob, LogOutcome, Purpose};
 use super::leader::Leader;
+use super::outcome::{Closed, Outcome, Recovery};
 use super::report::Matter;
-use crate::bugs::bug;
+use super::setting::Setting;
 use crate::config::TopicConfig;
-use crate::log::{
-    Log, LogConfig, LogPlace, ManifestEntry, Recover, RecoverSettings, Recovered, RecoveryReport, Source,
-};
-use crate::storage::{LogId, Storage, StorageEvent};
-use crate::types::{
-    Broken, BrokerId, ErrorCode, Fault, FileId, LeaderEpoch, Monotonic, Now, Offset, ProducerEpoch, ProducerId,
-};
+use crate::log::{Log, LogConfig, LogPlace, ManifestEntry, Recover, RecoverSettings, Recovered, Source};
+use crate::storage::{Storage, StorageEvent};
+use crate::types::{Broken, ErrorCode, Fault, FileId, Monotonic, Now, Offset, ProducerEpoch, ProducerId};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Debug;
-
-/// What a partition is told when it wakes.
-#[derive(Clone, Debug)]
-pub struct Setting {
-    /// Its log's id in this shard.
-    pub log: LogId,
-    /// Where its log lies.
-    pub place: LogPlace,
-    /// The broker it is on.
-    pub broker: BrokerId,
-    /// The replicas in sync.
-    pub isr: Arc<[BrokerId]>,
-    /// How many replicas it has.
-    pub replicas: usize,
-    /// Its leader epoch: new with each start of the broker.
-    pub epoch: LeaderEpoch,
-    /// Its topic's configuration.
-    pub config: Arc<TopicConfig>,
-    /// What of the configuration its log needs.
-    pub log_config: LogConfig,
-}
-
-/// What a partition wants done; `T` names a part of an ask.
-#[derive(Debug)]
-pub struct Outcome<T> {
-    /// Answers to parts.
-    pub answers: Vec<(T, PartitionAnswer)>,
-    /// Jobs to run.
-    pub jobs: Vec<(Purpose<T>, LogJob)>,
-    /// What an operator should know.
-    pub reports: Vec<(Matter, String)>,
-    /// Readers may find more than before.
-    pub news: bool,
-    /// The log directory failed.
-    pub fault: Option<Fault>,
-    /// Nothing works on the deleted partition's log any more: its directory can be removed.
-    pub removable: bool,
-    /// A recovery ended.
-    pub recovered: Option<(Recovery, RecoveryReport)>,
-    /// The partition rests: its log is closed, and this is how it is opened again; `None` where it never held a record.
-    /// Nothing is asked of it any more: whoever is asked next wakes another.
-    pub asleep: Option<Option<ManifestEntry>>,
-    /// [`Partition::sync`] is to be called at this time.
-    pub sync_at: Option<Monotonic>,
-    /// What was appended.
-    pub appended: Appended,
-    /// What compaction did.
-    pub compacted: Compacted,
-}
-
-/// Why a log was recovered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Recovery {
-    /// To be opened: what is cut off was there before this process, or is damage.
-    Opening,
-    /// After a write that failed: what is cut off is what that left, and nobody was told that it is there.
-    FailedWrite,
-}
-
-/// What was appended, for the counters.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Appended {
-    /// Batches.
-    pub batches: u64,
-    /// Records, as their batches declare them.
-    pub records: u64,
-    /// Bytes.
-    pub bytes: u64,
-}
-
-impl<T> Default for Outcome<T> {
-    fn default() -> Self {
-        let (answers, jobs, reports) = (Vec::new(), Vec::new(), Vec::new());
-        Self {
-            answers,
-            jobs,
-            reports,
-            news: false,
-            fault: None,
-            removable: false,
-            recovered: None,
-            asleep: None,
-            sync_at: None,
-            appended: Appended::default(),
-            compacted: Compacted::default(),
-        }
-    }
-}
 
 /// A partition that is not dormant.
 #[derive(Debug)]
@@ -566,31 +473,6 @@ impl<T: Copy + Debug> Partition<T> {
         match &self.state {
             State::Leading(leader) => Some(leader.high_watermark()),
             _ => None,
-        }
-    }
-}
-
-/// How far a partition is on its way to a clean stop.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Closed {
-    /// Something is in progress.
-    NotYet,
-    /// It never held a record: there is nothing to remember.
-    Empty,
-    /// It has to be recovered at the next start.
-    Unclean,
-    /// Everything is durable; the next start finds it like this.
-    Clean(ManifestEntry),
-}
-
-impl Closed {
-    /// How far a log is that is being closed.
-    pub fn of(log: &Log, storage: &Storage) -> Self {
-        match log.closed(storage) {
-            None if bug!(ManifestBeforeSync) => Self::Clean(log.entry()),
-            None => Self::NotYet,
-            Some(entry) if entry.segments.is_empty() => Self::Empty,
-            Some(entry) => Self::Clean(entry),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::ask::PartitionAnswer;
 use super::job::{LogJob, Purpose};
-use super::state::Outcome;
+use super::outcome::Outcome;
 use crate::log::{Log, StartOutcome};
 use crate::storage::Storage;
 use crate::types::{ErrorCode, Fault, Offset};

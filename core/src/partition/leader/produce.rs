@@ -5,7 +5,7 @@ use crate::bugs::bug;
 use crate::log::Check;
 use crate::partition::ask::{Acks, PartitionAnswer, Produced};
 use crate::partition::job::{LogJob, Purpose, Validate};
-use crate::partition::state::Outcome;
+use crate::partition::outcome::Outcome;
 use crate::record::validate::{Keys, ProduceRules, Validation, single_batch, validate_opened, validate_produce};
 use crate::record::{Batch, BatchError, CodecError, Rejection, Restamp, TimestampType};
 use crate::storage::Storage;
