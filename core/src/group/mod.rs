@@ -11,12 +11,14 @@ mod budget;
 mod classic;
 mod coordinator;
 mod deadlines;
+mod due;
 mod expiry;
 mod load;
 mod offsets;
 mod queue;
 mod reading;
 mod record;
+mod writing;
 
 pub use ask::{
     CommitAsk, CommitOffset, Described, DescribedMember, FetchAsk, FirstJoin, GroupAnswer, GroupAsk, HeartbeatAsk,

@@ -14,11 +14,8 @@ use super::member::{Acquaintance, Member, Waiting};
 use super::vote::{CONSUMER, Spoken, subscription};
 use crate::bugs::bug;
 use crate::config::GroupConfig;
-use crate::group::ask::{
-    Described, DescribedMember, GroupAnswer, GroupAsk, JoinAsk, JoinRefusal, Joined, JoinedMember, Listed, StateName,
-    Synced,
-};
-use crate::group::budget::{Budget, Charge, OVERHEAD};
+use crate::group::ask::{GroupAnswer, GroupAsk, JoinRefusal, StateName};
+use crate::group::budget::{Budget, Charge};
 use crate::group::deadlines::{Deadlines, Due};
 use crate::group::expiry::Since;
 use crate::group::offsets::Offsets;
@@ -27,7 +24,6 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
 use core::fmt::Debug;
 
 /// What a group works with in one step.
@@ -167,7 +163,7 @@ impl<T: Copy + Debug> Group<T> {
         self.storing.as_ref().map_or_else(|| self.state_name(), |it| it.shown)
     }
 
-    fn state_name(&self) -> StateName {
+    pub(super) fn state_name(&self) -> StateName {
         match self.state {
             State::Empty(_) => StateName::Empty,
             State::Preparing(_) => StateName::PreparingRebalance,
@@ -387,29 +383,6 @@ impl<T: Copy + Debug> Group<T> {
         Some(part)
     }
 
-    /// What a member hears of the present generation.
-    pub(super) fn joined(&self, id: &Arc<str>, as_leader: bool) -> Joined {
-        let describe = |member: &Member<T>| JoinedMember {
-            id: Arc::clone(&member.id),
-            instance: member.instance.clone(),
-            metadata: self.protocol.as_ref().map_or_else(Bytes::new, |it| member.metadata(it)),
-        };
-        let members = if as_leader {
-            self.members.values().map(describe).collect()
-        } else {
-            Vec::new()
-        };
-        Joined {
-            member: Arc::clone(id),
-            generation: self.generation,
-            protocol_type: self.protocol_type.clone(),
-            protocol: self.protocol.clone(),
-            leader: self.leader.clone().unwrap_or_else(|| Arc::from("")),
-            skip_assignment: false,
-            members,
-        }
-    }
-
     /// Gives every member that waits for it its part.
     pub(super) fn hand_out(&mut self, work: &mut Work<'_, T>) {
         let ids: Vec<_> = self.members.keys().cloned().collect();
@@ -418,14 +391,6 @@ impl<T: Copy + Debug> Group<T> {
                 work.answers.push((part, GroupAnswer::Synced(Ok(self.synced(&id)))));
                 self.heard(&id, work);
             }
-        }
-    }
-
-    pub(super) fn synced(&self, id: &str) -> Synced {
-        Synced {
-            protocol_type: self.protocol_type.clone(),
-            protocol: self.protocol.clone(),
-            assignment: self.members.get(id).map_or_else(Bytes::new, |it| it.assignment.clone()),
         }
     }
 
@@ -450,32 +415,6 @@ impl<T: Copy + Debug> Group<T> {
             ),
             Some(After::Removed(part)) => answers.extend(part.take().map(|part| (part, GroupAnswer::Deleted(code)))),
             _ => {}
-        }
-    }
-
-    pub(in crate::group) fn listed(&self) -> Listed {
-        Listed {
-            group: Arc::clone(&self.name),
-            protocol_type: self.protocol_type.clone(),
-            state: self.shown(),
-        }
-    }
-
-    pub(in crate::group) fn described(&self) -> Described {
-        let stable = self.protocol.as_ref().filter(|_| self.state == State::Stable);
-        let member = |member: &Member<T>| DescribedMember {
-            id: Arc::clone(&member.id),
-            instance: member.instance.clone(),
-            client_id: Arc::clone(&member.client_id),
-            client_host: Arc::clone(&member.client_host),
-            metadata: stable.map_or_else(Bytes::new, |it| member.metadata(it)),
-            assignment: member.assignment.clone(),
-        };
-        Described {
-            state: self.state_name(),
-            protocol_type: self.protocol_type.clone(),
-            protocol: stable.cloned(),
-            members: self.members.values().map(member).collect(),
         }
     }
 
@@ -510,36 +449,6 @@ impl<T: Copy + Debug> Group<T> {
 
     pub(in crate::group) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
-    }
-
-    /// Bytes that it holds, counted anew.
-    #[cfg(test)]
-    pub(in crate::group) fn held_bytes(&self) -> usize {
-        let shared = self.shared_bytes();
-        let members: usize = self.members.values().map(|it| it.bytes(shared)).sum();
-        let pending: usize = self.pending.keys().map(|id| self.pending_bytes(id)).sum();
-        let waiting: usize = self.held.iter().map(|(_, ask, _)| ask.bytes()).sum();
-        members + pending + waiting
-    }
-
-    /// Bytes that it holds as long as it has members.
-    pub(super) fn shared_bytes(&self) -> usize {
-        self.name.len() + self.protocol_type.as_ref().map_or(0, |it| it.len())
-    }
-
-    pub(super) fn pending_bytes(&self, id: &str) -> usize {
-        OVERHEAD + self.name.len() + id.len()
-    }
-
-    /// Whether the budget lets somebody join. A member that says what it said before always may.
-    pub(in crate::group) fn may_hold(&self, ask: &JoinAsk, budget: &Budget) -> bool {
-        let named = ask.instance.as_ref().and_then(|it| self.statics.get(it));
-        let before = self.members.get(&ask.member).or_else(|| self.members.get(named?));
-        let bytes = OVERHEAD + self.name.len() + ask.protocol_type.len() + ask.bytes();
-        match before {
-            Some(member) => budget.lets_grow(bytes.saturating_sub(member.charge.bytes())),
-            None => budget.lets_in(bytes),
-        }
     }
 
     /// What holds after each step.

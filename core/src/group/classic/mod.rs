@@ -6,7 +6,9 @@ mod member;
 mod static_members;
 mod sync;
 mod time;
+mod told;
 mod vote;
+mod weight;
 
 pub(super) use group::{After, Group, Record, State, Work};
 pub(super) use member::{Acquaintance, Member, Waiting};
