@@ -211,7 +211,7 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
             .doc("Minutes that offsets are kept once their group is empty."),
         key("offsets.topic.compression.codec", Int, Between(0, 4), Some("0"))
             .doc("How records of groups are compressed: 0 not, 1 gzip, 2 snappy, 3 lz4, 4 zstd."),
-        key("offsets.topic.num.partitions", Int, AtLeast(1), Some("50"))
+        key("offsets.topic.num.partitions", Int, Between(1, 10_000), Some("50"))
             .doc("Partitions of __consumer_offsets when it is created."),
         key("offsets.topic.segment.bytes", Int, AtLeast(1), Some("104857600"))
             .doc("Bytes of a segment of __consumer_offsets; less than a mebibyte counts as one."),

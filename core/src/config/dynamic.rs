@@ -2,14 +2,15 @@
 //!
 //! Invariant: a setting that is accepted here acts at once, or is one that does nothing here however it is given.
 
-use super::broker_keys::BrokerKey;
+use super::broker_keys::{BrokerKey, BrokerRole};
 use super::overrides::accept;
-use super::server::accept_broker;
+use super::server::{accept_broker, broker_setting};
 use super::topic_keys::{Role, TOPIC_KEYS, TopicKey};
 use super::value::{ValueType, parse_value};
 use super::{BrokerConfig, ConfigError};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// What may be given to a running broker besides the defaults of topics (`DynamicBrokerConfig.AllDynamicConfigs`, less
 /// what concerns listeners and connections: those are set up once here).
@@ -26,9 +27,8 @@ const OTHERS: &[&str] = &[
     "num.network.threads",
     "num.recovery.threads.per.data.dir",
     "num.replica.fetchers",
-    PRODUCER_EXPIRATION,
+    "producer.id.expiration.ms",
 ];
-const PRODUCER_EXPIRATION: &str = "producer.id.expiration.ms";
 
 /// The topic's setting whose default a broker's setting gives first of all: only such may be given to a running broker
 /// (`DynamicLogConfig.ReconfigurableConfigs`).
@@ -39,7 +39,21 @@ fn default_of(name: &str) -> Option<&'static TopicKey> {
 
 /// Whether the broker's setting may be given while it runs.
 pub(super) fn is_dynamic(name: &str) -> bool {
-    OTHERS.contains(&name) || default_of(name).is_some()
+    dynamic_keys().any(|key| key == name)
+}
+
+/// Every setting of a broker that may be given while it runs.
+pub fn dynamic_keys() -> impl Iterator<Item = &'static str> {
+    let defaults = TOPIC_KEYS.iter().filter_map(|key| key.broker.first());
+    OTHERS.iter().copied().chain(defaults.map(|&(name, _)| name))
+}
+
+/// Why the broker's setting changes nothing here, where that is so.
+pub fn inert_reason(name: &str) -> Option<&'static str> {
+    match BrokerKey::find(name)?.role {
+        BrokerRole::Inert(reason) => Some(reason),
+        BrokerRole::Acts | BrokerRole::Only(..) => None,
+    }
 }
 
 /// The setting of a running broker called `name`, and the canonical form of its value. An error for one that does not
@@ -95,8 +109,16 @@ impl BrokerConfig {
                 act(&mut topic_defaults, &value);
             }
         }
-        let expiration = in_effect(PRODUCER_EXPIRATION).and_then(|text| text.parse().ok());
-        config.producer_id_expiration_ms = expiration.unwrap_or(config.producer_id_expiration_ms);
+        let others: Vec<_> = OTHERS
+            .iter()
+            .filter_map(|&name| {
+                let value = accept_broker(BrokerKey::find(name)?, in_effect(name)?).ok()??;
+                Some((name, value))
+            })
+            .collect();
+        for (name, value) in others {
+            broker_setting(&mut config, name, &value);
+        }
         config.topic_defaults = topic_defaults;
         config
     }
@@ -117,8 +139,7 @@ mod tests {
 
     #[test]
     fn every_setting_that_may_be_given_exists_and_takes_its_default() {
-        let names = TOPIC_KEYS.iter().filter_map(|key| key.broker.first());
-        for name in names.map(|&(name, _)| name).chain(OTHERS.iter().copied()) {
+        for name in dynamic_keys() {
             let key = BrokerKey::find(name).unwrap();
             if let Some(default) = key.default {
                 let (accepted, value) = accept_dynamic(name, default).unwrap();
@@ -141,6 +162,48 @@ mod tests {
         assert_eq!(config.producer_id_expiration_ms, 7);
         assert_eq!(config.topic_defaults.segment_ms, start.topic_defaults.segment_ms);
         assert_eq!(start.with_dynamic(&given(&[]), &given(&[])), start);
+    }
+
+    #[test]
+    fn every_setting_that_may_be_given_acts_or_is_known_to_do_nothing() {
+        let start = BrokerConfig::default();
+        let acting = |config: &BrokerConfig| BrokerConfig {
+            dynamic: BTreeMap::new(),
+            dynamic_defaults: BTreeMap::new(),
+            ..config.clone()
+        };
+        for name in dynamic_keys() {
+            let key = BrokerKey::find(name).unwrap();
+            if matches!(key.role, BrokerRole::Only(..)) {
+                continue;
+            }
+            let value = other_value(name);
+            for (shared, own) in [
+                (given(&[(name, value)]), given(&[])),
+                (given(&[]), given(&[(name, value)])),
+            ] {
+                let config = start.with_dynamic(&shared, &own);
+                let changes = acting(&config) != start;
+                assert_eq!(changes, inert_reason(name).is_none(), "{name}={value}");
+            }
+        }
+    }
+
+    /// A value that the setting takes and that is not its default.
+    fn other_value(name: &str) -> &'static str {
+        let candidates = [
+            "2097153",
+            "7",
+            "0.25",
+            "compact",
+            "gzip",
+            "LogAppendTime",
+            "true",
+            "any",
+        ];
+        let default = BrokerKey::find(name).unwrap().default;
+        let other = |text: &&&str| accept_dynamic(name, text).is_ok_and(|(_, value)| Some(&*value) != default);
+        candidates.iter().find(other).expect(name)
     }
 
     #[test]

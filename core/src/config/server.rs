@@ -151,29 +151,34 @@ fn broker_config(values: &Values, advertised: AdvertisedListener) -> Result<Brok
     };
     check_roles(values)?;
     for (&name, value) in values {
-        match name {
-            "num.partitions" => broker.num_partitions = value.whole() as i32,
-            "default.replication.factor" => {
-                broker.default_replication_factor = i16::try_from(value.whole()).unwrap_or(i16::MAX);
-            }
-            "auto.create.topics.enable" => broker.auto_create_topics = value.is_true(),
-            "delete.topic.enable" => broker.delete_topics = value.is_true(),
-            "producer.id.expiration.ms" => broker.producer_id_expiration_ms = value.size(),
-            "connections.max.idle.ms" => broker.connections_max_idle_ms = value.size(),
-            "log.retention.check.interval.ms" => broker.retention_check_interval_ms = value.size(),
-            "log.cleaner.backoff.ms" => broker.cleaner_backoff_ms = value.size(),
-            "log.cleaner.dedupe.buffer.size" => {
-                broker.limits.cleaner_key_bytes = usize::try_from(value.size()).unwrap_or(usize::MAX);
-            }
-            "fetch.max.bytes" => broker.fetch_max_bytes = value.size32(),
-            "max.request.partition.size.limit" => broker.max_request_partitions = value.size32(),
-            "max.incremental.fetch.session.cache.slots" => broker.limits.fetch_sessions = value.size32() as usize,
-            "flush" if *value == Value::Text("os".into()) => broker.flush = FlushMode::Os,
-            _ => group_setting(&mut broker.groups, name, value),
-        }
+        broker_setting(&mut broker, name, value);
     }
     topic_defaults(values, &mut broker)?;
     Ok(broker)
+}
+
+/// Takes a setting of the broker that is no default of topics.
+pub(super) fn broker_setting(broker: &mut BrokerConfig, name: &str, value: &Value) {
+    match name {
+        "num.partitions" => broker.num_partitions = value.whole() as i32,
+        "default.replication.factor" => {
+            broker.default_replication_factor = i16::try_from(value.whole()).unwrap_or(i16::MAX);
+        }
+        "auto.create.topics.enable" => broker.auto_create_topics = value.is_true(),
+        "delete.topic.enable" => broker.delete_topics = value.is_true(),
+        "producer.id.expiration.ms" => broker.producer_id_expiration_ms = value.size(),
+        "connections.max.idle.ms" => broker.connections_max_idle_ms = value.size(),
+        "log.retention.check.interval.ms" => broker.retention_check_interval_ms = value.size(),
+        "log.cleaner.backoff.ms" => broker.cleaner_backoff_ms = value.size(),
+        "log.cleaner.dedupe.buffer.size" => {
+            broker.limits.cleaner_key_bytes = usize::try_from(value.size()).unwrap_or(usize::MAX);
+        }
+        "fetch.max.bytes" => broker.fetch_max_bytes = value.size32(),
+        "max.request.partition.size.limit" => broker.max_request_partitions = value.size32(),
+        "max.incremental.fetch.session.cache.slots" => broker.limits.fetch_sessions = value.size32() as usize,
+        "flush" if *value == Value::Text("os".into()) => broker.flush = FlushMode::Os,
+        _ => group_setting(&mut broker.groups, name, value),
+    }
 }
 
 /// Takes a setting of groups, if it is one.

@@ -15,8 +15,8 @@ impl Shard {
         if self.phase != Phase::Serving {
             return;
         }
-        let next = now.monotonic.plus_millis(self.view.config.cleaner_backoff_ms.max(1));
-        self.wheel.arm(next, Timer::Compaction);
+        self.compaction_look = None;
+        self.look_for_compaction_in(now, self.view.config.cleaner_backoff_ms);
         let logs: Vec<_> = self.active.values().copied().collect();
         for log in logs {
             self.with_partition(log, effects, |partition, storage, outcome| {
@@ -24,6 +24,15 @@ impl Shard {
             });
         }
         self.compact_next(now, effects);
+    }
+
+    /// Has the next look come after so many milliseconds, in place of any other.
+    pub(super) fn look_for_compaction_in(&mut self, now: Now, millis: u64) {
+        if let Some(key) = self.compaction_look.take() {
+            self.wheel.cancel(key);
+        }
+        let at = now.monotonic.plus_millis(millis.max(1));
+        self.compaction_look = Some(self.wheel.arm(at, Timer::Compaction));
     }
 
     /// Begins to compact the log that needs it most, unless one is being compacted.

@@ -208,7 +208,7 @@ impl Shard {
         self.storage.see(now);
         self.view.cluster_id = beginning.cluster_id;
         self.view.image = beginning.image;
-        self.adopt_settings();
+        self.adopt_settings(now, effects);
         self.stored = beginning.logs.into_iter().map(|log| (log.partition(), log)).collect();
         self.phase = Phase::Serving;
         effects.push(Effect::Serve);
@@ -217,7 +217,7 @@ impl Shard {
         let first = self.seed.within(1, interval.max(1));
         self.wheel.arm(now.monotonic.plus_millis(first), Timer::Retention);
         let first = self.seed.within(1, self.view.config.cleaner_backoff_ms.max(1));
-        self.wheel.arm(now.monotonic.plus_millis(first), Timer::Compaction);
+        self.look_for_compaction_in(now, first);
         self.mailbox.send(CONTROLLER, Mail::Published, effects);
         self.take_early(now, effects);
         self.coordinate_groups(now, effects);

@@ -25,6 +25,7 @@ mod ops;
 mod partitions;
 mod producer_ids;
 mod reports;
+mod settings;
 mod task;
 mod watches;
 mod wheel;
@@ -59,7 +60,7 @@ use producer_ids::ProducerIds;
 use reports::Reports;
 use task::TaskFor;
 use watches::Watches;
-use wheel::Wheel;
+use wheel::{TimerKey, Wheel};
 
 /// The shard that boots the process and runs the controller.
 const CONTROLLER: ShardId = ShardId(0);
@@ -100,6 +101,8 @@ pub struct Shard {
     compacting: Option<LogId>,
     /// One was, and the next has its turn.
     compact_soon: bool,
+    /// The timer of the next look for logs to compact.
+    compaction_look: Option<TimerKey>,
     stopping: Stopping,
     reports: Reports,
     counters: Counters,
@@ -187,6 +190,7 @@ impl Shard {
             recoveries: task::Turns::new(limits.recoveries),
             compacting: None,
             compact_soon: false,
+            compaction_look: None,
             stopping: Stopping::default(),
             reports: Reports::default(),
             counters: Counters::default(),

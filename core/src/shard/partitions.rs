@@ -181,16 +181,6 @@ impl Shard {
         Some(log)
     }
 
-    /// Takes over the settings given to the running broker, as the image has them.
-    pub(super) fn adopt_settings(&mut self) {
-        let image = &self.view.image;
-        let (shared, own) = (None, Some(self.given.node_id));
-        let config = self
-            .given
-            .with_dynamic(image.broker_settings(shared), image.broker_settings(own));
-        self.view.config = Arc::new(config);
-    }
-
     /// Has the active partitions of a topic follow its configuration; dormant ones do when they wake.
     fn reconfigure(&mut self, now: Now, topic: &Topic) {
         let config = self.topic_config(topic);
@@ -456,7 +446,7 @@ impl Shard {
     pub(super) fn apply_delta(&mut self, now: Now, delta: &Delta, effects: &mut Effects) {
         let mut changed = delta.changed.clone();
         if !delta.reconfigured.is_empty() {
-            self.adopt_settings();
+            self.adopt_settings(now, effects);
             changed = self.active.keys().map(|id| id.topic).collect();
         }
         for id in changed {

@@ -243,6 +243,12 @@ fn what_cannot_be_honoured_is_an_error_that_names_the_setting() {
         assert!(refusal(&[(name, value)]).starts_with(name));
     }
     assert!(refusal(&[("node.id", "1"), ("broker.id", "2")]).contains("broker.id is 2"));
+    // No topic has more, and this one is not made by hand.
+    let many = refusal(&[("offsets.topic.num.partitions", "10001")]);
+    assert_eq!(
+        many,
+        "offsets.topic.num.partitions: '10001' is not allowed; allowed is from 1 to 10000"
+    );
 }
 
 #[test]

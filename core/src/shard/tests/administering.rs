@@ -20,10 +20,10 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const SET: i8 = 0;
-const DELETE: i8 = 1;
+pub(super) const TOPIC: i8 = 2;
+pub(super) const BROKER: i8 = 4;
+pub(super) const SET: i8 = 0;
+pub(super) const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 
 fn described(broker: &mut Broker, client: ConnectionId, resource_type: i8, name: &str) -> DescribeConfigsResult {
@@ -60,7 +60,7 @@ fn synonyms(broker: &mut Broker, client: ConnectionId, kind: i8, name: &str, key
 }
 
 /// Changes keys of one resource.
-fn change(
+pub(super) fn change(
     broker: &mut Broker,
     client: ConnectionId,
     (resource_type, name): (i8, &str),

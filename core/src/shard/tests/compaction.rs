@@ -1,5 +1,6 @@
 //! Compacted topics: what clients may send, and what is left for readers.
 
+use super::administering::{BROKER, DELETE, SET, change};
 use super::broker::{Broker, Hold};
 use crate::config::{BrokerConfig, CleanupPolicy, CompactionConfig, Limits, TopicConfig};
 use crate::record::build::{BatchBuilder, Producer};
@@ -112,6 +113,62 @@ fn every_log_is_compacted_one_after_the_other_and_stays_so() {
             "nothing is compacted again"
         );
     }
+}
+
+fn compactions(broker: &Broker) -> u64 {
+    broker.shards.iter().map(|shard| shard.counters().compactions).sum()
+}
+
+#[test]
+fn how_often_logs_are_looked_through_changes_while_the_broker_runs() {
+    let mut config = config();
+    config.cleaner_backoff_ms = 1 << 40;
+    let mut broker = Broker::start_with(2, config);
+    let client = broker.connect(0);
+    broker.create(client, TOPIC, 6);
+    fill(&mut broker, client, 6);
+    broker.pass(100_000);
+    assert_eq!(compactions(&broker), 0);
+    let given = [("log.cleaner.backoff.ms", SET, Some("1000"))];
+    assert_eq!(change(&mut broker, client, (BROKER, ""), &given, 1), 0);
+    broker.pass(3000);
+    assert!(compactions(&broker) >= 6, "the next look comes by the new setting");
+    fill(&mut broker, client, 6);
+    let before = compactions(&broker);
+    let taken_back = [("log.cleaner.backoff.ms", DELETE, None)];
+    assert_eq!(change(&mut broker, client, (BROKER, ""), &taken_back, 1), 0);
+    broker.pass(100_000);
+    assert!(compactions(&broker) <= before + 6, "one look was due still");
+    broker.stop();
+    broker.assert_stopped();
+}
+
+#[test]
+fn how_many_keys_a_compaction_remembers_changes_while_the_broker_runs() {
+    let mut config = config();
+    config.limits.cleaner_key_bytes = 0;
+    config.retention_check_interval_ms = 1 << 40;
+    let mut broker = Broker::start_with(1, config);
+    let client = broker.connect(0);
+    broker.create(client, TOPIC, 1);
+    let runs = |broker: &mut Broker| {
+        let before = compactions(broker);
+        for round in 0..3 {
+            for key in 0..40 {
+                let (key, round) = (format!("key {key}"), format!("{round}"));
+                let records = keyed(Compression::None, &[(Some(&key), &round)]);
+                assert_eq!(broker.produce(client, TOPIC, 0, records).0, 0);
+            }
+        }
+        broker.pass(100_000);
+        assert_eq!(table(broker, client, 0).len(), 40);
+        compactions(broker) - before
+    };
+    let with_few = runs(&mut broker);
+    let given = [("log.cleaner.dedupe.buffer.size", SET, Some("100000"))];
+    assert_eq!(change(&mut broker, client, (BROKER, ""), &given, 1), 0);
+    let with_many = runs(&mut broker);
+    assert!(with_few > 10 * with_many, "{with_few} runs before, {with_many} now");
 }
 
 #[test]

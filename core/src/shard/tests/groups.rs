@@ -2,7 +2,7 @@
 
 use super::broker::{Broker, Hold};
 use super::client::{batch, produce_request, text};
-use crate::config::{BrokerConfig, GroupConfig};
+use crate::config::{BrokerConfig, GroupConfig, ServerConfig};
 use crate::types::ErrorCode;
 use crate::wire::message::delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
 use crate::wire::message::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
@@ -64,6 +64,19 @@ fn the_first_who_looks_for_a_coordinator_makes_the_topic_of_groups() {
     );
     broker.stop();
     broker.assert_stopped();
+}
+
+#[test]
+fn the_topic_of_groups_has_as_many_partitions_as_a_topic_may_have() {
+    let mut config = BrokerConfig::default();
+    let settings = [("offsets.topic.num.partitions", "10000")];
+    config.groups = ServerConfig::parse(settings).expect("it is allowed").0.broker.groups;
+    let mut broker = Broker::start_with(2, config);
+    let client = broker.connect(1);
+    assert_eq!(find(&mut broker, client, "g").error_code, 0);
+    assert_eq!(broker.describe(client, OFFSETS).partitions.len(), 10_000);
+    broker.create(client, "orders", 1);
+    assert_eq!(commit(&mut broker, client, "g", "", -1, 7), 0);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod compaction;
 mod deleting;
 mod describing;
 mod durability;
+mod dynamic;
 mod groups;
 mod hostile;
 mod keeping;
