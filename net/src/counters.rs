@@ -118,6 +118,10 @@ counters! {
     compacted_bytes
     /// Logs that were due to be compacted when that was looked at last.
     compaction_backlog
+    /// Partitions of `__consumer_offsets` whose groups could not be read.
+    unread_group_partitions
+    /// Bytes that members of groups hold now.
+    group_member_bytes
     /// Partitions that are in use now.
     active_partitions
 }
@@ -135,6 +139,8 @@ impl Counters {
             (&self.compactions, shard.compactions),
             (&self.compacted_bytes, shard.compacted_bytes),
             (&self.compaction_backlog, shard.compaction_backlog),
+            (&self.unread_group_partitions, shard.unread_group_partitions),
+            (&self.group_member_bytes, shard.group_member_bytes),
             (&self.active_partitions, shard.active_partitions),
         ];
         for (counter, value) in observed {

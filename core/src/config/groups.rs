@@ -28,6 +28,11 @@ pub struct GroupConfig {
     pub offsets_retention_check_interval_ms: u64,
     /// `offset.metadata.max.bytes`: of one offset, in UTF-16 units, as Kafka counts.
     pub offset_metadata_max_bytes: u32,
+    /// Milliseconds until a partition of `__consumer_offsets` is tried again that could not be read, or, more than once in
+    /// a row, not be written; twice as long each further time.
+    pub retry_ms: u64,
+    /// The longest that it becomes.
+    pub retry_max_ms: u64,
     /// Klamm's `group.members.max.bytes`: what members of groups may hold in the memory of one shard.
     pub members_max_bytes: u64,
 }
@@ -46,6 +51,8 @@ impl Default for GroupConfig {
             offsets_retention_ms: 7 * 24 * 3_600_000,
             offsets_retention_check_interval_ms: 600_000,
             offset_metadata_max_bytes: 4096,
+            retry_ms: 1000,
+            retry_max_ms: 30_000,
             members_max_bytes: 128 << 20,
         }
     }

@@ -36,6 +36,11 @@ impl GroupAsk {
         matches!(self, Self::Join(_) | Self::Sync(_))
     }
 
+    /// Whether a record may come of it.
+    pub const fn may_write(&self) -> bool {
+        !matches!(self, Self::Heartbeat(_) | Self::Fetch(_) | Self::Describe)
+    }
+
     /// Bytes that it holds while it waits, about.
     pub(super) fn bytes(&self) -> usize {
         OVERHEAD

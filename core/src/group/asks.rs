@@ -9,6 +9,7 @@ use super::queue::Then;
 use super::record;
 use crate::bugs::bug;
 use crate::metadata::Image;
+use crate::partition::Matter;
 use crate::types::{ErrorCode, Now, Timestamp};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -36,16 +37,16 @@ impl<T: Copy + Debug> Coordinator<T> {
                 .insert(Arc::clone(name), Group::new(Arc::clone(name), view.now));
         }
         if self.groups.get(name).is_some_and(|it| it.may_hold(&ask, &self.budget)) {
-            self.refuses = false;
+            self.budget.lets();
             self.with(name, view, outcome, |group, work| group.join(part, ask, work));
             return;
         }
         // Clients try again after a pause: members that are gone give their bytes back.
         let answer = refuse(ErrorCode::CoordinatorNotAvailable, ask.member);
         outcome.answers.push((part, answer));
-        if !core::mem::replace(&mut self.refuses, true) {
+        if self.budget.refuses() {
             let text = "members hold all bytes that group.members.max.bytes allows: nobody joins before some are gone";
-            outcome.reports.push(String::from(text));
+            outcome.reports.push((Matter::GroupsMemory, String::from(text)));
         }
     }
 

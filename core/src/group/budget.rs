@@ -5,7 +5,7 @@
 //! the sum of what is there.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// What a member, an id or a request costs besides the bytes that clients chose.
 pub(super) const OVERHEAD: usize = 512;
@@ -15,6 +15,8 @@ pub(super) const OVERHEAD: usize = 512;
 pub struct Budget {
     held: Arc<AtomicUsize>,
     limit: usize,
+    /// Whether somebody was refused since it last let somebody in.
+    refuses: Arc<AtomicBool>,
 }
 
 /// Bytes that are held until this goes.
@@ -30,6 +32,7 @@ impl Budget {
         Self {
             held: Arc::default(),
             limit,
+            refuses: Arc::default(),
         }
     }
 
@@ -46,6 +49,16 @@ impl Budget {
     /// Whether somebody new may take so many bytes: an eighth is left to those who are there.
     pub(super) fn lets_in(&self, bytes: usize) -> bool {
         self.lets_grow(bytes.saturating_add(self.limit / 8))
+    }
+
+    /// Somebody was let in.
+    pub(super) fn lets(&self) {
+        self.refuses.store(false, Ordering::Relaxed);
+    }
+
+    /// Somebody was refused; whether that is the first since somebody was let in.
+    pub(super) fn refuses(&self) -> bool {
+        !self.refuses.swap(true, Ordering::Relaxed)
     }
 
     /// Holds so many bytes, whatever the limit.

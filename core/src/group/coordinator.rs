@@ -5,16 +5,20 @@
 //! - what it holds follows from its partition: after a write that failed it reads everything anew;
 //! - nothing that depends on a record is answered, or shown to others, before the record is durable;
 //! - nothing is served before everything is read, and nobody else writes to the partition;
+//! - what fails again and again is tried ever more rarely;
 //! - every ask is answered once.
 
 use super::ask::{GroupAnswer, GroupAsk, Listed};
+use super::backoff::Backoff;
 use super::budget::Budget;
 use super::classic::{Group, Work};
 use super::deadlines::Deadlines;
 use super::offsets::Committed;
 use super::queue::Queue;
+use super::reading::Ignored;
 use crate::config::BrokerConfig;
 use crate::metadata::{Delta, Image};
+use crate::partition::Matter;
 use crate::types::{ErrorCode, Monotonic, Now, Offset, Seed, TopicId};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -22,9 +26,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt::Debug;
-
-/// Milliseconds until a partition that could not be read is read again.
-pub(super) const RETRY_MS: u64 = 1000;
 
 /// What a coordinator wants of its partition. It wants one thing at a time.
 #[derive(PartialEq, Eq, Debug)]
@@ -45,7 +46,7 @@ pub struct Outcome<T> {
     /// What to do with the partition.
     pub want: Option<Want>,
     /// What an operator should know.
-    pub reports: Vec<String>,
+    pub reports: Vec<(Matter, String)>,
 }
 
 impl<T> Default for Outcome<T> {
@@ -69,10 +70,13 @@ pub struct View<'a> {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
+    /// The partition is being read.
     Loading,
     Active,
     /// The partition could not be read; at this time it is tried again.
     Failed(Monotonic),
+    /// It is tried again. Nobody is told anything else before it worked.
+    Retrying,
     /// The broker stops: what is on its way is still written, and nothing new is taken.
     Stopped,
 }
@@ -87,8 +91,16 @@ pub struct Coordinator<T> {
     pub(super) deadlines: Deadlines,
     pub(super) queue: Queue<T>,
     pub(super) budget: Budget,
-    /// Whether it was reported that the budget is used up.
-    pub(super) refuses: bool,
+    /// Reads that failed in a row.
+    pub(super) reading: Backoff,
+    /// Records read that this broker does not know.
+    pub(super) ignored: Ignored,
+    /// Writes that failed in a row.
+    pub(super) writing: Backoff,
+    /// Until then nothing is written, and what would be is refused with this error.
+    pub(super) pause: Option<(Monotonic, ErrorCode)>,
+    /// Offsets of topics that are gone may be left.
+    pub(super) stale: bool,
     /// When to look for what has expired, and the group to go on behind.
     pub(super) check_at: Monotonic,
     pub(super) checked: Option<Arc<str>>,
@@ -113,7 +125,11 @@ impl<T: Copy + Debug> Coordinator<T> {
             deadlines: Deadlines::default(),
             queue: Queue::new(max_batch),
             budget: budget.clone(),
-            refuses: false,
+            reading: Backoff::default(),
+            ignored: Ignored::default(),
+            writing: Backoff::default(),
+            pause: None,
+            stale: false,
             check_at: Monotonic::default(),
             checked: None,
         }
@@ -128,6 +144,9 @@ impl<T: Copy + Debug> Coordinator<T> {
     pub fn ask(&mut self, part: T, group: &Arc<str>, ask: GroupAsk, view: View<'_>, outcome: &mut Outcome<T>) {
         match self.state {
             State::Active => {
+                if let Some(code) = self.paused(view.now).filter(|_| ask.may_write()) {
+                    return outcome.answers.push((part, ask.refused(code)));
+                }
                 self.ask_group(part, group, ask, view, outcome);
                 self.settle(group, view, outcome);
                 self.hand_over(view, outcome);
@@ -139,7 +158,11 @@ impl<T: Copy + Debug> Coordinator<T> {
             State::Loading => outcome
                 .answers
                 .push((part, ask.refused(ErrorCode::CoordinatorLoadInProgress))),
-            State::Failed(_) => outcome.answers.push((part, ask.refused(ErrorCode::NotCoordinator))),
+            // What Kafka's runtime answers for a coordinator that could not be loaded (`CoordinatorRuntime`): clients look
+            // for another one and come back.
+            State::Failed(_) | State::Retrying => {
+                outcome.answers.push((part, ask.refused(ErrorCode::NotCoordinator)));
+            }
             State::Stopped => outcome
                 .answers
                 .push((part, ask.refused(ErrorCode::CoordinatorNotAvailable))),
@@ -150,7 +173,7 @@ impl<T: Copy + Debug> Coordinator<T> {
     pub fn list(&self) -> Result<Vec<Listed>, ErrorCode> {
         match self.state {
             State::Loading => Err(ErrorCode::CoordinatorLoadInProgress),
-            State::Failed(_) => Err(ErrorCode::NotCoordinator),
+            State::Failed(_) | State::Retrying => Err(ErrorCode::NotCoordinator),
             State::Stopped => Err(ErrorCode::CoordinatorNotAvailable),
             State::Active => Ok(self
                 .groups
@@ -162,7 +185,14 @@ impl<T: Copy + Debug> Coordinator<T> {
     }
 
     /// Handles an ask of a group, unless a record that decides on the group is on its way: then it waits.
-    pub(super) fn ask_group(&mut self, part: T, name: &Arc<str>, ask: GroupAsk, view: View<'_>, outcome: &mut Outcome<T>) {
+    pub(super) fn ask_group(
+        &mut self,
+        part: T,
+        name: &Arc<str>,
+        ask: GroupAsk,
+        view: View<'_>,
+        outcome: &mut Outcome<T>,
+    ) {
         if let Some(group) = self.groups.get_mut(name).filter(|group| group.storing.is_some())
             && !matches!(ask, GroupAsk::Fetch(_))
         {
@@ -252,11 +282,14 @@ impl<T: Copy + Debug> Coordinator<T> {
         if self.state != State::Active || delta.deleted.is_empty() {
             return;
         }
-        let names: Vec<_> = self.groups.keys().cloned().collect();
-        for name in names {
-            self.forget_stale(&name, view);
-        }
+        self.stale = true;
+        self.forget_stale(view);
         self.hand_over(view, outcome);
+    }
+
+    /// Whether its groups are refused because they could not be read.
+    pub const fn is_unread(&self) -> bool {
+        matches!(self.state, State::Failed(_) | State::Retrying)
     }
 
     /// The broker stops: everybody who waits for other members is answered, so that clients are let go at once.
@@ -273,7 +306,7 @@ impl<T: Copy + Debug> Coordinator<T> {
         } else {
             Vec::new()
         };
-        self.fail(ErrorCode::NotLeaderOrFollower, in_flight, outcome);
+        self.refuse_all(ErrorCode::NotCoordinator, in_flight, outcome);
     }
 
     /// Whether nothing is on its way to the log.

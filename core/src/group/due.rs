@@ -20,17 +20,27 @@ impl<T: Copy + Debug> Coordinator<T> {
     /// When it wants to be [called](Self::fire) at the latest.
     pub fn next_deadline(&self) -> Option<Monotonic> {
         match self.state {
-            State::Active => Some(self.deadlines.next().map_or(self.check_at, |it| it.min(self.check_at))),
+            State::Active => {
+                let next = self.deadlines.next().map_or(self.check_at, |it| it.min(self.check_at));
+                Some(match self.pause {
+                    Some((until, _)) if self.stale => until,
+                    Some((until, _)) => next.max(until),
+                    None => next,
+                })
+            }
             State::Failed(again) => Some(again),
-            State::Loading | State::Stopped => None,
+            State::Loading | State::Retrying | State::Stopped => None,
         }
     }
 
     /// A deadline has come.
     pub fn fire(&mut self, view: View<'_>, outcome: &mut Outcome<T>) {
         match self.state {
-            State::Failed(again) if again <= view.now.monotonic => self.restart(outcome),
+            State::Failed(again) if again <= view.now.monotonic => self.read_anew(State::Retrying, outcome),
+            // Whatever is due may have to be written.
+            State::Active if self.paused(view.now).is_some() => {}
             State::Active => {
+                self.forget_stale(view);
                 for _ in 0..DUE_A_STEP {
                     let Some((name, due)) = self.deadlines.pop(view.now.monotonic) else {
                         break;

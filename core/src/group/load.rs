@@ -3,7 +3,7 @@
 //! Invariant: a piece is read where the disk is, and holds what its batches say, in order; a batch that does not match its
 //! CRC is none of ours.
 
-use super::record::{Loaded, decode};
+use super::record::{IgnoredKind, Loaded, decode};
 use crate::record::{Batch, split};
 use crate::storage::{FileOp, IoResult, IoValue, Job, Next};
 use crate::types::{Content, Fault, Part};
@@ -12,6 +12,7 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
+use core::fmt::Display;
 
 /// The most bytes that a batch of ours may have once it is opened.
 const MAX_OPENED: usize = 256 << 20;
@@ -83,28 +84,35 @@ impl Job for ReadRecords {
 fn records(bytes: &Bytes) -> Result<Vec<Loaded>, Fault> {
     let mut loaded = Vec::new();
     for batch in split(bytes) {
-        batch
-            .map_err(|error| error.to_string())
-            .and_then(|batch| add_records(&batch, &mut loaded))
-            .map_err(|text| Fault::Corruption(format!("a batch of group records: {text}")))?;
+        let batch = batch.map_err(|error| Fault::Corruption(format!("a batch of group records: {error}")))?;
+        add_records(&batch, &mut loaded)?;
     }
     Ok(loaded)
 }
 
-fn add_records(batch: &Batch, loaded: &mut Vec<Loaded>) -> Result<(), alloc::string::String> {
-    batch.check_crc().map_err(|error| error.to_string())?;
+fn add_records(batch: &Batch, loaded: &mut Vec<Loaded>) -> Result<(), Fault> {
     let header = batch.header();
+    let bad_batch = |error: &dyn Display| {
+        let at = header.base_offset;
+        Fault::Corruption(format!("the batch of group records at offset {at}: {error}"))
+    };
+    batch.check_crc().map_err(|error| bad_batch(&error))?;
     if header.is_transactional() || header.is_control() {
+        loaded.push(Loaded::Ignored(header.base_offset, IgnoredKind::Transaction));
         return Ok(());
     }
-    let opened = batch.open(MAX_OPENED).map_err(|error| error.to_string())?;
+    let opened = batch.open(MAX_OPENED).map_err(|error| bad_batch(&error))?;
     let bytes = opened.bytes();
     for record in opened.records() {
-        let record = record.map_err(|error| error.to_string())?;
-        let Some(key) = record.key else { continue };
+        let record = record.map_err(|error| bad_batch(&error))?;
+        let at = opened.offset(&record);
+        let Some(key) = record.key else {
+            loaded.push(Loaded::Ignored(at, IgnoredKind::NoKey));
+            continue;
+        };
         let value = record.value.map(|value| bytes.slice_ref(value));
-        let decoded = decode(&bytes.slice_ref(key), value.as_ref()).map_err(|error| error.to_string())?;
-        loaded.extend(decoded);
+        let decoded = decode(at, &bytes.slice_ref(key), value.as_ref());
+        loaded.push(decoded.map_err(|error| Fault::Corruption(format!("the group record at offset {at}: {error}")))?);
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 mod ask;
 mod asks;
+mod backoff;
 mod budget;
 mod classic;
 mod coordinator;

@@ -21,7 +21,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::fmt::Debug;
+use core::fmt::{self, Debug};
 
 /// A key and a value; without one, what the key stands for is gone.
 pub(super) type RecordPair = (Bytes, Option<Bytes>);
@@ -33,6 +33,27 @@ const EXPIRING_OFFSET_VERSION: i16 = 1;
 const GROUP_VERSION: i16 = 3;
 const NO_TIME: i64 = -1;
 
+/// Why a record says nothing that this broker knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IgnoredKind {
+    /// Its type is another.
+    Type(i16),
+    /// It has no key.
+    NoKey,
+    /// Its batch is of a transaction, or the end of one.
+    Transaction,
+}
+
+impl fmt::Display for IgnoredKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Type(kind) => write!(f, "a record of type {kind}"),
+            Self::NoKey => f.write_str("a record without a key"),
+            Self::Transaction => f.write_str("a batch of a transaction"),
+        }
+    }
+}
+
 /// What a record says of whom.
 #[derive(Debug)]
 pub enum Loaded {
@@ -40,14 +61,17 @@ pub enum Loaded {
     Offset(OffsetCommitKey, Option<OffsetCommitValue>),
     /// A group; `None` takes it back.
     Group(Text, Option<GroupMetadataValue>),
+    /// Nothing that this broker knows; where it stands, and why.
+    Ignored(Offset, IgnoredKind),
 }
 
-/// Reads a record; `None` for one of a kind that this broker does not write.
-pub(super) fn decode(key: &Bytes, value: Option<&Bytes>) -> Result<Option<Loaded>, DecodeError> {
+/// Reads the record at `at`. An error where it is not what its key says, or its value is of a version that this broker does
+/// not know.
+pub(super) fn decode(at: Offset, key: &Bytes, value: Option<&Bytes>) -> Result<Loaded, DecodeError> {
     Ok(match Key::decode(key)? {
-        Key::OffsetCommit(key) => Some(Loaded::Offset(key, value.map(decode_value).transpose()?)),
-        Key::GroupMetadata(key) => Some(Loaded::Group(key.group, value.map(decode_value).transpose()?)),
-        Key::Unknown(_) => None,
+        Key::OffsetCommit(key) => Loaded::Offset(key, value.map(decode_value).transpose()?),
+        Key::GroupMetadata(key) => Loaded::Group(key.group, value.map(decode_value).transpose()?),
+        Key::Unknown(kind) => Loaded::Ignored(at, IgnoredKind::Type(kind)),
     })
 }
 

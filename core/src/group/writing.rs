@@ -9,12 +9,15 @@ use super::classic::{After, Group, Record, Work};
 use super::coordinator::{Coordinator, Outcome, State, View, Want, is_current};
 use super::offsets::Committed;
 use super::queue::Then;
+use super::reading::Ignored;
 use super::record::{self, Extent};
 use crate::bugs::bug;
+use crate::partition::Matter;
 use crate::record::build::{BatchBuilder, Producer};
 use crate::record::codec::Level;
 use crate::types::{ErrorCode, Now};
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -51,7 +54,7 @@ impl<T: Copy + Debug> Coordinator<T> {
         }
         let text =
             format!("group {name}: its members do not fit one record of __consumer_offsets; they have to join anew");
-        outcome.reports.push(text);
+        outcome.reports.push((Matter::GroupsLarge, text));
         self.with(name, view, outcome, Group::cannot_store);
     }
 
@@ -87,8 +90,12 @@ impl<T: Copy + Debug> Coordinator<T> {
     pub fn appended(&mut self, result: Result<(), ErrorCode>, view: View<'_>, outcome: &mut Outcome<T>) {
         let then = self.queue.arrive();
         match result {
-            Ok(()) => self.follow(then, view, outcome),
-            Err(code) => self.fail(code, then, outcome),
+            Ok(()) => {
+                self.writing.worked();
+                self.pause = None;
+                self.follow(then, view, outcome);
+            }
+            Err(code) => self.fail(code, then, view.now, outcome),
         }
         if self.state != State::Loading {
             self.hand_over(view, outcome);
@@ -159,9 +166,34 @@ impl<T: Copy + Debug> Coordinator<T> {
         }
     }
 
+    /// The error that is answered while nothing is written, because that failed more than once in a row.
+    pub(super) fn paused(&self, now: Now) -> Option<ErrorCode> {
+        let (_, code) = self.pause.filter(|(until, _)| *until > now.monotonic)?;
+        Some(code)
+    }
+
     /// A write failed: whoever waits is told so, and the partition says what holds.
-    pub(super) fn fail(&mut self, code: ErrorCode, mut then: Vec<Then<T>>, outcome: &mut Outcome<T>) {
-        let code = seen_by_clients(code);
+    fn fail(&mut self, code: ErrorCode, then: Vec<Then<T>>, now: Now, outcome: &mut Outcome<T>) {
+        let told = seen_by_clients(code);
+        self.refuse_all(told, then, outcome);
+        if self.state == State::Stopped {
+            return;
+        }
+        self.writing.failed();
+        let pause_ms = self.writing.pause_ms(1, &self.config.groups);
+        self.pause = (pause_ms > 0).then(|| (now.monotonic.plus_millis(pause_ms), told));
+        let until = if pause_ms > 0 {
+            format!(", and nothing is written for {pause_ms} ms")
+        } else {
+            String::new()
+        };
+        let text = format!("a record could not be written ({code}); the groups are read anew{until}");
+        outcome.reports.push((Matter::GroupsWritten, text));
+        self.read_anew(State::Loading, outcome);
+    }
+
+    /// Tells everybody who waits that nothing came of it.
+    pub(super) fn refuse_all(&mut self, code: ErrorCode, mut then: Vec<Then<T>>, outcome: &mut Outcome<T>) {
         then.extend(self.queue.give_up());
         for then in then {
             match then {
@@ -175,19 +207,14 @@ impl<T: Copy + Debug> Coordinator<T> {
             }
         }
         self.let_go(code, outcome);
-        if self.state == State::Stopped {
-            return;
-        }
-        outcome.reports.push(format!(
-            "a record could not be written ({code}); the groups are read anew"
-        ));
-        self.restart(outcome);
     }
 
-    pub(super) fn restart(&mut self, outcome: &mut Outcome<T>) {
+    /// Forgets everything, and reads the partition from its beginning.
+    pub(super) fn read_anew(&mut self, state: State, outcome: &mut Outcome<T>) {
         self.groups.clear();
         self.deadlines.clear();
-        self.state = State::Loading;
+        self.ignored = Ignored::default();
+        self.state = state;
         outcome.want = Some(Want::Start);
     }
 

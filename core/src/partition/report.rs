@@ -15,6 +15,16 @@ pub enum Matter {
     Cut,
     /// Recovery took back what a write left that failed.
     TakenBack,
-    /// The groups that are kept in it.
-    Groups,
+    /// The groups that are kept in it cannot be read.
+    GroupsRead,
+    /// What the groups decide on cannot be written to it.
+    GroupsWritten,
+    /// Its groups are served again.
+    GroupsServed,
+    /// It holds records that say nothing of groups that this broker knows.
+    GroupsIgnored,
+    /// Its groups are refused memory.
+    GroupsMemory,
+    /// A group is too large for its record.
+    GroupsLarge,
 }

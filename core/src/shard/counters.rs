@@ -25,6 +25,10 @@ pub struct Counters {
     pub compacted_bytes: u64,
     /// Logs that were due to be compacted when that was looked at last.
     pub compaction_backlog: u64,
+    /// Partitions of `__consumer_offsets` whose groups are refused, because they could not be read.
+    pub unread_group_partitions: u64,
+    /// Bytes that members of groups hold, at this moment.
+    pub group_member_bytes: u64,
     /// Partitions that are not dormant, at this moment.
     pub active_partitions: u64,
 }
@@ -53,6 +57,7 @@ impl Shard {
     pub fn counters(&self) -> Counters {
         Counters {
             active_partitions: self.active.len() as u64,
+            group_member_bytes: self.group_budget.held() as u64,
             ..self.counters
         }
     }

@@ -12,7 +12,7 @@ use super::wheel::TimerKey;
 use super::{Effects, Pending, Shard, Timer};
 use crate::group::{CONSUMER_OFFSETS, Coordinator, GroupAsk, Listed, Loaded, Outcome, ReadRecords, View, Want};
 use crate::metadata::Delta;
-use crate::partition::{Acks, FetchAsk, Fetched, Fetcher, Matter, OffsetTarget, PartitionAnswer, PartitionAsk, home};
+use crate::partition::{Acks, FetchAsk, Fetched, Fetcher, OffsetTarget, PartitionAnswer, PartitionAsk, home};
 use crate::session::{Answer, Ask};
 use crate::storage::Lease;
 use crate::types::{ErrorCode, Fault, Monotonic, Now, Offset, OpId, ShardId, TopicId, TopicPartition};
@@ -38,6 +38,8 @@ pub(super) struct Reply {
 pub(super) struct Coordinated {
     machine: Coordinator<Reply>,
     timer: Option<(Monotonic, TimerKey)>,
+    /// It is counted among those that could not be read.
+    unread: bool,
 }
 
 impl Shard {
@@ -65,7 +67,12 @@ impl Shard {
             let mut outcome = Outcome::default();
             let seed = self.seed.fork();
             let machine = Coordinator::new(&self.view.config, max_batch, &self.group_budget, seed, &mut outcome);
-            self.coordinators.insert(id, Coordinated { machine, timer: None });
+            let coordinated = Coordinated {
+                machine,
+                timer: None,
+                unread: false,
+            };
+            self.coordinators.insert(id, coordinated);
             if self.stored.contains_key(&id) || self.active.contains_key(&id) {
                 self.settle_coordinator(id, outcome, effects);
             } else {
@@ -108,9 +115,10 @@ impl Shard {
     }
 
     fn unload(&mut self, id: TopicPartition, effects: &mut Effects) {
-        let Some(Coordinated { machine, timer }) = self.coordinators.remove(&id) else {
+        let Some(Coordinated { machine, timer, unread }) = self.coordinators.remove(&id) else {
             return;
         };
+        self.counters.unread_group_partitions -= u64::from(unread);
         if let Some((_, key)) = timer {
             self.wheel.cancel(key);
         }
@@ -192,6 +200,9 @@ impl Shard {
         let mut outcome = Outcome::default();
         let image = &self.view.image;
         act(&mut coordinated.machine, View { now, image }, &mut outcome);
+        let unread = coordinated.machine.is_unread();
+        self.counters.unread_group_partitions += u64::from(unread);
+        self.counters.unread_group_partitions -= u64::from(core::mem::replace(&mut coordinated.unread, unread));
         let next = coordinated.machine.next_deadline();
         if coordinated.timer.map(|(at, _)| at) != next {
             if let Some((_, key)) = coordinated.timer.take() {
@@ -206,8 +217,8 @@ impl Shard {
         for (reply, answer) in outcome.answers {
             self.reply(reply, Answer::Group(answer), effects);
         }
-        for text in outcome.reports {
-            self.warn((id, Matter::Groups), &text, effects);
+        for (matter, text) in outcome.reports {
+            self.warn((id, matter), &text, effects);
         }
         let Some(want) = outcome.want else { return };
         let ask = match want {

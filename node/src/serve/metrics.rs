@@ -30,6 +30,7 @@ pub(super) fn exposition(counters: &Snapshot, ready: bool) -> String {
     clients(&mut page, counters);
     memory(&mut page, counters);
     partitions(&mut page, counters);
+    groups(&mut page, counters);
     disks(&mut page, counters);
     syncs(&mut page, counters);
     process(&mut page);
@@ -191,6 +192,21 @@ fn partitions(page: &mut Page, c: &Snapshot) {
     for (name, kind, help, value) in families {
         page.single(name, kind, help, value);
     }
+}
+
+fn groups(page: &mut Page, c: &Snapshot) {
+    page.single(
+        "klamm_group_partitions_unread",
+        "gauge",
+        "Partitions of __consumer_offsets whose groups are refused, because they cannot be read.",
+        c.unread_group_partitions,
+    );
+    page.single(
+        "klamm_group_member_bytes",
+        "gauge",
+        "Memory that members of groups hold, of group.members.max.bytes a shard.",
+        c.group_member_bytes,
+    );
 }
 
 fn disks(page: &mut Page, c: &Snapshot) {

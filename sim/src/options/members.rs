@@ -56,6 +56,8 @@ pub(super) fn draw(draw: &mut Draw, options: &mut Options) {
         offsets_partitions: draw.within(1, 4) as u32,
         offsets_retention_ms: FOREVER,
         offsets_retention_check_interval_ms: FOREVER,
+        // What was broken has to be well again within the patience of the clients.
+        retry_max_ms: 4000,
         ..defaults
     };
     if !draw.chance(2, 3) {

@@ -1,6 +1,7 @@
 //! Groups in fake time over a log in memory: scenarios that read as text.
 
 mod commits;
+mod damage;
 mod joining;
 mod limits;
 mod memory;
@@ -28,8 +29,10 @@ pub(super) enum Log {
     Prompt,
     /// They wait until they are let through.
     Held,
-    /// They fail, and nothing of them is kept.
+    /// The next one fails, and nothing of it is kept.
     Full,
+    /// All are refused with this error, and nothing of them is kept.
+    Broken(ErrorCode),
 }
 
 /// A coordinator with its partition's log and its clients.
@@ -47,6 +50,10 @@ pub(super) struct Scene {
     appending: Option<Bytes>,
     pub(super) answers: BTreeMap<u32, GroupAnswer>,
     pub(super) reports: Vec<String>,
+    /// How often the partition was read from its beginning.
+    pub(super) reads: usize,
+    /// How often something was appended to it, or was to be.
+    pub(super) appends: usize,
     next: u32,
     starts: u64,
 }
@@ -124,6 +131,8 @@ impl Scene {
             appending: None,
             answers: BTreeMap::new(),
             reports: Vec::new(),
+            reads: 0,
+            appends: 0,
             next: 0,
             starts: 0,
         };
@@ -186,14 +195,16 @@ impl Scene {
         self.coordinator.limit(max_batch);
     }
 
-    fn step(&mut self, act: impl FnOnce(&mut Coordinator<u32>, View<'_>, &mut Outcome<u32>)) {
-        let image = self.image.clone();
-        let view = View {
-            now: self.now,
-            image: &image,
-        };
+    /// Has the coordinator do something, whose outcome the caller has to see to.
+    pub(super) fn act(&mut self, act: impl FnOnce(&mut Coordinator<u32>, View<'_>, &mut Outcome<u32>)) -> Outcome<u32> {
         let mut outcome = Outcome::default();
-        act(&mut self.coordinator, view, &mut outcome);
+        let (now, image) = (self.now, &self.image);
+        act(&mut self.coordinator, View { now, image }, &mut outcome);
+        outcome
+    }
+
+    fn step(&mut self, act: impl FnOnce(&mut Coordinator<u32>, View<'_>, &mut Outcome<u32>)) {
+        let outcome = self.act(act);
         if self.coordinator.list().is_ok() {
             let groups = self.coordinator.groups.values();
             let held: usize = groups.map(classic::Group::held_bytes).sum();
@@ -207,23 +218,21 @@ impl Scene {
             let before = self.answers.insert(part, answer);
             assert!(before.is_none(), "ask {part} is answered twice: {before:?}");
         }
-        self.reports.extend(outcome.reports);
+        self.reports.extend(outcome.reports.into_iter().map(|(_, text)| text));
         match outcome.want {
             None => {}
-            Some(Want::Start) => self.read(Ok((Vec::new(), Some(Offset(0))))),
+            Some(Want::Start) => {
+                self.reads += 1;
+                self.read(Ok((Vec::new(), Some(Offset(0)))));
+            }
             Some(Want::Read(at)) => {
                 let next = self.batches.get(at.0 as usize).cloned();
-                let loaded = next.clone().map_or_else(Vec::new, |batch| {
-                    let mut job = ReadRecords::new(Vec::from([Part::Inline(batch)]));
-                    match job.resume(Ok(IoValue::Done)) {
-                        Next::Done(loaded) => loaded.unwrap(),
-                        other => panic!("{other:?}"),
-                    }
-                });
-                self.read(Ok((loaded, next.map(|_| at.plus(1)))));
+                let loaded = next.clone().map_or_else(|| Ok(Vec::new()), load);
+                self.read(loaded.map(|loaded| (loaded, next.map(|_| at.plus(1)))));
             }
             Some(Want::Append(batch)) => {
                 assert!(self.appending.is_none(), "one batch at a time");
+                self.appends += 1;
                 match self.log {
                     Log::Held => self.appending = Some(batch),
                     Log::Prompt => {
@@ -234,6 +243,7 @@ impl Scene {
                         self.log = Log::Prompt;
                         self.step(|it, view, outcome| it.appended(Err(ErrorCode::KafkaStorageError), view, outcome));
                     }
+                    Log::Broken(code) => self.step(|it, view, outcome| it.appended(Err(code), view, outcome)),
                 }
             }
         }
@@ -428,6 +438,15 @@ impl Scene {
                 assert_eq!(self.heartbeat(&it.member, it.generation), ErrorCode::None);
             }
         }
+    }
+}
+
+/// What the batch says, or why it cannot be read.
+pub(super) fn load(batch: Bytes) -> Result<Vec<Loaded>, Fault> {
+    let mut job = ReadRecords::new(Vec::from([Part::Inline(batch)]));
+    match job.resume(Ok(IoValue::Done)) {
+        Next::Done(loaded) => loaded,
+        other => panic!("{other:?}"),
     }
 }
 

@@ -10,6 +10,7 @@ mod deleting;
 mod describing;
 mod durability;
 mod dynamic;
+mod group_rot;
 mod groups;
 mod hostile;
 mod keeping;
