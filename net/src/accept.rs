@@ -82,7 +82,7 @@ impl Acceptor {
                         any = true;
                         self.admit(stream, address);
                     }
-                    Poll::Ready(Err(error)) if is_about_one_client(&error) => {}
+                    Poll::Ready(Err(error)) if is_about_one_client(&error) => any = true,
                     Poll::Ready(Err(error)) => {
                         tracing::warn!(%error, "cannot accept clients now");
                         return Poll::Ready(Some(Accepted::Exhausted));
@@ -111,7 +111,7 @@ impl Acceptor {
             self.grumble.refusing(self.clock.monotonic(), address, why);
             return;
         };
-        let raw = match stream.set_nodelay(true).and_then(|()| stream.into_std()) {
+        let raw = match prepare(stream) {
             Ok(raw) => raw,
             Err(error) => {
                 tracing::debug!(peer = %address, %error, "a client left before it was served");
@@ -129,6 +129,14 @@ impl Acceptor {
     }
 }
 
+/// A client's connection as it is served: answers leave at once, and a client that vanished is noticed in the end, as in
+/// Kafka (`SocketServer.accept`).
+fn prepare(stream: tokio::net::TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    rustix::net::sockopt::set_socket_keepalive(&stream, true)?;
+    stream.into_std()
+}
+
 /// Whether an error of `accept` says something of the one client only.
 fn is_about_one_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied, TimedOut};
@@ -136,4 +144,24 @@ fn is_about_one_client(error: &io::Error) -> bool {
         error.kind(),
         ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied | TimedOut
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prepare;
+
+    #[test]
+    fn answers_leave_at_once_and_a_vanished_client_is_noticed() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        runtime.expect("a runtime").block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = listener.local_addr().expect("an address");
+            let client = tokio::net::TcpStream::connect(address).await.expect("it listens");
+            let (accepted, _) = listener.accept().await.expect("a client");
+            let served = prepare(accepted).expect("a socket");
+            assert!(served.nodelay().expect("an option"));
+            assert!(rustix::net::sockopt::socket_keepalive(&served).expect("an option"));
+            drop(client);
+        });
+    }
 }

@@ -3,7 +3,7 @@
 use crate::client::ClientError;
 use klamm_core::config::ConfigError;
 use std::fmt;
-use std::io;
+use std::io::{self, Write, stderr};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -15,6 +15,12 @@ pub(crate) struct Failure {
 
 /// What a command ends with.
 pub(crate) type Outcome = Result<(), Failure>;
+
+/// Says something on standard error, if anybody listens there.
+pub(crate) fn tell(text: fmt::Arguments<'_>) {
+    // Where it cannot be written, nobody can be told.
+    let _ = writeln!(stderr(), "{text}");
+}
 
 impl Failure {
     /// A failure that people are told as `text`.

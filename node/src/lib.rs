@@ -7,6 +7,10 @@
 //! carries nothing but what was asked for.
 
 #![forbid(unsafe_code)]
+#![deny(
+    clippy::print_stderr,
+    reason = "it panics where standard error is gone or full; see failure::tell"
+)]
 
 mod clock;
 mod failure;
@@ -86,7 +90,7 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.unread => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("klamm: {failure}");
+            failure::tell(format_args!("klamm: {failure}"));
             ExitCode::FAILURE
         }
     }

@@ -4,7 +4,7 @@
 
 use crate::BootstrapArgs;
 use crate::client::{ClientError, Cluster, Fetched, Fetcher, MAX_BATCH_BYTES, PartitionLeader};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, tell};
 use crate::json;
 use clap::{Args, ValueEnum};
 use klamm_core::record::Record;
@@ -187,7 +187,10 @@ impl Reader {
                 Err(error) if error.is_retriable() => {
                     told &= self.positions == before;
                     if !std::mem::replace(&mut told, true) {
-                        eprintln!("klamm: {error}; trying again until broker {} answers", self.broker);
+                        tell(format_args!(
+                            "klamm: {error}; trying again until broker {} answers",
+                            self.broker
+                        ));
                     }
                     tokio::time::sleep(PAUSE).await;
                     self.follow().await;

@@ -5,7 +5,7 @@
 use crate::BootstrapArgs;
 use crate::client::{Acks, Message, Producer, ProducerOptions};
 use crate::clock::wall_millis;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, tell};
 use clap::{Args, ValueEnum};
 use klamm_core::record::Compression;
 use std::io::{self, BufRead, BufReader};
@@ -139,7 +139,7 @@ pub(crate) async fn run(args: ProduceArgs) -> Outcome {
         sent += count;
     }
     if !args.quiet {
-        eprintln!("{sent} records");
+        tell(format_args!("{sent} records"));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What a start says once clients are accepted.
 
-use super::logs::LogFormat;
+use super::logs::{LogFormat, Logs};
 use crate::clock::now;
 use crate::failure::Failure;
 use klamm_core::config::{FlushMode, HostPort, ServerConfig};
@@ -54,13 +54,13 @@ impl Facts {
     }
 
     /// Says it on standard error, as text or as a log line.
-    pub(super) fn show(&self, format: LogFormat) {
+    pub(super) fn show(&self, logs: &Logs) {
         let took = (now() - self.started).as_secs_f64() * 1e3;
         let metrics = self
             .metrics
             .get()
             .map_or("off".to_owned(), |at| format!("http://{at}/metrics"));
-        match format {
+        match logs.format() {
             LogFormat::Json => tracing::info!(
                 version = env!("CARGO_PKG_VERSION"),
                 node = self.node,
@@ -73,7 +73,7 @@ impl Facts {
                 started_ms = took,
                 "ready"
             ),
-            LogFormat::Text => eprint!("{}", self.text(took, &metrics)),
+            LogFormat::Text => logs.say(&self.text(took, &metrics)),
         }
     }
 

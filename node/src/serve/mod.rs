@@ -15,7 +15,7 @@ use crate::failure::{Failure, Outcome};
 use clap::Args;
 use klamm_core::config::{Notes, ServerConfig};
 use klamm_net::{Broker, BrokerOptions, Exit, NetLimits};
-use logs::LogFormat;
+use logs::{LogFormat, Logs};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,7 +72,7 @@ enum Event {
 /// Runs `klamm serve`.
 pub(crate) fn run(args: &ServeArgs) -> Outcome {
     let started = now();
-    logs::start(args.log_format, args.log_level);
+    let logs = logs::start(args.log_format, args.log_level)?;
     #[cfg(klamm_bugs)]
     select_bug()?;
     let settings = settings::gather(args)?;
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &ServeArgs) -> Outcome {
     let options = options(&config, listeners, open_files)?;
     let facts = banner::Facts::new(&config, &options, started)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(config, options, facts, args.log_format))
+    runtime.block_on(serve(config, options, facts, &logs))
 }
 
 /// Switches on the deliberate bug that `KLAMM_BUG` names.
@@ -178,9 +178,10 @@ fn default_shards() -> u16 {
     u16::try_from(if cores <= 3 { 1 } else { cores - 1 }).unwrap_or(256)
 }
 
-async fn serve(config: ServerConfig, options: BrokerOptions, facts: banner::Facts, format: LogFormat) -> Outcome {
+async fn serve(config: ServerConfig, options: BrokerOptions, facts: banner::Facts, logs: &Logs) -> Outcome {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let http = http::open(&config.metrics).await?;
     let data = options.log_directory.clone();
     let broker = Broker::start(options).map_err(|error| {
@@ -199,12 +200,13 @@ async fn serve(config: ServerConfig, options: BrokerOptions, facts: banner::Fact
     loop {
         tokio::select! {
             event = events.recv() => match event {
-                Some(Event::Ready) => facts.show(format),
+                Some(Event::Ready) => facts.show(logs),
                 Some(Event::Ended(exit)) => return end(exit, asked.is_some(), &data),
                 None => return Err(Failure::new("the broker ended without saying why")),
             },
             _ = interrupt.recv() => stop(&stopper, &mut asked)?,
             _ = terminate.recv() => stop(&stopper, &mut asked)?,
+            _ = hangup.recv() => stop(&stopper, &mut asked)?,
         }
     }
 }

@@ -1,0 +1,109 @@
+//! What becomes of a broker whose log lines nobody takes.
+
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+
+/// A broker whose standard error is `log`.
+struct Broker {
+    child: Child,
+    address: String,
+    _data: tempfile::TempDir,
+}
+
+impl Broker {
+    fn start(log: Stdio) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = free.local_addr().expect("an address").to_string();
+        drop(free);
+        let data = tempfile::tempdir().expect("a directory");
+        let child = Command::new(env!("CARGO_BIN_EXE_klamm"))
+            .args(["serve", "--metrics", "off", "--listen", &address, "--data"])
+            .arg(data.path())
+            .stderr(log)
+            .spawn()
+            .expect("the binary runs");
+        Self {
+            child,
+            address,
+            _data: data,
+        }
+    }
+
+    /// Sends an `ApiVersions` request and waits for its answer, as soon as the broker listens.
+    fn answers(&mut self) {
+        let mut stream = loop {
+            assert_eq!(self.child.try_wait().expect("it is our child"), None, "it runs");
+            match TcpStream::connect(&self.address) {
+                Ok(stream) => break stream,
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        let header = [0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff];
+        let mut frame = vec![0, 0, 0, 10];
+        frame.extend(header);
+        stream.write_all(&frame).expect("it is sent");
+        let mut answer = [0; 8];
+        stream.read_exact(&mut answer).expect("an answer");
+        assert_eq!(answer[4..], [0, 0, 0, 7], "the answer to this request");
+    }
+
+    /// Asks it to stop: it says so in its log, or tries to.
+    fn stops(mut self) {
+        let status = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status();
+        assert!(status.expect("kill runs").success());
+        let status = self.child.wait().expect("it is our child");
+        assert_eq!(status.code(), Some(0), "{status}");
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A pipe that holds no byte more.
+fn full_pipe() -> (OwnedFd, OwnedFd) {
+    let (reader, writer) = pipe_with(PipeFlags::NONBLOCK).expect("a pipe");
+    let mut file = File::from(writer);
+    while file.write(&[b'-'; 512]).is_ok() {}
+    let writer = OwnedFd::from(file);
+    rustix::io::ioctl_fionbio(&writer, false).expect("it blocks again");
+    (reader, writer)
+}
+
+#[test]
+fn a_log_that_nobody_reads_any_more_stops_nothing() {
+    let (reader, writer) = pipe_with(PipeFlags::empty()).expect("a pipe");
+    drop(reader);
+    let mut broker = Broker::start(writer.into());
+    broker.answers();
+    broker.stops();
+}
+
+#[test]
+fn a_log_whose_reader_has_stalled_holds_nobody_up() {
+    let (_reader, writer) = full_pipe();
+    let mut broker = Broker::start(writer.into());
+    broker.answers();
+    broker.stops();
+}
+
+#[test]
+fn a_log_on_a_full_disk_stops_nothing() {
+    let full = File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("a device that is full");
+    let mut broker = Broker::start(full.into());
+    broker.answers();
+    broker.stops();
+}
