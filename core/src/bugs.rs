@@ -80,11 +80,13 @@ pub enum Bug {
     LastValueCompactedAway = 35,
     /// The deletion of records is answered before the log's new start is durable (deleted-records).
     StartMarkNotSynced = 36,
+    /// What is read from the device is sent whatever its CRC (recovery).
+    BodyRotServed = 37,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::AckBeforeFsync,
         Self::SyncCoversLaterWrites,
         Self::NoDirectorySync,
@@ -121,6 +123,7 @@ impl Bug {
         Self::LastBatchCompactedAway,
         Self::LastValueCompactedAway,
         Self::StartMarkNotSynced,
+        Self::BodyRotServed,
     ];
 }
 

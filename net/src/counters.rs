@@ -122,6 +122,14 @@ counters! {
     unread_group_partitions
     /// Bytes that members of groups hold now.
     group_member_bytes
+    /// Batches that were not those that were due, found as they were to be sent.
+    damaged_headers
+    /// Batches whose CRC was wrong, found as they came from the device to be sent.
+    damaged_bodies
+    /// Look-ups and compactions that ended at bytes that are not what was synced.
+    damaged_reads
+    /// Logs that were not opened because what was synced of them is gone or changed.
+    damaged_logs
     /// Partitions that are in use now.
     active_partitions
 }
@@ -141,6 +149,10 @@ impl Counters {
             (&self.compaction_backlog, shard.compaction_backlog),
             (&self.unread_group_partitions, shard.unread_group_partitions),
             (&self.group_member_bytes, shard.group_member_bytes),
+            (&self.damaged_headers, shard.damaged_headers),
+            (&self.damaged_bodies, shard.damaged_bodies),
+            (&self.damaged_reads, shard.damaged_reads),
+            (&self.damaged_logs, shard.damaged_logs),
             (&self.active_partitions, shard.active_partitions),
         ];
         for (counter, value) in observed {

@@ -6,7 +6,7 @@
 use super::record::{IgnoredKind, Loaded, decode};
 use crate::record::{Batch, split};
 use crate::storage::{FileOp, IoResult, IoValue, Job, Next};
-use crate::types::{Content, Fault, Part};
+use crate::types::{Content, Fault, Origin, Part};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::ToString;
@@ -41,7 +41,7 @@ impl ReadRecords {
         };
         match done {
             Ok(IoValue::Bytes(bytes)) if bytes.len() == length => {
-                content.pass(&bytes).map_err(|broken| {
+                content.pass(&bytes, Origin::Cache).map_err(|broken| {
                     let (at, byte) = (broken.offset, broken.position);
                     Fault::Corruption(format!(
                         "a batch of group records, offset {at}, byte {byte}, or the one behind it"

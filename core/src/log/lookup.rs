@@ -3,15 +3,17 @@
 //! Invariants:
 //! - only durable bytes are looked at, and every header is compared with the one before it: rot in the bytes that
 //!   Kafka's CRC leaves out is found, not followed;
+//! - what a look-up reads is in the page cache from then on, where nobody looks at it again: so the CRC of each batch that
+//!   it shows is checked, and the log told of those that are wrong, whether they were looked for or not;
 //! - the segment is leased from the job's beginning until its outcome is handed in.
 
 use super::checkpoint::{self, Checkpoint};
 use super::place::{Cleaning, LogPlace, Stem};
 use super::segment::Peak;
 use super::spans::Span;
-use crate::record::{Batch, BatchHeader, HEADER_LEN};
+use crate::record::{Batch, BatchHeader, CRC_COVERS_FROM, HEADER_LEN, crc};
 use crate::storage::{FileIds, FileOp, FilePath, Index, IndexEntry, IoResult, IoValue, Job, Lease, Next, OpenMode};
-use crate::types::{Due, Fault, FileId, Gaps, LeaderEpoch, Offset, Timestamp};
+use crate::types::{Broken, Due, Fault, FileId, Flaw, Gaps, LeaderEpoch, Offset, Timestamp};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -99,6 +101,8 @@ pub struct LookupOutcome {
     /// What was looked for in it.
     pub(super) goal: Goal,
     pub(super) found: Result<Found, Fault>,
+    /// Batches with a wrong CRC that it came by.
+    pub(super) broken: Vec<Broken>,
 }
 
 impl LookupOutcome {
@@ -145,11 +149,14 @@ pub struct Lookup {
     /// The batch that holds the offset looked for.
     start: Option<Span>,
     found: Found,
+    broken: Vec<Broken>,
     fault: Option<Fault>,
 }
 
 /// How much is read at once.
 const WINDOW: u64 = 32 << 10;
+/// How many batches with a wrong CRC are told of.
+const BROKEN: usize = 8;
 /// How far behind the batch looked for a better end is looked for.
 const BEYOND: u64 = 256 << 10;
 
@@ -187,6 +194,7 @@ impl Lookup {
             rebuilt: None,
             start: None,
             found: Found::default(),
+            broken: Vec::new(),
             fault: None,
             settings,
         }
@@ -232,6 +240,7 @@ impl Lookup {
             base: self.settings.base,
             goal: self.goal,
             found,
+            broken: core::mem::take(&mut self.broken),
         })
     }
 
@@ -319,6 +328,15 @@ impl Lookup {
             if !self.due.admits(&header, self.expected, self.epoch) || self.position + length > self.settings.readable {
                 return self.corrupt("the batch is not the one that belongs here");
             }
+            let end = self.window_at + self.window.len() as u64;
+            if self.position + length > end && length <= WINDOW && self.window_at < self.position {
+                // Rather once more than never as a whole.
+                let length = WINDOW.min(self.settings.readable - self.position);
+                return self.read(self.position, length, Phase::HeadersRead);
+            }
+            if let Some(next) = self.check(&header, length) {
+                return next;
+            }
             self.index(&header, length);
             if let Some(next) = self.visit(&header, length) {
                 return next;
@@ -327,6 +345,24 @@ impl Lookup {
             self.expected = header.next_offset();
             self.epoch = header.partition_leader_epoch;
         }
+    }
+
+    /// Checks the CRC of the batch, if the window shows all of it. Says what to do if the batch is one to be read.
+    fn check(&mut self, header: &BatchHeader, length: u64) -> Option<Next<LookupOutcome>> {
+        let skip = (self.position - self.window_at) as usize;
+        let shown = self.window.get(skip..skip + length as usize)?;
+        if crc::crc32c(&shown[CRC_COVERS_FROM..]) == header.crc {
+            return None;
+        }
+        if self.broken.len() < BROKEN {
+            self.broken.push(Broken {
+                position: self.position,
+                offset: self.expected,
+                flaw: Flaw::Crc,
+            });
+        }
+        let wanted = matches!(self.goal, Goal::Offset { from, .. } if header.next_offset() > from);
+        wanted.then(|| self.corrupt("the CRC of the batch is not that of its bytes"))
     }
 
     fn index(&mut self, header: &BatchHeader, length: u64) {

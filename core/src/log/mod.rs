@@ -51,6 +51,6 @@ pub use recover::{Recover, RecoverSettings, Recovered, RecoveryReport, Source};
 pub use replay::{Replay, ReplayChunk};
 pub use segment::Peak;
 pub use start::{MarkStart, StartOutcome};
-pub use synced::NoteSynced;
+pub use synced::{NoteEnd, NoteSynced};
 pub use time::{TimeAnswer, TimeLookedUp};
 pub use work::{CheckpointOutcome, WriteCheckpoint};

@@ -163,6 +163,9 @@ impl Log {
     pub fn adopt_lookup(&mut self, outcome: LookupOutcome, storage: &mut Storage) -> Result<(), Fault> {
         let file = outcome.lease.file();
         storage.release(outcome.lease);
+        for broken in outcome.broken {
+            self.found_broken(file, broken);
+        }
         let found = outcome.found?;
         if !self.segments.iter().any(|segment| segment.file == file) {
             // Its place was taken meanwhile.

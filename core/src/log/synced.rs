@@ -11,7 +11,8 @@
 //! - an offset is noted once everything below it was synced, names too, and never where acknowledgements do not wait for
 //!   that;
 //! - the note never goes back;
-//! - whatever becomes of it, the log goes on: it decides what a later recovery may believe, nothing else.
+//! - whatever becomes of it, the log goes on: it decides what a later recovery may believe, nothing else. One that could not
+//!   be written is written with the next tick, whether or not anything became durable since.
 
 use super::machine::{Log, Phase};
 use crate::bugs::bug;
@@ -46,6 +47,8 @@ pub(super) struct Noted {
     bytes: u64,
     /// It is to be written for whatever became durable.
     wanted: bool,
+    /// What was to be noted last was not.
+    owed: bool,
     /// It is being written.
     pub(super) writing: bool,
 }
@@ -55,6 +58,15 @@ impl Noted {
     pub(super) fn grown(&mut self, bytes: u64) {
         self.bytes += bytes;
     }
+}
+
+/// How it went to note how far a log is synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoteEnd {
+    /// The file says so.
+    Written,
+    /// It may say anything.
+    Failed,
 }
 
 /// The job that notes how far a log is synced.
@@ -73,11 +85,11 @@ enum Step {
     Opened,
     Created,
     Written,
-    Closed,
+    Closed(NoteEnd),
 }
 
 impl NoteSynced {
-    fn open(&mut self, step: Step, mode: OpenMode) -> Next<()> {
+    fn open(&mut self, step: Step, mode: OpenMode) -> Next<NoteEnd> {
         self.step = step;
         Next::Io(FileOp::Open {
             file: self.file,
@@ -88,9 +100,9 @@ impl NoteSynced {
 }
 
 impl Job for NoteSynced {
-    type Outcome = ();
+    type Outcome = NoteEnd;
 
-    fn resume(&mut self, done: IoResult) -> Next<()> {
+    fn resume(&mut self, done: IoResult) -> Next<NoteEnd> {
         match (self.step, done) {
             (Step::Begin, _) => self.open(Step::Opened, OpenMode::Existing),
             (Step::Opened, Err(error)) if error.kind == IoErrorKind::NotFound => {
@@ -104,11 +116,12 @@ impl Job for NoteSynced {
                     pieces: alloc::vec![Piece::Body(encode(self.end).into())],
                 })
             }
-            (Step::Written, _) => {
-                self.step = Step::Closed;
+            (Step::Written, done) => {
+                self.step = Step::Closed(done.map_or(NoteEnd::Failed, |_| NoteEnd::Written));
                 Next::Io(FileOp::Close { file: self.file })
             }
-            (Step::Opened | Step::Created, Err(_)) | (Step::Closed, _) => Next::Done(()),
+            (Step::Opened | Step::Created, Err(_)) => Next::Done(NoteEnd::Failed),
+            (Step::Closed(end), _) => Next::Done(end),
         }
     }
 }
@@ -122,7 +135,7 @@ impl Log {
     /// The job that notes how far the log is synced, if that is due. One at a time; to be asked after each event.
     pub fn note_synced(&mut self, storage: &mut Storage) -> Option<NoteSynced> {
         let noted = &mut self.noted;
-        let due = noted.bytes >= self.config.note_bytes || (noted.wanted && noted.bytes > 0);
+        let due = noted.bytes >= self.config.note_bytes || (noted.wanted && (noted.bytes > 0 || noted.owed));
         if noted.writing || !due || self.phase != Phase::Open || self.config.flush != FlushMode::Fsync {
             return None;
         }
@@ -145,9 +158,10 @@ impl Log {
     }
 
     /// The note was written, or not.
-    pub fn synced_noted(&mut self, storage: &mut Storage) {
+    pub fn synced_noted(&mut self, end: NoteEnd, storage: &mut Storage) {
         assert!(self.noted.writing, "a note that nobody asked for");
         self.noted.writing = false;
+        self.noted.owed = end == NoteEnd::Failed;
         storage.let_go(self.id);
     }
 }

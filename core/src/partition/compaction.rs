@@ -80,6 +80,7 @@ impl<T: Copy + Debug> Partition<T> {
                 outcome.reports.push((Matter::Compaction, text));
             }
             CompactStop::Unreadable(fault) => {
+                outcome.damaged.reads += u64::from(fault.is_corruption());
                 let text = format!("it is not compacted any more until the next start: {fault}");
                 outcome.reports.push((Matter::Compaction, text));
             }

@@ -2,8 +2,8 @@
 
 use super::ask::{Acks, FetchAsk, Fetched, PartitionAnswer};
 use crate::log::{
-    CheckpointOutcome, Compact, CompactOutcome, Log, Lookup, LookupOutcome, MarkStart, NoteSynced, Recover, Recovered,
-    StartOutcome, WriteCheckpoint,
+    CheckpointOutcome, Compact, CompactOutcome, Log, Lookup, LookupOutcome, MarkStart, NoteEnd, NoteSynced, Recover,
+    Recovered, StartOutcome, WriteCheckpoint,
 };
 use crate::record::validate::{ProduceRules, validate_opened};
 use crate::record::{Batch, Compression, Level, Rejection, Restamp};
@@ -51,7 +51,7 @@ pub enum LogOutcome {
     /// Of [`LogJob::Checkpoint`].
     Checkpointed(CheckpointOutcome),
     /// Of [`LogJob::NoteSynced`].
-    SyncedNoted,
+    SyncedNoted(NoteEnd),
     /// Of [`LogJob::Compact`].
     Compacted(CompactOutcome),
     /// Of [`LogJob::Lookup`].
@@ -115,12 +115,12 @@ impl LogOutcome {
     pub fn discard(self, log: Option<&mut Log>, storage: &mut Storage) {
         match (self, log) {
             (Self::Checkpointed(checkpointed), Some(log)) => drop(log.worked(&checkpointed, storage)),
-            (Self::SyncedNoted, Some(log)) => log.synced_noted(storage),
+            (Self::SyncedNoted(end), Some(log)) => log.synced_noted(end, storage),
             (Self::StartMarked(marked), Some(log)) => drop(log.start_marked(&marked, storage)),
             (Self::LookedUp(found), _) => storage.release(found.into_lease()),
             (
                 Self::Checkpointed(_)
-                | Self::SyncedNoted
+                | Self::SyncedNoted(_)
                 | Self::Compacted(_)
                 | Self::Recovered(_)
                 | Self::Validated(_)
@@ -140,7 +140,7 @@ impl Job for LogJob {
                 .resume(done)
                 .map(|recovered| LogOutcome::Recovered(Box::new(recovered))),
             Self::Checkpoint(job) => job.resume(done).map(LogOutcome::Checkpointed),
-            Self::NoteSynced(job) => job.resume(done).map(|()| LogOutcome::SyncedNoted),
+            Self::NoteSynced(job) => job.resume(done).map(LogOutcome::SyncedNoted),
             Self::Compact(job) => job.resume(done).map(LogOutcome::Compacted),
             Self::Lookup(job) => job.resume(done).map(LogOutcome::LookedUp),
             Self::MarkStart(job) => job.resume(done).map(LogOutcome::StartMarked),

@@ -333,7 +333,7 @@ impl<T: Copy + Debug> Leader<T> {
                 outcome.fault = self.log.worked(&done, storage).err();
                 self.log.remove_passed(now, storage);
             }
-            (Purpose::NoteSynced, LogOutcome::SyncedNoted) => self.log.synced_noted(storage),
+            (Purpose::NoteSynced, LogOutcome::SyncedNoted(end)) => self.log.synced_noted(end, storage),
             (Purpose::MarkStart, LogOutcome::StartMarked(done)) => {
                 outcome.fault = self.trims.marked(&done, &mut self.log, storage, outcome).err();
                 self.log.remove_passed(now, storage);
@@ -342,6 +342,7 @@ impl<T: Copy + Debug> Leader<T> {
                 match self.log.adopt_lookup(found, storage) {
                     Ok(()) => self.fetch(part, ask, storage, outcome),
                     Err(fault) => {
+                        outcome.damaged.reads += u64::from(fault.is_corruption());
                         outcome
                             .reports
                             .push((Matter::Read, alloc::format!("a read failed: {fault}")));
@@ -357,6 +358,7 @@ impl<T: Copy + Debug> Leader<T> {
                 }
                 Ok(TimeLookedUp::Found(found)) => outcome.answers.push((part, self.located(found))),
                 Err(fault) => {
+                    outcome.damaged.reads += u64::from(fault.is_corruption());
                     let text = alloc::format!("a look-up by time failed: {fault}");
                     outcome.reports.push((Matter::Read, text));
                     outcome

@@ -22,7 +22,7 @@ pub use ask::{
     Acks, FetchAsk, Fetched, Fetcher, Located, NotProduced, OffsetTarget, PartitionAnswer, PartitionAsk, Produced, home,
 };
 pub use job::{Incarnation, LogJob, LogOutcome, Purpose, Validate};
-pub use outcome::{Appended, Closed, Compacted, Outcome, Recovery, RunEnd};
+pub use outcome::{Appended, Closed, Compacted, Damaged, Outcome, Recovery, RunEnd};
 pub use report::Matter;
 pub use setting::Setting;
 pub use state::Partition;

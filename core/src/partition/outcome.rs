@@ -36,6 +36,21 @@ pub struct Outcome<T> {
     pub appended: Appended,
     /// What compaction did.
     pub compacted: Compacted,
+    /// Damage that was found.
+    pub damaged: Damaged,
+}
+
+/// Damage that was found, for the counters: bytes that were synced and are not what they were.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Damaged {
+    /// Batches that were not those that were due, found as they were to be sent.
+    pub headers: u64,
+    /// Batches whose CRC was wrong, found as they came from the device to be sent.
+    pub bodies: u64,
+    /// Look-ups and compactions that ended at it.
+    pub reads: u64,
+    /// Logs that were not opened for it.
+    pub logs: u64,
 }
 
 impl<T> Default for Outcome<T> {
@@ -53,6 +68,7 @@ impl<T> Default for Outcome<T> {
             sync_at: None,
             appended: Appended::default(),
             compacted: Compacted::default(),
+            damaged: Damaged::default(),
         }
     }
 }

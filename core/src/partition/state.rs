@@ -9,7 +9,7 @@ use super::setting::Setting;
 use crate::config::TopicConfig;
 use crate::log::{Log, LogConfig, LogPlace, ManifestEntry, Recover, RecoverSettings, Recovered, Source};
 use crate::storage::{Storage, StorageEvent};
-use crate::types::{Broken, ErrorCode, Fault, FileId, Monotonic, Now, Offset, ProducerEpoch, ProducerId};
+use crate::types::{Broken, ErrorCode, Fault, FileId, Flaw, Monotonic, Now, Offset, ProducerEpoch, ProducerId};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -224,10 +224,13 @@ impl<T: Copy + Debug> Partition<T> {
         };
         if leader.log_mut().found_broken(file, broken) {
             let (at, byte) = (broken.offset, broken.position);
-            let text = alloc::format!(
-                "the batch at offset {at}, byte {byte} of its segment, or the one behind it, is not the one that was synced; \
-                 it was not sent"
-            );
+            let wrong = match broken.flaw {
+                Flaw::Header => "or the one behind it, is not the one that was synced",
+                Flaw::Crc => "does not have its CRC any more",
+            };
+            outcome.damaged.headers += u64::from(broken.flaw == Flaw::Header);
+            outcome.damaged.bodies += u64::from(broken.flaw == Flaw::Crc);
+            let text = alloc::format!("the batch at offset {at}, byte {byte} of its segment, {wrong}; it was not sent");
             outcome.reports.push((Matter::Read, text));
         }
     }
@@ -306,6 +309,7 @@ impl<T: Copy + Debug> Partition<T> {
                 outcome.news = true;
             }
             Err(fault) => {
+                outcome.damaged.logs += u64::from(fault.is_corruption());
                 let text = alloc::format!("taken offline: {fault}");
                 outcome.reports.push((Matter::Offline, text));
                 if fault.is_shortage() || matches!(fault, Fault::Device(_)) {

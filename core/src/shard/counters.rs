@@ -29,6 +29,15 @@ pub struct Counters {
     pub unread_group_partitions: u64,
     /// Bytes that members of groups hold, at this moment.
     pub group_member_bytes: u64,
+    /// Batches that were not those that were due, found as they were to be sent: the bytes of their headers that Kafka's
+    /// CRC leaves out are not what was synced.
+    pub damaged_headers: u64,
+    /// Batches whose CRC was wrong, found as they came from the device to be sent.
+    pub damaged_bodies: u64,
+    /// Look-ups and compactions that ended at damage.
+    pub damaged_reads: u64,
+    /// Logs that were not opened because what was synced of them is gone or changed.
+    pub damaged_logs: u64,
     /// Partitions that are not dormant, at this moment.
     pub active_partitions: u64,
 }

@@ -283,6 +283,11 @@ impl Shard {
         self.counters.appended_batches += appended.batches;
         self.counters.appended_records += appended.records;
         self.counters.appended_bytes += appended.bytes;
+        let damaged = core::mem::take(&mut outcome.damaged);
+        self.counters.damaged_headers += damaged.headers;
+        self.counters.damaged_bodies += damaged.bodies;
+        self.counters.damaged_reads += damaged.reads;
+        self.counters.damaged_logs += damaged.logs;
         self.outcome = outcome;
     }
 

@@ -186,6 +186,11 @@ impl Fault {
     pub const fn is_shortage(&self) -> bool {
         matches!(self, Self::NoSpace | Self::NoDescriptors)
     }
+
+    /// Whether bytes are gone or changed that were synced.
+    pub const fn is_corruption(&self) -> bool {
+        matches!(self, Self::Corruption(_))
+    }
 }
 
 impl fmt::Display for Fault {

@@ -40,7 +40,7 @@ pub enum Part {
 pub enum Content {
     /// Anything: nobody looks at it.
     Opaque,
-    /// Batches of a log. Whoever sends them follows their headers, and sends none that the chain does not admit.
+    /// Batches of a log. Whoever sends them shows them to the chain first, and sends none that it does not admit.
     Batches(Box<Chain>),
 }
 

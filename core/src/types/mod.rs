@@ -8,8 +8,8 @@ mod offsets;
 mod seed;
 mod time;
 
-pub use chain::{Broken, Chain, Gaps};
-pub(crate) use chain::{Cursor, Due};
+pub use chain::{Broken, Chain, Flaw, Gaps, Origin};
+pub(crate) use chain::{Check, Cursor, Due};
 pub use error::{ErrorCode, Fault, Refusal};
 pub use ids::{
     BrokerEpoch, BrokerId, ClientId, ConnectionId, LogDirectoryId, OpId, ProducerEpoch, ProducerId, ShardId,

@@ -1,15 +1,16 @@
 //! From responses to the socket.
 //!
 //! Invariants: parts leave in order, whole, or the connection ends: a range that its file no longer has in full is
-//! never padded. The headers of batches are followed as they pass, and a batch that is not due is not sent. At most one
-//! read of an uncached range is under way a connection.
+//! never padded. The headers of batches are followed as they pass, and a batch that is not due is not sent; of what is not in
+//! the page cache the CRC is checked as well, by the thread that reads it. At most one read of an uncached range is under
+//! way a connection.
 
 use super::{Connection, Outlet, Shared};
 use crate::counters::{CloseKind, count};
-use crate::disk::{Cached, Disk};
-use bytes::{Buf, Bytes};
+use crate::disk::{Cached, Disk, Filled, Unfilled};
+use bytes::Buf;
 use klamm_core::shard::Input;
-use klamm_core::types::{Broken, Content, FileId, FileRange, Monotonic, OpId, Part};
+use klamm_core::types::{Broken, Content, FileId, FileRange, Monotonic, OpId, Origin, Part};
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::task::{Context, Poll};
@@ -98,20 +99,33 @@ impl Outgoing {
         self.queue.drain(..).map(|response| response.op)
     }
 
-    /// Puts the bytes read of the range at the front in its place; or says what is wrong with them.
-    pub(crate) fn filled(&mut self, bytes: Bytes) -> Result<(), (FileId, Broken)> {
-        self.filling = false;
-        let Some(parts) = self.queue.front_mut().map(|response| &mut response.parts) else {
-            return Ok(());
-        };
-        let Some(Part::Range(range, content)) = parts.front_mut() else {
-            return Ok(());
-        };
-        content.pass(&bytes).map_err(|broken| (range.file, broken))?;
-        if advance_range(range, bytes.len()) {
-            parts.pop_front();
+    /// What the range at the front has to be, lent to who reads it until it is [filled](Self::filled).
+    pub(crate) fn lend(&mut self) -> Content {
+        match self.front() {
+            Some(Part::Range(_, content)) => std::mem::replace(content, Content::Opaque),
+            Some(Part::Inline(_)) | None => Content::Opaque,
         }
-        parts.push_front(Part::Inline(bytes));
+    }
+
+    fn front(&mut self) -> Option<&mut Part> {
+        self.queue.front_mut().and_then(|response| response.parts.front_mut())
+    }
+
+    /// Puts the bytes read of the range at the front in its place; or says why there are none, and in which file.
+    pub(crate) fn filled(&mut self, filled: Filled) -> Result<(), (FileId, Unfilled)> {
+        self.filling = false;
+        let Some(Part::Range(range, content)) = self.front() else {
+            return Ok(());
+        };
+        *content = filled.content;
+        let bytes = filled.bytes.map_err(|unfilled| (range.file, unfilled))?;
+        let whole = advance_range(range, bytes.len());
+        if let Some(response) = self.queue.front_mut() {
+            if whole {
+                response.parts.pop_front();
+            }
+            response.parts.push_front(Part::Inline(bytes));
+        }
         Ok(())
     }
 
@@ -292,19 +306,19 @@ fn gather<'a, D: Disk>(
                 if wanted == 0 {
                     break;
                 }
-                let read = match disk.read_cached(range.file, range.position, &mut window[..wanted]) {
-                    Cached::Read(read) => read,
+                match disk.read_cached(range.file, range.position, &mut window[..wanted]) {
+                    Cached::Read => {}
                     Cached::Elsewhere => return (used, Behind::NotCached(*range)),
                     Cached::Gone => return (used, Behind::Gone),
-                };
-                let (bytes, rest) = std::mem::take(&mut window).split_at_mut(read);
+                }
+                let (bytes, rest) = std::mem::take(&mut window).split_at_mut(wanted);
                 if let Content::Batches(chain) = content
-                    && let Err(broken) = chain.look(bytes)
+                    && let Err(broken) = chain.look(bytes, Origin::Cache)
                 {
                     return (used, Behind::Broken(range.file, broken));
                 }
                 slices[used] = IoSlice::new(bytes);
-                if read < range.length as usize {
+                if wanted < range.length as usize {
                     return (used + 1, Behind::More);
                 }
                 window = rest;

@@ -1,8 +1,8 @@
 //! Random traffic through a socket and a disk that do as little at a time as they may.
 
-use super::{Census, Connections, Outlet, Permit, Received, Response, Sending, Shared};
+use super::{Census, Connection, Connections, Outlet, Permit, Received, Response, Sending, Shared};
 use crate::counters::Counters;
-use crate::disk::{Cached, Disk, Work};
+use crate::disk::{Cached, Disk, Filled, Unfilled, Work};
 use crate::grumble::Grumble;
 use crate::inbox::{Inbox, lock};
 use crate::memory::{Memory, Slabs};
@@ -12,12 +12,13 @@ use klamm_core::record::{BatchBuilder, Compression, HEADER_LEN, Level, Producer}
 use klamm_core::shard::Input;
 use klamm_core::storage::IoError;
 use klamm_core::types::{
-    Broken, Chain, ConnectionId, Content, FileId, FileRange, Gaps, LeaderEpoch, Monotonic, Offset, OpId, Part, Seed,
-    Timestamp,
+    Broken, Chain, ConnectionId, Content, FileId, FileRange, Flaw, Gaps, LeaderEpoch, Monotonic, Offset, OpId, Origin,
+    Part, Seed, Timestamp,
 };
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -89,10 +90,8 @@ impl Disk for Cache {
         if seed.chance(1, 4) {
             return Cached::Elsewhere;
         }
-        let rest = &self.content[position as usize..];
-        let some = seed.within(1, window.len().min(rest.len()) as u64) as usize;
-        window[..some].copy_from_slice(&rest[..some]);
-        Cached::Read(some)
+        window.copy_from_slice(&self.content[position as usize..][..window.len()]);
+        Cached::Read
     }
 
     fn submit(&self, _work: &mut Vec<Work>) {
@@ -246,9 +245,7 @@ fn responses_leave_whole_and_in_order_however_they_go() {
                 Sending::Done => break,
                 Sending::Blocked | Sending::Again => {}
                 Sending::Fill(range) => {
-                    let some = seed.within(1, u64::from(range.length)) as usize;
-                    let bytes = &content[range.position as usize..][..some];
-                    let filled = connection.outgoing.filled(Bytes::copy_from_slice(bytes));
+                    let (_, filled) = fill(connection, &mut seed, &content, range);
                     assert_eq!(filled, Ok(()), "nobody looks at these bytes");
                 }
                 end @ (Sending::Ended(_) | Sending::Broken(..)) => panic!("seed {number}: {end:?}"),
@@ -264,6 +261,34 @@ fn responses_leave_whole_and_in_order_however_they_go() {
             .collect();
         assert_eq!(sent, (0..30).collect::<Vec<_>>(), "seed {number}");
     }
+}
+
+/// Reads some of what the page cache does not have, as a disk thread does; where, and what came of it.
+fn fill(
+    connection: &mut Connection<Socket>,
+    seed: &mut Seed,
+    file: &[u8],
+    range: FileRange,
+) -> (Range<usize>, Result<(), (FileId, Unfilled)>) {
+    let mut content = connection.outgoing.lend();
+    if let Some((from, length)) = content.unchecked() {
+        let again = &file[from as usize..][..length as usize];
+        again.chunks(1000).for_each(|piece| content.catch_up(piece));
+    }
+    let read = range.position as usize..(range.position + seed.within(1, u64::from(range.length))) as usize;
+    let passed = content.pass(&file[read.clone()], Origin::Device);
+    let bytes = passed.map(|()| Bytes::copy_from_slice(&file[read.clone()]));
+    let bytes = bytes.map_err(Unfilled::Broken);
+    (read, connection.outgoing.filled(Filled { content, bytes }))
+}
+
+/// What became of a range of batches.
+struct SentBatches {
+    /// What the client got.
+    got: Vec<u8>,
+    /// The bytes of the file that came from the device, in the order that they were read.
+    from_device: Vec<Range<usize>>,
+    broken: Option<Broken>,
 }
 
 /// Batches of a log, one behind the other, and where each begins.
@@ -285,8 +310,8 @@ fn batches(seed: &mut Seed) -> (Vec<u8>, Vec<(u64, Offset)>) {
     (bytes, places)
 }
 
-/// Sends `content`, a range of batches that begin and end at these places; what the client got of it, and how it ended.
-fn send_batches(seed: &mut Seed, content: &[u8], places: &[(u64, Offset)]) -> (Vec<u8>, Option<Broken>) {
+/// Sends `content`, a range of batches that begin and end at these places.
+fn send_batches(seed: &mut Seed, content: &[u8], places: &[(u64, Offset)]) -> SentBatches {
     let (mut connections, id, wire) = connect(seed.next_u64());
     let cache = Cache {
         seed: Mutex::new(seed.fork()),
@@ -304,15 +329,18 @@ fn send_batches(seed: &mut Seed, content: &[u8], places: &[(u64, Offset)]) -> (V
     let op = OpId { slot: 0, generation: 0 };
     connection.outgoing.push(Response::new(op, vec![part]), Monotonic(0));
     let mut shared = shared(1 << 20);
+    let mut from_device = Vec::new();
     let broken = loop {
         match connection.send(&cache, &mut shared, &mut VecDeque::new()) {
             Sending::Done => break None,
             Sending::Blocked | Sending::Again => {}
             Sending::Fill(range) => {
-                let some = seed.within(1, u64::from(range.length)) as usize;
-                let bytes = &content[range.position as usize..][..some];
-                if let Err((_, broken)) = connection.outgoing.filled(Bytes::copy_from_slice(bytes)) {
-                    break Some(broken);
+                let (read, filled) = fill(connection, seed, content, range);
+                from_device.push(read);
+                match filled {
+                    Ok(()) => {}
+                    Err((_, Unfilled::Broken(broken))) => break Some(broken),
+                    Err((_, unreadable)) => panic!("{unreadable:?}"),
                 }
             }
             Sending::Broken(_, broken) => break Some(broken),
@@ -320,7 +348,11 @@ fn send_batches(seed: &mut Seed, content: &[u8], places: &[(u64, Offset)]) -> (V
         }
     };
     let got = lock(&wire).outgoing.clone();
-    (got, broken)
+    SentBatches {
+        got,
+        from_device,
+        broken,
+    }
 }
 
 #[test]
@@ -328,10 +360,10 @@ fn batches_of_a_file_leave_whole_however_they_go() {
     for number in 0..25 {
         let mut seed = Seed::new(number);
         let (content, places) = batches(&mut seed);
-        let (got, broken) = send_batches(&mut seed, &content, &places[2..]);
-        assert_eq!(broken, None, "seed {number}");
+        let sent = send_batches(&mut seed, &content, &places[2..]);
+        assert_eq!(sent.broken, None, "seed {number}");
         assert!(
-            got == content[places[2].0 as usize..],
+            sent.got == content[places[2].0 as usize..],
             "seed {number}: other bytes went out"
         );
     }
@@ -349,7 +381,7 @@ fn a_bit_that_rotted_in_a_header_outside_of_the_crc_is_never_sent() {
             let rotten = 3 + seed.below(7) as usize;
             let at = places[rotten].0 as usize;
             content[at + byte] ^= 1 << bit;
-            let (got, broken) = send_batches(&mut seed, &content, &places[1..]);
+            let SentBatches { got, broken, .. } = send_batches(&mut seed, &content, &places[1..]);
             let broken = broken.expect("it is found");
             let found = places
                 .iter()
@@ -372,6 +404,34 @@ fn a_bit_that_rotted_in_a_header_outside_of_the_crc_is_never_sent() {
             );
         }
     }
+}
+
+#[test]
+fn a_batch_that_rotted_is_never_sent_whole_if_any_of_it_came_from_the_device() {
+    let mut found = 0;
+    for number in 0..200 {
+        let mut seed = Seed::new(number);
+        let (mut content, places) = batches(&mut seed);
+        let rotten = 1 + seed.below(10) as usize;
+        let batch = places[rotten].0 as usize..places[rotten + 1].0 as usize;
+        let at = seed.within(batch.start as u64 + HEADER_LEN as u64, batch.end as u64 - 1) as usize;
+        content[at] ^= 1 << seed.below(8);
+        let sent = send_batches(&mut seed, &content, &places[1..]);
+        let from_device = sent
+            .from_device
+            .iter()
+            .any(|read| read.start < batch.end && batch.start < read.end);
+        let Some(broken) = sent.broken else {
+            assert!(!from_device, "seed {number}: byte {at} came from the device and rotted");
+            continue;
+        };
+        found += 1;
+        assert_eq!((broken.position, broken.offset), places[rotten], "seed {number}");
+        assert_eq!(broken.flaw, Flaw::Crc, "seed {number}");
+        let end = places[1].0 as usize + sent.got.len();
+        assert!(end < batch.end, "seed {number}: {} bytes went out", sent.got.len());
+    }
+    assert!((40..200).contains(&found), "{found} of 200 came from the device");
 }
 
 #[test]

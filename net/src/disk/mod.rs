@@ -23,7 +23,7 @@ use crate::memory::Buffer;
 use bytes::Bytes;
 use klamm_core::shard::Task;
 use klamm_core::storage::{FileOp, IoError, IoResult, IoValue, Piece};
-use klamm_core::types::{ConnectionId, FileId, FileRange, OpId};
+use klamm_core::types::{Broken, ConnectionId, Content, FileId, FileRange, OpId};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -33,7 +33,7 @@ pub trait Disk: Send + Sync + 'static {
     /// Answers how many bytes were taken, and what ended the write before all were.
     fn write_now(&self, file: FileId, position: u64, pieces: &[&[u8]]) -> (u64, Option<IoError>);
 
-    /// Reads into `window` what is in the page cache, without waiting for the device.
+    /// Fills `window` from the page cache, without waiting for the device.
     fn read_cached(&self, file: FileId, position: u64, window: &mut [u8]) -> Cached;
 
     /// Hands over work that may wait for the device, in any order, and leaves `work` empty. Each is answered in the
@@ -44,9 +44,9 @@ pub trait Disk: Send + Sync + 'static {
 /// What [`Disk::read_cached`] found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Cached {
-    /// This many bytes, at least one; fewer than asked for say nothing about the rest.
-    Read(usize),
-    /// The first byte is not in memory: a disk thread has to read.
+    /// All of it.
+    Read,
+    /// Not all of it is in memory, or in the file: a disk thread has to read, and checks what it reads.
     Elsewhere,
     /// The file ends before the first byte, or cannot be read.
     Gone,
@@ -74,10 +74,11 @@ pub(crate) enum WorkKind {
     Sync { files: Vec<FileId>, round: Arc<SyncRound> },
     /// A task to run to its end.
     Task { op: OpId, task: Box<Task> },
-    /// Part of a response that was not in the page cache; read into `buffer`, which has the room.
+    /// Part of a response that was not in the page cache; read into `buffer`, which has the room, and shown to `content`.
     Fill {
         connection: ConnectionId,
         range: FileRange,
+        content: Content,
         buffer: Buffer,
     },
 }
@@ -144,5 +145,20 @@ impl SyncRound {
     }
 }
 
-/// What came of a [`WorkKind::Fill`]: bytes, at least one.
-pub(crate) type Filled = Result<Bytes, IoError>;
+/// What came of a [`WorkKind::Fill`].
+#[derive(Debug)]
+pub(crate) struct Filled {
+    /// What the rest of the range has to be.
+    pub(crate) content: Content,
+    /// Bytes that may be sent, at least one.
+    pub(crate) bytes: Result<Bytes, Unfilled>,
+}
+
+/// Why nothing of a range can be sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Unfilled {
+    /// It cannot be read.
+    Unreadable(IoError),
+    /// It holds other batches than are due, or with other bytes than they had.
+    Broken(Broken),
+}

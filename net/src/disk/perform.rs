@@ -1,7 +1,7 @@
 //! Operations as blocking system calls.
 
-use super::Cached;
 use super::root::{OpenFile, Root, io_error};
+use super::{Cached, Unfilled};
 use crate::clock::Clock;
 use crate::counters::{Counters, count};
 use crate::inbox::lock;
@@ -10,17 +10,24 @@ use bytes::Bytes;
 use klamm_core::storage::{
     DirectoryEntry, EntryKind, FileOp, FilePath, IoError, IoErrorKind, IoResult, IoValue, OpenMode, Volume,
 };
-use klamm_core::types::{FileId, FileRange, LogDirectoryId, ShardId};
+use klamm_core::types::{Content, FileId, FileRange, LogDirectoryId, Origin, ShardId};
 use rustix::buffer::spare_capacity;
-use rustix::fs::{FlockOperation, fdatasync, flock, fstatvfs, ftruncate, syncfs};
+use rustix::fs::{Advice, FlockOperation, fadvise, fdatasync, flock, fstatvfs, ftruncate, syncfs};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, pwritev};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Slices in one system call at most; Linux takes up to 1024.
 const SLICES: usize = 256;
+
+/// Bytes that are read at once of what was sent before.
+const PIECE: usize = 64 << 10;
+
+/// No page of the page cache is larger than this, but for what is called huge: advice about part of one is ignored.
+const PAGE: u64 = 64 << 10;
 
 /// A log directory, the clock and the counters: all that blocking operations need.
 #[derive(Debug)]
@@ -106,6 +113,9 @@ impl Performer {
         let failed = |error: &io::Error| io_error(error, &format!("open {path}"));
         let opened = options.open(self.root.resolve(path)?).map_err(|error| failed(&error))?;
         let metadata = opened.metadata().map_err(|error| failed(&error))?;
+        // What is read ahead gets into the page cache without a check, and nobody could tell it from what was written. A file
+        // system that knows no advice reads ahead, no more.
+        _ = fadvise(&opened, 0, None, Advice::Random);
         if !metadata.is_file() {
             return Err(IoError {
                 kind: IoErrorKind::Device,
@@ -150,32 +160,42 @@ impl Performer {
         Ok(IoValue::Bytes(Bytes::from(bytes)))
     }
 
-    /// Reads as much of `range` as `buffer` has room for; at least one byte.
-    pub(crate) fn fill(&self, range: FileRange, mut buffer: Buffer) -> Result<Bytes, IoError> {
-        let open = self.root.file(range.file)?;
+    /// Reads as much of `range` as `buffer` has room for, at least one byte, and shows it to `content` before anybody sends
+    /// it. What turns out to be broken is dropped from the page cache: whoever reads it again asks the device again.
+    pub(crate) fn fill(&self, range: FileRange, content: &mut Content, mut buffer: Buffer) -> Result<Bytes, Unfilled> {
+        let open = self.root.file(range.file).map_err(Unfilled::Unreadable)?;
+        let failed = |error: &io::Error| Unfilled::Unreadable(io_error(error, &format!("read {}", open.path)));
+        if let Some((from, length)) = content.unchecked() {
+            show_again(&open.file, from, length, content).map_err(|error| failed(&error))?;
+        }
         let length = buffer.room().min(range.length as usize);
-        read_into(&open.file, range.position, length, buffer.vec())
-            .map_err(|error| io_error(&error, &format!("read {}", open.path)))?;
+        read_into(&open.file, range.position, length, buffer.vec()).map_err(|error| failed(&error))?;
         if buffer.len() == 0 {
-            return Err(IoError {
+            return Err(Unfilled::Unreadable(IoError {
                 kind: IoErrorKind::Device,
                 text: format!("read {}: the file ends before byte {}", open.path, range.position),
-            });
+            }));
         }
-        Ok(buffer.freeze())
+        let (bytes, end) = (buffer.freeze(), range.position + length as u64);
+        content.pass(&bytes, Origin::Device).map_err(|broken| {
+            forget(&open.file, broken.position, end);
+            Unfilled::Broken(broken)
+        })?;
+        Ok(bytes)
     }
 
-    /// Reads into `window` what the page cache has.
+    /// Fills `window` from the page cache.
     pub(crate) fn read_cached(&self, file: FileId, position: u64, window: &mut [u8]) -> Cached {
         let Ok(open) = self.root.file(file) else {
             return Cached::Gone;
         };
+        let wanted = window.len();
         let mut windows = [IoSliceMut::new(window)];
         match retry(|| preadv2(&open.file, &mut windows, position, ReadWriteFlags::NOWAIT)) {
             Ok(0) => Cached::Gone,
-            Ok(read) => Cached::Read(read),
+            Ok(read) if read == wanted => Cached::Read,
             // A file system without non-blocking reads answers the same as one that would have to wait.
-            Err(Errno::AGAIN | Errno::OPNOTSUPP) => Cached::Elsewhere,
+            Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP) => Cached::Elsewhere,
             Err(_) => Cached::Gone,
         }
     }
@@ -292,6 +312,33 @@ fn read_into(file: &File, position: u64, length: usize, bytes: &mut Vec<u8>) -> 
     }
     bytes.truncate(start + length);
     Ok(())
+}
+
+/// Shows `content` what was sent of a batch without a check: `length` bytes from `position`.
+fn show_again(file: &File, mut position: u64, mut length: u64, content: &mut Content) -> io::Result<()> {
+    let mut piece = Vec::with_capacity(PIECE.min(length as usize));
+    while length > 0 {
+        piece.clear();
+        read_into(file, position, PIECE.min(length as usize), &mut piece)?;
+        if piece.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        content.catch_up(&piece);
+        position += piece.len() as u64;
+        length -= piece.len() as u64;
+    }
+    Ok(())
+}
+
+/// Has the page cache forget the pages from that of the byte `from` to that of the byte `to`, as far as the device has them.
+fn forget(file: &File, from: u64, to: u64) {
+    let first = from - from % PAGE;
+    _ = fadvise(
+        file,
+        first,
+        NonZeroU64::new(to.next_multiple_of(PAGE) - first),
+        Advice::DontNeed,
+    );
 }
 
 fn list(path: &Path) -> io::Result<Vec<DirectoryEntry>> {

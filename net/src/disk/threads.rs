@@ -6,7 +6,7 @@
 use super::perform::Performer;
 use super::queue::{Queue, Turn};
 use super::root::Root;
-use super::{Cached, Disk, Work, WorkKind};
+use super::{Cached, Disk, Filled, Work, WorkKind};
 use crate::clock::Clock;
 use crate::counters::{Counters, count, uncount};
 use crate::event::Event;
@@ -120,10 +120,12 @@ impl Threads {
             WorkKind::Fill {
                 connection,
                 range,
+                mut content,
                 buffer,
             } => {
                 count(&counters.fills, 1);
-                let filled = self.performer.fill(range, buffer);
+                let bytes = self.performer.fill(range, &mut content, buffer);
+                let filled = Filled { content, bytes };
                 Event::Filled { connection, filled }
             }
             WorkKind::Task { op, mut task } => {

@@ -236,10 +236,11 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         };
         connection.outgoing.filling = true;
         if let Some(buffer) = self.shared.fills.buffer(length) {
-            let connection = id;
+            let content = connection.outgoing.lend();
             self.strands.hand_over(WorkKind::Fill {
-                connection,
+                connection: id,
                 range,
+                content,
                 buffer,
             });
         } else {

@@ -5,7 +5,7 @@ use super::pressure::Pressure;
 use crate::clock::Clock;
 use crate::connection::{Connections, Newcomer, Outlet, Received, Sending, Shared};
 use crate::counters::{CloseKind, Counters, count};
-use crate::disk::{Disk, Filled, Strands};
+use crate::disk::{Disk, Filled, Strands, Unfilled};
 use crate::event::Event;
 use crate::grumble::Grumble;
 use crate::inbox::Inbox;
@@ -343,12 +343,10 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         let Some(connection) = self.connections.get(id) else {
             return;
         };
-        match filled {
-            Ok(bytes) => match connection.outgoing.filled(bytes) {
-                Ok(()) => self.send_soon(id),
-                Err((file, broken)) => self.broken(id, file, broken),
-            },
-            Err(error) => {
+        match connection.outgoing.filled(filled) {
+            Ok(()) => self.send_soon(id),
+            Err((file, Unfilled::Broken(broken))) => self.broken(id, file, broken),
+            Err((_, Unfilled::Unreadable(error))) => {
                 let why = format_args!("a response cannot be sent in full: {error}");
                 self.shared.grumble.closing(self.shared.now, id, &connection.peer, why);
                 self.disconnect(id, CloseKind::Unsendable);

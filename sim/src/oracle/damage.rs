@@ -1,8 +1,9 @@
 //! Records whose synced bytes were destroyed by rot or a misdirected write: the disk says which, and they alone excuse
 //! anything.
 //!
-//! Promised even then: what is served is what was sent, or the client's CRC shows that it is not; nothing before the
-//! first destroyed record is lost, unless the partition is refused as a whole. Whatever comes after it may be: recovery
+//! Promised even then: what is served is what was sent, or the client's CRC shows that it is not, and the latter only where
+//! the page cache hid the rot from the broker; nothing before the first destroyed record is lost, unless the partition is
+//! refused as a whole. Whatever comes after it may be: recovery
 //! that finds the damage outside of what a checkpoint covers cannot tell it from a torn tail.
 
 use super::disk_log::{Segment, parse_directory};
@@ -216,6 +217,24 @@ impl Oracle {
                 &served[..21]
             );
             self.violate(Checker::Recovery, text);
+        }
+    }
+
+    /// Batches of a log leave the broker, and these of their bytes were read from the device: none of which any is among them
+    /// may have rotted.
+    pub(crate) fn leaves(&mut self, bytes: &[u8], from_device: &[Range<usize>]) {
+        let mut at = 0;
+        while let Some(&length) = bytes.get(at + 8..).and_then(<[u8]>::first_chunk::<4>) {
+            let end = at + 12 + usize::try_from(i32::from_be_bytes(length)).unwrap_or(0);
+            if from_device.iter().any(|read| read.start < end && at < read.end) {
+                self.judging(Checker::Recovery);
+                if let Err(broken) = Batch::parse(&bytes[at..]) {
+                    let text = format!("{broken:?}: a batch was read from the device and sent that is broken");
+                    self.violate(Checker::Recovery, text);
+                    return;
+                }
+            }
+            at = end;
         }
     }
 

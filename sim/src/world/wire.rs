@@ -7,7 +7,8 @@ use crate::stage::Nanos;
 use bytes::{Bytes, BytesMut};
 use klamm_core::shard::Input;
 use klamm_core::storage::{FileOp, IoValue};
-use klamm_core::types::{Broken, ConnectionId, Content, Part};
+use klamm_core::types::{Broken, ConnectionId, Content, Flaw, Origin, Part};
+use std::ops::Range;
 
 /// `socket.request.max.bytes` of the simulated driver.
 const LARGEST_FRAME: usize = 1 << 20;
@@ -219,11 +220,17 @@ impl World {
                     };
                     match self.disk.perform(&read) {
                         Ok(IoValue::Bytes(bytes)) if bytes.len() == range.length as usize => {
-                            if let Err(broken) = self.pass(&mut content, &bytes) {
-                                self.weather.hit("batches that were not due");
-                                let file = range.file;
-                                self.deliver(shard, Input::Broken { file, broken });
-                                return None;
+                            match self.pass(&mut content, range.position, &bytes) {
+                                Ok(from_device) => self.oracle.leaves(&bytes, &from_device),
+                                Err(broken) => {
+                                    self.weather.hit(match broken.flaw {
+                                        Flaw::Header => "batches that were not due",
+                                        Flaw::Crc => "rotten batches kept back",
+                                    });
+                                    let file = range.file;
+                                    self.deliver(shard, Input::Broken { file, broken });
+                                    return None;
+                                }
                             }
                             frame.extend_from_slice(&bytes);
                         }
@@ -239,11 +246,29 @@ impl World {
         Some(frame.freeze())
     }
 
-    /// Looks at the bytes of a range in pieces, as they would leave.
-    fn pass(&mut self, content: &mut Content, bytes: &[u8]) -> Result<(), Broken> {
+    /// Looks at the bytes of a range in pieces, as they would leave: none, some or all of them come from the device. Answers
+    /// which.
+    fn pass(&mut self, content: &mut Content, position: u64, bytes: &[u8]) -> Result<Vec<Range<usize>>, Broken> {
+        let draw = &mut self.stage.draw;
         let least = bytes.len() as u64 / 4 + 1;
-        let piece = self.stage.draw.within(least, bytes.len().max(1) as u64);
-        bytes.chunks(piece as usize).try_for_each(|piece| content.pass(piece))
+        let length = draw.within(least, bytes.len().max(1) as u64) as usize;
+        let cold = draw.below(3);
+        let mut from_device = Vec::new();
+        for at in (0..bytes.len()).step_by(length) {
+            let piece = at..(at + length).min(bytes.len());
+            let origin = if draw.chance(cold, 2) {
+                from_device.push(piece.clone());
+                Origin::Device
+            } else {
+                Origin::Cache
+            };
+            let sent = content.unchecked().filter(|_| origin == Origin::Device);
+            if let Some((from, length)) = sent {
+                content.catch_up(&bytes[(from - position) as usize..][..length as usize]);
+            }
+            content.pass(&bytes[piece], origin)?;
+        }
+        Ok(from_device)
     }
 
     /// Sends what was emitted before, then closes.

@@ -5,7 +5,8 @@ use crate::bugs::bug;
 use crate::log::place::FileKind;
 use crate::log::synced;
 use crate::storage::{DirectoryEntry, EntryKind, FileIds, FileOp, Next, OpenMode};
-use crate::types::Offset;
+use crate::types::{Fault, Offset};
+use alloc::format;
 
 impl Recover {
     pub(super) fn begin(&mut self) -> Turn {
@@ -74,8 +75,17 @@ impl Recover {
     pub(super) fn list(&mut self, entries: &[DirectoryEntry]) -> Turn {
         let mut noted = false;
         for entry in entries {
-            let EntryKind::File(size) = entry.kind else { continue };
-            match FileKind::of(&entry.name) {
+            let kind = FileKind::of(&entry.name);
+            let EntryKind::File(size) = entry.kind else {
+                if !matches!(kind, FileKind::Temporary | FileKind::Foreign) {
+                    let path = self.place.path.join(&entry.name);
+                    let text =
+                        format!("{path} is no regular file, and what such a file would say of the log is unknown");
+                    return Next::Done(Err(Fault::Corruption(text)));
+                }
+                continue;
+            };
+            match kind {
                 FileKind::Segment(stem) => self.listed.push(Listed {
                     stem,
                     size,

@@ -9,7 +9,7 @@ use crate::record::{Batch, BatchBuilder, Compression, Producer, split};
 use crate::storage::tests::disk::Disk;
 use crate::storage::{FileOp, IoResult, IoValue, Job, LogId, Next, Storage, StorageEvent, Token};
 use crate::types::{
-    Fault, LeaderEpoch, LogDirectoryId, Monotonic, Now, Offset, Part, ShardId, Timestamp, TopicId, Uuid,
+    Fault, LeaderEpoch, LogDirectoryId, Monotonic, Now, Offset, Origin, Part, ShardId, Timestamp, TopicId, Uuid,
 };
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -126,8 +126,8 @@ impl Bench {
     /// Writes the checkpoints and notes that are due.
     pub(super) fn work(&mut self) {
         while let Some(mut job) = self.log.note_synced(&mut self.storage) {
-            self.run(&mut job);
-            self.log.synced_noted(&mut self.storage);
+            let end = self.run(&mut job);
+            self.log.synced_noted(end, &mut self.storage);
         }
         while let Some(mut job) = self.log.work(&mut self.storage) {
             let outcome = self.run(&mut job);
@@ -264,7 +264,9 @@ impl Bench {
                     };
                     assert_eq!(part.len(), range.length as usize);
                     for piece in part.chunks(97) {
-                        content.pass(piece).expect("the batches are those that are due");
+                        content
+                            .pass(piece, Origin::Device)
+                            .expect("the batches are those that are due");
                     }
                     bytes.extend_from_slice(&part);
                 }

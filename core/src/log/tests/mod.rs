@@ -5,6 +5,7 @@ mod bench;
 mod chaos;
 mod codecs;
 mod compaction;
+mod hostile;
 mod idempotence;
 mod keeping;
 mod reading;

@@ -120,3 +120,23 @@ fn little_is_noted_only_when_it_is_wanted() {
     bench.disk.spoil(&bench.path(FIRST), |bytes| bytes.truncate(70));
     assert!(matches!(bench.recover(Source::Directory), Err(Fault::Corruption(_))));
 }
+
+#[test]
+fn a_note_that_could_not_be_written_is_written_with_the_next_tick() {
+    let mut bench = filled(one_segment(), 2);
+    for room in [Some(0), Some(7), None] {
+        bench.disk.room = room;
+        bench.log.want_note();
+        bench.settle();
+        let note = bench.disk.file(&bench.path("synced")).map(<[u8]>::len);
+        assert_eq!(note, Some(room.unwrap_or(20)), "once a tick");
+        assert!(
+            bench.log.note_synced(&mut bench.storage).is_none(),
+            "not before the next tick"
+        );
+    }
+    bench.log.want_note();
+    assert!(bench.log.note_synced(&mut bench.storage).is_none(), "it was written");
+    bench.disk.spoil(&bench.path(FIRST), |bytes| bytes.truncate(70));
+    assert!(matches!(bench.recover(Source::Directory), Err(Fault::Corruption(_))));
+}

@@ -7,7 +7,7 @@ use crate::session::{Answer, Ask};
 use crate::shard::{Audit, CloseReason, Effect, Effects, Halt, Input, Mail, Report, Shard, Task};
 use crate::storage::tests::disk::Disk;
 use crate::storage::{FileOp, IoValue, run_to_end};
-use crate::types::{ConnectionId, Monotonic, Now, Offset, OpId, Part, ShardId, Timestamp};
+use crate::types::{ConnectionId, Monotonic, Now, Offset, OpId, Origin, Part, ShardId, Timestamp};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -69,6 +69,8 @@ pub(super) struct Broker {
     pub(super) halted: Vec<Option<Halt>>,
     pub(super) reports: Vec<String>,
     pub(super) hold: Hold,
+    /// Where ranges of files are read from that responses are made of.
+    pub(super) reads_from: Origin,
     pub(super) now: Now,
     pub(super) correlation: i32,
     held: VecDeque<(usize, Effect)>,
@@ -105,6 +107,7 @@ impl Broker {
             halted: Vec::new(),
             reports: Vec::new(),
             hold: Hold::Nothing,
+            reads_from: Origin::Cache,
             now: Now {
                 monotonic: Monotonic(1),
                 wall: Timestamp(1_700_000_000_000),
@@ -294,7 +297,7 @@ impl Broker {
                         panic!("a leased range is readable: {read:?}")
                     };
                     assert_eq!(bytes.len(), length as usize, "a range is there in full");
-                    if let Err(broken) = content.pass(&bytes) {
+                    if let Err(broken) = content.pass(&bytes, self.reads_from) {
                         self.inbox.push_back((shard, Input::Broken { file, broken }));
                         self.inbox.push_back((shard, Input::Sent { op }));
                         return self.disconnect(connection);

@@ -1,10 +1,11 @@
-//! Bits of a batch's header that rot where it rests, and readers that are served straight from the file.
+//! Bits of a batch that rot where it rests, and readers that are served straight from the file.
 
 use super::broker::Broker;
 use super::client::{batch, fetch_request, only, values};
 use crate::config::{BrokerConfig, Limits, TopicConfig};
 use crate::record::{HEADER_LEN, split};
-use crate::types::{ConnectionId, ErrorCode};
+use crate::shard::Counters;
+use crate::types::{ConnectionId, ErrorCode, Origin};
 use crate::wire::message::fetch::PartitionData;
 use alloc::format;
 use alloc::string::String;
@@ -134,4 +135,74 @@ fn a_reader_that_comes_back_is_refused_and_not_cut_off_again() {
     let (data, closed) = fetch(&mut broker, &mut client, 2);
     assert_eq!((values(&data)[0].as_str(), closed), ("1-a", 0));
     assert_eq!(broker.produce(client, "orders", 0, batch(&["more"])), (0, END));
+}
+
+fn count(broker: &Broker, what: impl Fn(&Counters) -> u64) -> u64 {
+    broker.shards.iter().map(|shard| what(&shard.counters())).sum()
+}
+
+#[test]
+fn a_byte_that_rots_anywhere_in_a_batch_is_found_before_what_the_device_holds_is_served() {
+    for interval in [1, 1 << 20] {
+        let (mut broker, mut client, path) = filled(interval);
+        broker.reads_from = Origin::Device;
+        let whole = broker.disk.file(&path).expect("it is there").to_vec();
+        let synced = batches(&whole);
+        let at: usize = synced[..ROTTEN].iter().map(Bytes::len).sum();
+        for byte in 0..synced[ROTTEN].len() {
+            broker.disk.spoil(&path, |bytes| bytes[at + byte] ^= 0x20);
+            let refused = (BEFORE, ErrorCode::KafkaStorageError.code());
+            assert_eq!(read(&mut broker, &mut client, 0, &synced), refused, "byte {byte}");
+            // A look-up goes from header to header, and none leads around one that rotted.
+            if interval == 1 || byte >= 17 {
+                let beyond = read(&mut broker, &mut client, BEFORE + 2, &synced);
+                assert_eq!(beyond, (END, 0), "byte {byte}: what stands behind it is served");
+            }
+            broker.disk.spoil(&path, |bytes| bytes.clone_from(&whole));
+            let again = read(&mut broker, &mut client, 0, &synced);
+            assert_eq!(again, (END, 0), "byte {byte}: what is sound again is served");
+        }
+        broker.stop();
+        broker.assert_stopped();
+    }
+}
+
+#[test]
+fn what_rotted_is_counted_by_what_revealed_it() {
+    let (mut broker, mut client, path) = filled(1);
+    broker.reads_from = Origin::Device;
+    let whole = broker.disk.file(&path).expect("it is there").to_vec();
+    broker
+        .disk
+        .spoil(&path, |bytes| *bytes.last_mut().expect("records") ^= 1);
+    let last = END - 2;
+    for reads in 1..3 {
+        fetch(&mut broker, &mut client, last);
+        let counted = [
+            count(&broker, |counters| counters.damaged_bodies),
+            count(&broker, |counters| counters.damaged_headers),
+            count(&broker, |counters| counters.damaged_reads),
+        ];
+        assert_eq!(counted, [1, 0, reads], "the batch once, and each read that it cost");
+    }
+    assert!(broker.reported("does not have its CRC any more; it was not sent"));
+    broker.disk.spoil(&path, |bytes| bytes.clone_from(&whole));
+    broker.disk.spoil(&path, |bytes| bytes[7] ^= 1);
+    fetch(&mut broker, &mut client, 0);
+    assert_eq!(count(&broker, |counters| counters.damaged_headers), 1);
+    assert_eq!(count(&broker, |counters| counters.damaged_bodies), 1);
+}
+
+#[test]
+fn a_look_up_tells_of_rot_that_it_reads_and_was_not_looking_for() {
+    let (mut broker, mut client, path) = filled(1 << 20);
+    let whole = broker.disk.file(&path).expect("it is there").to_vec();
+    let synced = batches(&whole);
+    let at: usize = synced[..=ROTTEN].iter().map(Bytes::len).sum();
+    broker.disk.spoil(&path, |bytes| bytes[at - 1] ^= 1);
+    // From here on the page cache has it, and nobody else looks at more than its header.
+    let beyond = read(&mut broker, &mut client, BEFORE + 2, &synced);
+    assert_eq!(beyond, (END, 0));
+    let refused = (BEFORE, ErrorCode::KafkaStorageError.code());
+    assert_eq!(read(&mut broker, &mut client, 0, &synced), refused);
 }

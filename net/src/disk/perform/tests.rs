@@ -1,15 +1,19 @@
 //! Every operation on a real directory.
 
 use super::super::root::Root;
-use super::{Cached, Performer};
+use super::{Cached, Performer, Unfilled};
 use crate::clock::Clock;
 use crate::counters::Snapshot;
 use crate::memory::Memory;
 use bytes::Bytes;
+use klamm_core::record::{BatchBuilder, Compression, Level, Producer};
 use klamm_core::storage::{
     DirectoryEntry, EntryKind, FileOp, FilePath, IoErrorKind, IoResult, IoValue, OpenMode, Piece,
 };
-use klamm_core::types::{FileId, FileRange, LogDirectoryId, ShardId};
+use klamm_core::types::{
+    Broken, Chain, Content, FileId, FileRange, Flaw, Gaps, LeaderEpoch, LogDirectoryId, Offset, Origin, ShardId,
+    Timestamp,
+};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -271,17 +275,67 @@ fn a_file_that_ends_early_is_gone_not_empty() {
                 position,
                 length,
             },
+            &mut Content::Opaque,
             buffer,
         )
     };
     assert_eq!(fill(1, 3), Ok(Bytes::from_static(b"234")));
     assert_eq!(fill(3, 100), Ok(Bytes::from_static(b"45")));
-    assert_eq!(fill(5, 1).expect_err("there is nothing").kind, IoErrorKind::Device);
-    let mut window = [0; 8];
-    assert_eq!(place.performer.read_cached(FILE, 2, &mut window), Cached::Read(3));
-    assert_eq!(window[..3], *b"345");
+    let Err(Unfilled::Unreadable(nothing)) = fill(5, 1) else {
+        panic!("there is nothing")
+    };
+    assert_eq!(nothing.kind, IoErrorKind::Device);
+    let mut window = [0; 3];
+    assert_eq!(place.performer.read_cached(FILE, 2, &mut window), Cached::Read);
+    assert_eq!(window, *b"345");
+    let part = place.performer.read_cached(FILE, 3, &mut window);
+    assert_eq!(part, Cached::Elsewhere, "a part alone is none");
     assert_eq!(place.performer.read_cached(FILE, 5, &mut window), Cached::Gone);
     assert_eq!(place.performer.read_cached(FileId(9), 0, &mut window), Cached::Gone);
+}
+
+#[test]
+fn what_is_read_from_the_device_is_checked_also_what_was_sent_of_its_batch_before() {
+    let place = Place::new("rot");
+    place.open(FILE, "a", OpenMode::CreateNew).expect("it is new");
+    let mut builder = BatchBuilder::new(Compression::None, Level::default(), Producer::Plain);
+    builder.append(Timestamp(5), None, Some(&vec![7; 200_000]), &[]);
+    let mut batch = builder.build().expect("it has a record");
+    batch.stamp(Offset(40), LeaderEpoch(3));
+    let sound = batch.to_bytes();
+    let memory = Memory::new(1 << 20);
+    let end = (sound.len() as u64, Offset(41));
+    for sent in [0, 60, 61, 62, 150_000] {
+        for rotten in [None, Some(100), Some(149_999), Some(sound.len() - 1)] {
+            let mut bytes = sound.to_vec();
+            if let Some(at) = rotten {
+                bytes[at] ^= 1;
+            }
+            place.write(0, vec![body(&bytes)]).expect("it is open");
+            let epochs = vec![(LeaderEpoch(3), Offset(0))];
+            let mut content = Content::Batches(Box::new(Chain::new((0, Offset(40)), end, Gaps::None, epochs)));
+            content
+                .pass(&bytes[..sent], Origin::Cache)
+                .expect("the header is the one that is due");
+            let range = FileRange {
+                file: FILE,
+                position: sent as u64,
+                length: (bytes.len() - sent) as u32,
+            };
+            let buffer = memory.buffer(range.length as usize).expect("the budget is untouched");
+            let filled = place.performer.fill(range, &mut content, buffer);
+            let broken = Broken {
+                position: 0,
+                offset: Offset(40),
+                flaw: Flaw::Crc,
+            };
+            let expected = match rotten {
+                None => Ok(sound.slice(sent..)),
+                Some(_) => Err(Unfilled::Broken(broken)),
+            };
+            assert!(filled == expected, "{sent} bytes were sent, {rotten:?} rotted");
+        }
+    }
 }
 
 #[test]

@@ -36,6 +36,7 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         | Bug::ManifestBeforeSync
         | Bug::ManifestLeftStanding
         | Bug::HeaderRotServed
+        | Bug::BodyRotServed
         | Bug::GapAfterShortWrite
         | Bug::CompactionSwapNotSynced => &[Checker::Recovery],
         Bug::ForgetProducers

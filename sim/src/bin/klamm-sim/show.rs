@@ -67,7 +67,7 @@ const APIS: [&str; 15] = [
 ];
 
 /// Every fault, as its victims are counted.
-const FAULTS: [&str; 16] = [
+const FAULTS: [&str; 17] = [
     "bit rot",
     "connection reset",
     "failed read",
@@ -78,6 +78,7 @@ const FAULTS: [&str; 16] = [
     "misdirected write",
     "no descriptor left",
     "remains of a deleted topic",
+    "rotten batches kept back",
     "slow disk",
     "slow link",
     "stalled shard",
