@@ -149,8 +149,21 @@ impl Boot {
                 "the data directory holds '{}' and no {META}, so it is not Klamm's; give Klamm an empty directory",
                 foreign.name
             )),
-            _ => Ok(()),
+            _ => Self::only_directories(entries),
         }
+    }
+
+    /// What has a log's name and is no directory, a link to one perhaps, would be taken for a log without a record.
+    fn only_directories(entries: &[DirectoryEntry]) -> Result<(), String> {
+        let mut others = entries.iter().filter(|entry| entry.kind != EntryKind::Directory);
+        let found = others.find(|entry| LogPlace::parse(LogDirectoryId(0), &entry.name).is_some());
+        found.map_or(Ok(()), |entry| {
+            Err(format!(
+                "'{}' in the data directory has the name of a log and is no directory; put the directory itself there; \
+                 nothing was changed",
+                entry.name
+            ))
+        })
     }
 
     fn locked(&mut self, entries: Vec<DirectoryEntry>) -> Step {

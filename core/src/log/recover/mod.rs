@@ -339,6 +339,11 @@ impl Recover {
             return self.close(self.segment_file, Step::Distrusted);
         }
         listed.size = size;
+        if size < self.position {
+            let (path, covered) = (self.place.segment(listed.stem), self.position);
+            let text = format!("{path} has {size} bytes, of which {covered} were synced");
+            return self.fail(Fault::Corruption(text));
+        }
         self.read_chunk()
     }
 

@@ -5,7 +5,7 @@ use super::bench::{Bench, CHECKPOINT, SEGMENT, batch, config, run};
 use super::recovery::{FIRST, filled, one_segment, producer};
 use crate::log::{LogConfig, Read, Source};
 use crate::record::{Batch, split};
-use crate::storage::{FileOp, FilePath, IoValue};
+use crate::storage::{FileOp, FilePath, IoValue, Job, Next};
 use crate::types::{Fault, LogDirectoryId, Offset, Origin, Part, Seed};
 use alloc::format;
 use alloc::string::String;
@@ -78,6 +78,32 @@ fn a_file_that_claims_far_more_than_was_written_is_cut_to_what_was() {
     let report = bench.restart();
     assert_eq!(report.bytes_truncated as usize, claimed - written);
     assert_eq!(bench.consume(Offset(0), Offset(6), 500).len(), 3);
+}
+
+#[test]
+fn a_segment_that_shrinks_while_it_is_recovered_has_lost_what_its_checkpoint_covers() {
+    let mut bench = filled(one_segment(), 3);
+    bench.restart();
+    bench.append(batch(2, 30, producer(6), 4));
+    bench.settle();
+    let mut job = bench.recover_job(Source::Directory);
+    let mut done = Ok(IoValue::Done);
+    let recovered = loop {
+        match job.resume(done) {
+            Next::Io(op) => {
+                if let FileOp::Open { path, .. } = &op
+                    && path.name() == FIRST
+                {
+                    bench.disk.spoil(&path.relative, |bytes| bytes.truncate(70));
+                }
+                done = bench.disk.perform(&op);
+            }
+            Next::Yield => done = Ok(IoValue::Done),
+            Next::Done(recovered) => break recovered,
+        }
+    };
+    assert!(matches!(recovered, Err(Fault::Corruption(_))), "{recovered:?}");
+    assert_eq!(bench.disk.open_files(), 0);
 }
 
 #[test]

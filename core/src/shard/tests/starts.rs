@@ -73,6 +73,25 @@ fn the_directory_of_another_node_or_cluster_is_refused_and_so_is_a_damaged_or_lo
 }
 
 #[test]
+fn a_log_whose_directory_is_something_else_is_not_taken_for_an_empty_one() {
+    let mut broker = Broker::start(2);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 1);
+    broker.produce(client, "orders", 0, batch(&["a"]));
+    let mut disk = broker.disk.clone();
+    disk.kill();
+    let logs = disk.files();
+    let log = logs.iter().find(|path| path.starts_with("orders-0.")).unwrap();
+    let directory = log.split('/').next().unwrap();
+    disk.lose_directories(directory);
+    disk.put(directory, b"");
+    let files = disk.files();
+    let (text, disk) = refusal(BrokerConfig::default(), disk);
+    assert!(text.contains(directory) && text.contains("no directory"), "{text}");
+    assert_eq!(disk.files(), files, "nothing was changed");
+}
+
+#[test]
 fn after_a_clean_stop_logs_open_from_the_manifest_without_a_scan() {
     let mut broker = Broker::start(2);
     let client = broker.connect(0);
