@@ -3,6 +3,8 @@
 
 use crate::inbox::lock;
 use klamm_core::shard::CloseReason;
+use klamm_core::storage::{IoError, IoErrorKind};
+use klamm_core::types::FaultKind;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +24,8 @@ macro_rules! counters {
             $(pub(crate) $name: AtomicU64,)*
             pub(crate) sync_buckets: [AtomicU64; SYNC_BUCKETS],
             closed: [AtomicU64; CloseKind::ALL.len()],
+            offline_partitions: [AtomicU64; FaultKind::ALL.len()],
+            disk_faults: [AtomicU64; DiskFault::ALL.len()],
             unsupported: Mutex<BTreeMap<(i16, i16), u64>>,
         }
 
@@ -33,6 +37,10 @@ macro_rules! counters {
             pub sync_buckets: [u64; SYNC_BUCKETS],
             /// Connections closed, by why; in the order of [`CloseKind::ALL`].
             pub closed: [u64; CloseKind::ALL.len()],
+            /// Partitions that are offline now, by why; in the order of [`FaultKind::ALL`].
+            pub offline_partitions: [u64; FaultKind::ALL.len()],
+            /// Operations on files that failed, by how; in the order of [`DiskFault::ALL`].
+            pub disk_faults: [u64; DiskFault::ALL.len()],
             /// Connections closed for a request of an API key and version that is not served.
             pub unsupported: BTreeMap<(i16, i16), u64>,
         }
@@ -41,18 +49,22 @@ macro_rules! counters {
             /// Adds what is counted so far to `sum`.
             pub(crate) fn add_to(&self, sum: &mut Snapshot) {
                 $(sum.$name += self.$name.load(Ordering::Relaxed);)*
-                for (sum, count) in sum.sync_buckets.iter_mut().zip(&self.sync_buckets) {
-                    *sum += count.load(Ordering::Relaxed);
-                }
-                for (sum, count) in sum.closed.iter_mut().zip(&self.closed) {
-                    *sum += count.load(Ordering::Relaxed);
-                }
+                add_all(&mut sum.sync_buckets, &self.sync_buckets);
+                add_all(&mut sum.closed, &self.closed);
+                add_all(&mut sum.offline_partitions, &self.offline_partitions);
+                add_all(&mut sum.disk_faults, &self.disk_faults);
                 for (pair, count) in &*lock(&self.unsupported) {
                     *sum.unsupported.entry(*pair).or_default() += count;
                 }
             }
         }
     };
+}
+
+fn add_all(sums: &mut [u64], counts: &[AtomicU64]) {
+    for (sum, count) in sums.iter_mut().zip(counts) {
+        *sum += count.load(Ordering::Relaxed);
+    }
 }
 
 counters! {
@@ -158,6 +170,9 @@ impl Counters {
         for (counter, value) in observed {
             counter.store(value, Ordering::Relaxed);
         }
+        for (counter, value) in self.offline_partitions.iter().zip(shard.offline_partitions) {
+            counter.store(value, Ordering::Relaxed);
+        }
     }
 }
 
@@ -230,6 +245,60 @@ impl CloseKind {
     }
 }
 
+/// How an operation on a file failed, as far as the counters tell it apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DiskFault {
+    /// There was no space, or no quota.
+    NoSpace,
+    /// The process had too many open files.
+    NoDescriptors,
+    /// A read failed.
+    Read,
+    /// A write failed, or a truncation.
+    Write,
+    /// A sync failed, of a file, a directory or the file system.
+    Sync,
+    /// Anything else did: an open, a rename, a listing.
+    Other,
+}
+
+impl DiskFault {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::NoSpace,
+        Self::NoDescriptors,
+        Self::Read,
+        Self::Write,
+        Self::Sync,
+        Self::Other,
+    ];
+
+    /// A word for labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoSpace => "no_space",
+            Self::NoDescriptors => "no_descriptors",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Sync => "sync",
+            Self::Other => "other",
+        }
+    }
+
+    /// What an error is where it comes of an operation of the kind `of`; `None` for an answer like any other, as that
+    /// there is no such file.
+    pub(crate) const fn of(self, error: &IoError) -> Option<Self> {
+        match (self, error.kind) {
+            (_, IoErrorKind::TooManyOpenFiles) => Some(Self::NoDescriptors),
+            // Whatever else the system says of it: what was to be synced may not be.
+            (Self::Sync, _) => Some(Self::Sync),
+            (_, IoErrorKind::NotFound | IoErrorKind::AlreadyExists | IoErrorKind::Locked) => None,
+            (_, IoErrorKind::NoSpace) => Some(Self::NoSpace),
+            (of, IoErrorKind::PermissionDenied | IoErrorKind::Device) => Some(of),
+        }
+    }
+}
+
 /// Adds to a counter.
 pub(crate) fn count(counter: &AtomicU64, amount: u64) {
     counter.fetch_add(amount, Ordering::Relaxed);
@@ -252,6 +321,20 @@ impl Counters {
         let mut pairs = lock(&self.unsupported);
         if pairs.len() < UNSUPPORTED_PAIRS || pairs.contains_key(&(api, version)) {
             *pairs.entry((api, version)).or_default() += 1;
+        }
+    }
+
+    /// An operation of the kind `of` ended.
+    pub(crate) fn file_operation<T>(&self, of: DiskFault, result: &Result<T, IoError>) {
+        if let Err(error) = result {
+            self.file_operation_failed(of, error);
+        }
+    }
+
+    /// An operation of the kind `of` failed.
+    pub(crate) fn file_operation_failed(&self, of: DiskFault, error: &IoError) {
+        if let Some(fault) = of.of(error) {
+            count(&self.disk_faults[fault as usize], 1);
         }
     }
 

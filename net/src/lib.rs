@@ -38,7 +38,7 @@ mod spawner;
 
 pub use broker::{Broker, Stopper, bind};
 pub use connection::Outlet;
-pub use counters::{CloseKind, SYNC_BUCKETS, Snapshot};
+pub use counters::{CloseKind, DiskFault, SYNC_BUCKETS, Snapshot};
 pub use disk::{Disk, Threads};
 pub use options::{BrokerOptions, Exit, NetLimits, StartError};
 pub use shard::Machine;

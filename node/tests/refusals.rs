@@ -1,4 +1,5 @@
-//! Starts that must not happen, and commands that cannot work: each ends with exit code 1 and says what to do.
+//! Commands that cannot work: each ends with exit code 1 and says what to do. Starts that are refused are tested where whole
+//! brokers are, in `klamm-tests`.
 
 use std::net::TcpListener;
 use std::process::{Command, Output};
@@ -17,99 +18,6 @@ fn refusal(line: &[&str]) -> String {
     assert_eq!(output.status.code(), Some(1), "{line:?}: {said}");
     assert!(output.stdout.is_empty(), "{line:?}");
     said
-}
-
-/// A refused start of a broker in a directory that stays as it was: not there.
-fn refused_start(line: &[&str]) -> String {
-    let parent = tempfile::tempdir().expect("a directory");
-    let data = parent.path().join("data");
-    let directory = data.to_str().expect("UTF-8").to_owned();
-    let said = refusal(&[&["serve", "--data", &directory, "--metrics", "off"], line].concat());
-    assert!(!data.exists(), "{line:?} set up the data directory");
-    said
-}
-
-#[test]
-fn a_taken_port_is_named_and_another_proposed() {
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = taken.local_addr().expect("it is bound").to_string();
-    let said = refused_start(&["--listen", &address]);
-    assert!(
-        said.contains(&address) && said.contains("the port is taken") && said.contains("--listen"),
-        "{said}"
-    );
-}
-
-#[test]
-fn a_taken_port_for_metrics_is_named_if_somebody_chose_it() {
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = taken.local_addr().expect("it is bound").to_string();
-    let setting = format!("metrics.listener={address}");
-    let said = refused_start(&["--listen", "127.0.0.1:0", "--set", &setting]);
-    assert!(said.contains(&address) && said.contains("--metrics off"), "{said}");
-}
-
-#[test]
-fn a_wildcard_needs_a_name_that_clients_reach() {
-    for wildcard in [":0", "0.0.0.0:0", "[::]:0"] {
-        let said = refused_start(&["--listen", wildcard]);
-        assert!(said.contains("set advertised.listeners"), "{said}");
-    }
-    let said = refused_start(&["--listen", ":0", "--advertise", "0.0.0.0:9092"]);
-    assert!(said.contains("no client can connect"), "{said}");
-}
-
-#[test]
-fn protection_that_is_not_there_is_not_pretended() {
-    for setting in [
-        "listeners=SSL://127.0.0.1:0",
-        "sasl.enabled.mechanisms=PLAIN",
-        "ssl.keystore.location=k",
-    ] {
-        let said = refused_start(&["--set", setting]);
-        assert!(said.contains("not available yet"), "{said}");
-    }
-}
-
-#[test]
-fn a_bad_value_is_named_with_what_is_allowed() {
-    for (setting, words) in [
-        ("num.partitions=0", "from 1 to 10000"),
-        ("log.segment.bytes=1k", "whole number"),
-        ("flush=sometimes", "fsync, os"),
-        ("log.cleanup.policy=burn", "compact, delete"),
-    ] {
-        let said = refused_start(&["--listen", "127.0.0.1:0", "--set", setting]);
-        let name = setting.split('=').next().expect("a name");
-        assert!(said.contains(name) && said.contains(words), "{said}");
-    }
-}
-
-#[test]
-fn a_setting_that_is_typed_has_to_exist() {
-    for (setting, words) in [
-        ("num.partition=3", "did you mean num.partitions?"),
-        ("no.such.setting=1", "there is no such setting"),
-    ] {
-        let said = refused_start(&["--listen", "127.0.0.1:0", "--set", setting]);
-        let name = setting.split('=').next().expect("a name");
-        assert!(said.contains(name) && said.contains(words), "{said}");
-    }
-}
-
-#[test]
-fn a_file_of_settings_that_cannot_be_read_is_named_with_its_line() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("server.properties");
-    let name = file.to_str().expect("UTF-8");
-    let said = refused_start(&["--config", name]);
-    assert!(said.contains(name) && said.contains("no such file"), "{said}");
-    std::fs::write(&file, [0xff, 0xfe, b'a']).expect("it is written");
-    let said = refused_start(&["--config", name]);
-    assert!(said.contains(name) && said.contains("UTF-8"), "{said}");
-    std::fs::write(&file, "num.partitions=3\nbroker.rack=\\u00g0\n").expect("it is written");
-    let said = refused_start(&["--config", name]);
-    assert!(said.contains(name) && said.contains("line 2"), "{said}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use support::Broker;
 
 fn numbered(count: usize) -> String {
@@ -17,18 +18,6 @@ fn numbered(count: usize) -> String {
 
 fn directory() -> tempfile::TempDir {
     tempfile::tempdir().expect("a directory")
-}
-
-/// A start that is refused: its exit code and what it says.
-fn refused_start(data: &Path) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_klamm"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--metrics", "off", "--data"])
-        .arg(data)
-        .output()
-        .expect("the binary runs");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    said
 }
 
 #[test]
@@ -292,6 +281,94 @@ fn load_that_was_counted_is_there() {
     assert_eq!(number(&broker.run(&latency, ""), "records"), "120");
 }
 
+/// Puts on a load that would go on for a minute, and kills the broker once records came: what the command printed, and what
+/// it said.
+fn cut_short(broker: &mut Broker, load: &[&str]) -> (String, String) {
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_klamm"));
+    bench.args(["bench"]).args(load);
+    bench.args(["--duration", "60s", "--json", "--bootstrap", &broker.address]);
+    let bench = bench
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    while broker.metric("klamm_appended_records_total") < 100.0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    broker.signal("KILL");
+    broker.wait();
+    let ended = bench.wait_with_output().expect("it ends");
+    let said = String::from_utf8(ended.stderr).expect("UTF-8");
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    (String::from_utf8(ended.stdout).expect("UTF-8"), said)
+}
+
+#[test]
+fn a_load_that_the_broker_does_not_survive_tells_what_was_measured_and_fails() {
+    for load in [
+        &["produce", "--total", "1TB", "--connections", "3"][..],
+        &["latency", "--rate", "1000", "--warmup", "0s"],
+    ] {
+        let data = directory();
+        let mut broker = Broker::start(data.path(), &["--flush", "os"]);
+        let (printed, said) = cut_short(&mut broker, load);
+        let records: u64 = number(&printed, "records").parse().expect("a number");
+        let timed: u64 = number(&printed, "count").parse().expect("a number");
+        assert!(records > 0 && timed > 0, "{printed}");
+        assert!(
+            printed.contains("\"error\":\"") && said.starts_with("klamm: "),
+            "{printed}\n{said}"
+        );
+    }
+}
+
+#[test]
+fn a_consumer_that_meets_damage_tells_what_it_read_until_then_and_fails() {
+    let data = directory();
+    let mut broker = Broker::start(data.path(), &[]);
+    broker.run(&["bench", "produce", "--total", "2MB"], "");
+    broker.signal("TERM");
+    assert!(broker.wait().success(), "{}", broker.said());
+    let in_folder = |path: &Path| {
+        std::fs::read_dir(path)
+            .expect("it is there")
+            .map(|it| it.expect("an entry").path())
+    };
+    let log = in_folder(data.path())
+        .find(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("bench-0."))
+        })
+        .and_then(|path| in_folder(&path).find(|file| file.extension().is_some_and(|end| end == "log")))
+        .expect("the topic has a segment");
+    let mut bytes = std::fs::read(&log).expect("it can be read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&log, bytes).expect("it can be written");
+    let broker = Broker::start(data.path(), &[]);
+    let (printed, said) = broker.failure(&["bench", "consume", "--fetch-size", "64KiB"]);
+    assert!(
+        printed.starts_with("consume, cut short: ") && !printed.contains(": 0 records"),
+        "{printed}"
+    );
+    assert!(said.contains("partition 0, batch at offset"), "{said}");
+}
+
+#[test]
+fn a_partition_that_a_topic_lacks_is_looked_for_before_anything_is_created() {
+    let data = directory();
+    let broker = Broker::start(data.path(), &[]);
+    let said = broker.refusal(&["produce", "missing", "--partition", "9"]);
+    assert!(
+        said.contains("no topic missing") && said.contains("partition 9"),
+        "{said}"
+    );
+    assert_eq!(broker.run(&["topic", "list"], ""), "", "it was not created");
+    broker.run(&["produce", "missing", "--partition", "0"], "one\n");
+    let said = broker.refusal(&["produce", "missing", "--partition", "9"]);
+    assert!(said.contains("topic missing has no partition 9: it has 1"), "{said}");
+}
+
 /// A number of a flat JSON object.
 fn number<'a>(object: &'a str, name: &str) -> &'a str {
     let start = object
@@ -314,20 +391,8 @@ fn the_broker_says_how_it_is() {
     );
     assert_eq!(broker.get("/health").0, "HTTP/1.1 200 OK");
     assert_eq!(broker.get("/other").0, "HTTP/1.1 404 Not Found");
-    let (status, metrics) = broker.get("/metrics");
-    assert_eq!(status, "HTTP/1.1 200 OK");
-    let value = |name: &str| {
-        let line = metrics
-            .lines()
-            .find(|line| line.starts_with(&format!("{name} ")))
-            .expect("it is there");
-        line.rsplit(' ')
-            .next()
-            .and_then(|value| value.parse::<f64>().ok())
-            .expect("a number")
-    };
-    assert!(value("klamm_requests_total") >= 3.0 && value("klamm_file_written_bytes_total") > 0.0);
-    assert!(value("klamm_sync_seconds_count") >= 1.0 && value("process_resident_memory_bytes") > 0.0);
+    assert!(broker.metric("klamm_requests_total") >= 3.0 && broker.metric("klamm_file_written_bytes_total") > 0.0);
+    assert!(broker.metric("klamm_sync_seconds_count") >= 1.0 && broker.metric("process_resident_memory_bytes") > 0.0);
 }
 
 #[test]
@@ -365,52 +430,4 @@ fn a_consumer_says_what_it_cannot_read_and_ends_with_its_reader() {
     broker.run(&["produce", "t"], "three\n");
     let ended = consumer.wait_with_output().expect("it ends");
     assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
-}
-
-#[test]
-fn a_directory_belongs_to_one_broker_at_a_time() {
-    let data = directory();
-    let broker = Broker::start(data.path(), &[]);
-    broker.run(&["produce", "t"], "mine\n");
-    let said = refused_start(data.path());
-    assert!(said.contains(data.path().to_str().expect("UTF-8")), "{said}");
-    assert!(said.contains("--data"), "{said}");
-    assert_eq!(broker.run(&["consume", "t", "--exit"], ""), "mine\n");
-}
-
-#[test]
-fn what_is_not_ours_is_refused_and_left_as_it_was() {
-    for (name, content, words) in [
-        ("meta.properties", "version=1\nnode.id=1\n", "Apache Kafka"),
-        ("holiday.txt", "sun", "holiday.txt"),
-    ] {
-        let data = directory();
-        std::fs::write(data.path().join(name), content).expect("it is written");
-        let said = refused_start(data.path());
-        assert!(
-            said.contains(words) && said.contains(data.path().to_str().expect("UTF-8")),
-            "{said}"
-        );
-        let left: Vec<_> = std::fs::read_dir(data.path())
-            .expect("it is there")
-            .flatten()
-            .map(|entry| entry.file_name())
-            .collect();
-        assert_eq!(left, [name]);
-        assert_eq!(
-            std::fs::read_to_string(data.path().join(name)).expect("it is there"),
-            content
-        );
-    }
-    let data = directory();
-    std::fs::create_dir(data.path().join("__cluster_metadata-0.AAAAAAAAAAAAAAAAAAAAAQ")).expect("it is made");
-    let said = refused_start(data.path());
-    assert!(
-        said.contains("meta.klamm is missing") && !said.contains("empty directory"),
-        "{said}"
-    );
-    let data = directory();
-    let file = data.path().join("file");
-    std::fs::write(&file, "text").expect("it is written");
-    assert!(refused_start(&file).contains("--data"));
 }

@@ -78,9 +78,12 @@ fn a_full_disk_refuses_appends_and_recovers_without_a_restart() {
     let log_dir = Some(disk.0.path().join("data"));
     let mut broker = Broker::start_with(Options {
         log_dir,
+        metrics: true,
         ..Options::default()
     });
     broker.create_topic(TOPIC, 1, &[]);
+    let no_space = "klamm_disk_faults_total{kind=\"no_space\"}";
+    assert_eq!(broker.metric(no_space), 0);
     let (mut draw, mut kept) = (Draw::new(3), Vec::new());
     let mut connection = broker.connect();
     assert_eq!(append(&mut connection, &mut draw, &mut kept, 5), 0);
@@ -94,6 +97,7 @@ fn a_full_disk_refuses_appends_and_recovers_without_a_restart() {
         assert_kept(&broker, &kept);
     }
     assert!(!broker.has_ended(), "{}", broker.output());
+    assert!(broker.metric(no_space) >= 3, "each round met the full disk");
     broker.kill();
     broker.restart();
     assert_kept(&broker, &kept);

@@ -1,6 +1,7 @@
 //! Starts that must be refused: with a clear word on why, and with whatever was there left as it was.
 
 use klamm_tests::broker::listed;
+use klamm_tests::client::Scratch;
 use klamm_tests::frame::batch;
 use klamm_tests::installed::klamm;
 use klamm_tests::mount::Mount;
@@ -40,64 +41,107 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     files
 }
 
-#[test]
-fn bad_settings_are_named() {
-    for (name, value) in [
-        ("num.partitions", "many"),
-        ("num.partitions", "0"),
-        ("node.id", "-7"),
-        ("socket.request.max.bytes", "1 MB"),
-        ("auto.create.topics.enable", "perhaps"),
-        ("log.retention.hours", ""),
-    ] {
-        let mut broker = Broker::prepare(Options::default());
-        broker.configure(&[(name, value)]);
-        assert_refused(&mut broker, &[name]);
-        assert!(!broker.log_dir().exists(), "nothing was formatted with {name}={value}");
-    }
-}
-
-#[test]
-fn security_that_is_not_there_is_refused() {
-    for (name, value) in [
-        ("listeners", "SSL://127.0.0.1:0"),
-        ("listeners", "SASL_PLAINTEXT://127.0.0.1:0"),
-        ("ssl.keystore.location", "/etc/keys.jks"),
-    ] {
-        let mut broker = Broker::prepare(Options::default());
-        broker.configure(&[(name, value)]);
-        assert_refused(&mut broker, &[name]);
-    }
-}
-
-#[test]
-fn a_wildcard_is_never_advertised() {
-    let mut broker = Broker::prepare(Options::default());
-    let wildcard = format!("PLAINTEXT://0.0.0.0:{}", broker.port());
-    broker.configure(&[("listeners", &wildcard), ("advertised.listeners", "")]);
-    assert_refused(&mut broker, &["advertised.listeners"]);
-}
-
-#[test]
-fn a_missing_configuration_file_is_named() {
-    let broker = Broker::prepare(Options::default());
-    let missing = broker.config_file().with_extension("missing");
-    let output = Command::new(klamm())
-        .arg("serve")
-        .arg("--config")
-        .arg(&missing)
-        .stdin(Stdio::null())
-        .output();
+/// Runs `klamm serve` with these words and a data directory that is not there yet: it must refuse, saying each of `said`,
+/// and set nothing up.
+fn refused(line: &[&str], said: &[&str]) {
+    let parent = Scratch::new("start");
+    fs::create_dir_all(parent.path()).expect("a folder");
+    let data = parent.path().join("data");
+    let directory = data.to_str().expect("UTF-8").to_owned();
+    let mut words = vec!["serve", "--data", &directory, "--metrics", "off"];
+    words.extend(line);
+    let output = Command::new(klamm()).args(&words).stdin(Stdio::null()).output();
     let output = output.expect("the broker runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        !output.status.success() && said.contains(&*missing.to_string_lossy()),
-        "{said}"
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{line:?}: {told}");
+    assert!(output.stdout.is_empty(), "{line:?}");
+    for word in said {
+        assert!(told.contains(word), "{line:?}: no {word:?} in\n{told}");
+    }
+    assert!(!data.exists(), "{line:?} set up the data directory");
+}
+
+/// As [`refused`], with one setting that is typed.
+fn refused_with(setting: &str, said: &[&str]) {
+    let (name, _) = setting.split_once('=').expect("a name and a value");
+    refused(
+        &["--listen", "127.0.0.1:0", "--set", setting],
+        &[&[name], said].concat(),
     );
 }
 
 #[test]
-fn a_taken_port_is_named() {
+fn a_bad_value_is_named_with_what_is_allowed() {
+    for (setting, allowed) in [
+        ("num.partitions=many", "whole number"),
+        ("num.partitions=0", "from 1 to 10000"),
+        ("node.id=-7", "at least 0"),
+        ("socket.request.max.bytes=1 MB", "whole number"),
+        ("log.segment.bytes=1k", "whole number"),
+        ("auto.create.topics.enable=perhaps", "neither true nor false"),
+        ("log.retention.hours=", "whole number"),
+        ("flush=sometimes", "fsync, os"),
+        ("log.cleanup.policy=burn", "compact, delete"),
+    ] {
+        refused_with(setting, &[allowed]);
+    }
+}
+
+#[test]
+fn a_setting_that_is_typed_has_to_exist() {
+    refused_with("num.partition=3", &["did you mean num.partitions?"]);
+    refused_with("no.such.setting=1", &["there is no such setting"]);
+}
+
+#[test]
+fn security_that_is_not_there_is_refused() {
+    for setting in [
+        "listeners=SSL://127.0.0.1:0",
+        "listeners=SASL_PLAINTEXT://127.0.0.1:0",
+        "sasl.enabled.mechanisms=PLAIN",
+        "ssl.keystore.location=/etc/keys.jks",
+    ] {
+        refused_with(setting, &["not available yet"]);
+    }
+}
+
+#[test]
+fn a_wildcard_needs_a_name_that_clients_reach() {
+    for wildcard in [":0", "0.0.0.0:0", "[::]:0"] {
+        refused(&["--listen", wildcard], &["set advertised.listeners"]);
+    }
+    refused(
+        &["--listen", ":0", "--advertise", "0.0.0.0:9092"],
+        &["no client can connect"],
+    );
+}
+
+#[test]
+fn a_file_of_settings_that_cannot_be_read_is_named_with_its_line() {
+    let folder = Scratch::new("settings");
+    fs::create_dir_all(folder.path()).expect("a folder");
+    let file = folder.path().join("server.properties");
+    let name = file.to_str().expect("UTF-8");
+    refused(&["--config", name], &[name, "no such file"]);
+    fs::write(&file, [0xff, 0xfe, b'a']).expect("it is written");
+    refused(&["--config", name], &[name, "UTF-8"]);
+    fs::write(&file, "num.partitions=3\nbroker.rack=\\u00g0\n").expect("it is written");
+    refused(&["--config", name], &[name, "line 2"]);
+}
+
+#[test]
+fn a_taken_port_is_named_and_another_proposed() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = holder.local_addr().expect("it is bound").to_string();
+    refused(&["--listen", &taken], &[&taken, "the port is taken", "--listen"]);
+    refused(
+        &["--listen", "127.0.0.1:0", "--set", &format!("metrics.listener={taken}")],
+        &[&taken, "--metrics off"],
+    );
+}
+
+#[test]
+fn a_port_that_was_taken_can_be_had_once_it_is_free() {
     let mut broker = Broker::prepare(Options::default());
     let holder = TcpListener::bind(broker.address()).expect("the port was free");
     let port = broker.port().to_string();
@@ -115,7 +159,10 @@ fn a_log_directory_has_one_broker() {
         log_dir,
         ..Options::default()
     });
-    assert_refused(&mut second, &[&first.log_dir().to_string_lossy()]);
+    assert_refused(
+        &mut second,
+        &[&first.log_dir().to_string_lossy(), "another Klamm process", "--data"],
+    );
     let told = first
         .connect()
         .produce("kept", 0, &batch(&[b"one"]))
@@ -128,7 +175,7 @@ fn a_file_is_no_log_directory() {
     let mut broker = Broker::prepare(Options::default());
     fs::write(broker.log_dir(), "a file").expect("a file");
     let log_dir = broker.log_dir();
-    assert_refused(&mut broker, &[&log_dir.to_string_lossy()]);
+    assert_refused(&mut broker, &[&log_dir.to_string_lossy(), "--data"]);
     assert_eq!(fs::read(log_dir).expect("it is still there"), b"a file");
 }
 
@@ -144,32 +191,47 @@ fn a_log_directory_that_cannot_be_written_is_named() {
     assert_refused(&mut broker, &[&log_dir.to_string_lossy()]);
 }
 
-/// Starts on a directory that holds `content` under `name`, and returns what it held before and after.
-fn refused_on(name: &str, content: &str) -> [BTreeMap<PathBuf, Option<Vec<u8>>>; 2] {
+/// Starts on a directory that holds `content` under `name`, demands that the refusal holds each of `words`, and returns what
+/// the directory held before and after.
+fn refused_on(name: &str, content: &str, words: &[&str]) -> [BTreeMap<PathBuf, Option<Vec<u8>>>; 2] {
     let mut broker = Broker::prepare(Options::default());
     let log_dir = broker.log_dir();
     fs::create_dir_all(log_dir.join("topic-0")).expect("a folder");
     fs::write(log_dir.join(name), content).expect("a file");
     fs::write(log_dir.join("topic-0/00000000000000000000.log"), batch(&[b"foreign"])).expect("a file");
     let before = snapshot(&log_dir);
-    assert_refused(&mut broker, &[&log_dir.to_string_lossy()]);
+    let place = log_dir.to_string_lossy();
+    assert_refused(&mut broker, &[&[&*place], words].concat());
     [before, snapshot(&log_dir)]
 }
 
 #[test]
 fn a_foreign_directory_is_left_alone() {
     let kafka = "version=1\ndirectory.id=dC5Bp1W8Q7a3Zk9n2x4y6A\nnode.id=1\ncluster.id=4L6g3nShT-eMCtK--X86sw\n";
-    for (name, content) in [("meta.properties", kafka), ("thesis.txt", "ten years of work")] {
-        let [before, after] = refused_on(name, content);
+    for (name, content, words) in [
+        ("meta.properties", kafka, "Apache Kafka"),
+        ("thesis.txt", "ten years of work", "thesis.txt"),
+    ] {
+        let [before, after] = refused_on(name, content, &[words]);
         assert!(before == after, "{name}: the directory was touched: {:?}", after.keys());
     }
 }
 
 #[test]
 fn a_directory_whose_identity_cannot_be_read_keeps_its_data() {
-    let [before, mut after] = refused_on("meta.klamm", "not what a broker writes");
+    let [before, mut after] = refused_on("meta.klamm", "not what a broker writes", &["meta.klamm"]);
     after.retain(|path, _| !path.ends_with(".lock"));
     assert!(before == after, "the directory was touched: {:?}", after.keys());
+}
+
+#[test]
+fn a_directory_that_lost_its_identity_is_not_taken_for_a_foreign_one() {
+    let mut broker = Broker::start();
+    assert!(broker.stop().success(), "{}", broker.output());
+    fs::remove_file(broker.log_dir().join("meta.klamm")).expect("it is there");
+    let before = snapshot(&broker.log_dir());
+    assert_refused(&mut broker, &["meta.klamm is missing", "put it back"]);
+    assert!(before == snapshot(&broker.log_dir()), "the directory was touched");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Where a log lies: the names of its directory and of the files in it.
 
 use crate::storage::FilePath;
-use crate::types::{LogDirectoryId, Offset, TopicId, Uuid};
+use crate::types::{LogDirectoryId, Offset, TopicId, TopicPartition, Uuid};
 use alloc::format;
 use core::fmt;
 
@@ -45,6 +45,14 @@ impl LogPlace {
             topic,
             partition,
         })
+    }
+
+    /// Whose log it is.
+    pub const fn id(&self) -> TopicPartition {
+        TopicPartition {
+            topic: self.topic,
+            partition: self.partition,
+        }
     }
 
     /// The directory's name.

@@ -54,7 +54,7 @@ impl<T: Copy + Debug> Partition<T> {
         let log: &mut Log = match &mut self.state {
             State::Leading(leader) => leader.log_mut(),
             State::Failed { log, .. } | State::Resting { log, .. } | State::Deleting { log: Some(log) } => log,
-            State::Opening { .. } | State::Offline(_) | State::Deleting { log: None } => {
+            State::Opening { .. } | State::Offline { .. } | State::Deleting { log: None } => {
                 panic!("a log waits for its compaction whatever becomes of it")
             }
         };

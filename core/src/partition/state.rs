@@ -9,7 +9,9 @@ use super::setting::Setting;
 use crate::config::TopicConfig;
 use crate::log::{Log, LogConfig, LogPlace, ManifestEntry, Recover, RecoverSettings, Recovered, Source};
 use crate::storage::{Storage, StorageEvent};
-use crate::types::{Broken, ErrorCode, Fault, FileId, Flaw, Monotonic, Now, Offset, ProducerEpoch, ProducerId};
+use crate::types::{
+    Broken, ErrorCode, Fault, FaultKind, FileId, Flaw, Monotonic, Now, Offset, ProducerEpoch, ProducerId,
+};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -78,15 +80,30 @@ pub(super) enum State<T> {
         log: Log,
         waiting: VecDeque<(T, PartitionAsk)>,
     },
-    /// Its log could not be recovered. What lacks room or could not be read may be well when it is asked for again, from
+    /// Its log could not be recovered. What lacks room or could not be read may be well when it is asked for `again`, from
     /// the given time on; what holds less than was synced, or other bytes, is not, and a failed sync must not be tried
     /// again: it would succeed without the bytes.
-    Offline(Option<(Known, Monotonic)>),
+    Offline {
+        why: FaultKind,
+        again: Option<(Known, Monotonic)>,
+    },
     /// Its topic is gone. A log that is open is removed by storage; one that is being recovered, or is offline, by the
     /// shard once nothing works on it.
     Deleting {
         log: Option<Log>,
     },
+}
+
+impl<T> State<T> {
+    /// Stands where a state is about to be put.
+    const fn nowhere() -> Self {
+        Self::Deleting { log: None }
+    }
+
+    /// Takes it, to put the next in its place.
+    const fn take(&mut self) -> Self {
+        core::mem::replace(self, Self::nowhere())
+    }
 }
 
 impl<T: Copy + Debug> Partition<T> {
@@ -121,7 +138,7 @@ impl<T: Copy + Debug> Partition<T> {
             used: now.monotonic,
             failed_at: None,
             refuses_until: None,
-            state: State::Offline(None),
+            state: State::nowhere(),
         };
         partition.reopen(Known::closed(clean), VecDeque::new(), now, storage, outcome);
         partition
@@ -166,7 +183,7 @@ impl<T: Copy + Debug> Partition<T> {
                 Self::put(leader, (part, ask), self.refuses_until, now, storage, outcome);
                 self.settle(now, storage, outcome);
             }
-            State::Offline(again) => match again.take_if(|(_, at)| now.monotonic >= *at) {
+            State::Offline { again, .. } => match again.take_if(|(_, at)| now.monotonic >= *at) {
                 Some((known, _)) => self.reopen(known, VecDeque::from([(part, ask)]), now, storage, outcome),
                 None => outcome.answers.push((part, ask.refused(ErrorCode::KafkaStorageError))),
             },
@@ -211,7 +228,7 @@ impl<T: Copy + Debug> Partition<T> {
             State::Deleting { log: Some(log) } | State::Failed { log, .. } | State::Resting { log, .. } => {
                 log.handle(event);
             }
-            State::Opening { .. } | State::Offline(_) | State::Deleting { log: None } => {}
+            State::Opening { .. } | State::Offline { .. } | State::Deleting { log: None } => {}
         }
         self.settle(now, storage, outcome);
     }
@@ -276,7 +293,7 @@ impl<T: Copy + Debug> Partition<T> {
         storage: &mut Storage,
         outcome: &mut Outcome<T>,
     ) {
-        let (waiting, mut known) = match core::mem::replace(&mut self.state, State::Offline(None)) {
+        let (waiting, mut known) = match self.state.take() {
             State::Opening { waiting, known } => (waiting, known),
             State::Deleting { log } => {
                 self.state = State::Deleting { log };
@@ -310,12 +327,15 @@ impl<T: Copy + Debug> Partition<T> {
             }
             Err(fault) => {
                 outcome.damaged.logs += u64::from(fault.is_corruption());
-                let text = alloc::format!("taken offline: {fault}");
-                outcome.reports.push((Matter::Offline, text));
-                if fault.is_shortage() || matches!(fault, Fault::Device(_)) {
-                    let at = now.monotonic.plus_millis(AGAIN_AFTER_MS);
-                    self.state = State::Offline(Some((known, at)));
-                }
+                outcome
+                    .reports
+                    .push((Matter::Offline, alloc::format!("taken offline: {fault}")));
+                let passes = fault.is_shortage() || matches!(fault, Fault::Device(_));
+                let again = passes.then(|| (known, now.monotonic.plus_millis(AGAIN_AFTER_MS)));
+                self.state = State::Offline {
+                    why: fault.kind(),
+                    again,
+                };
                 let refused = |(part, ask): (T, PartitionAsk)| (part, ask.refused(ErrorCode::KafkaStorageError));
                 outcome.answers.extend(waiting.into_iter().map(refused));
             }
@@ -327,7 +347,7 @@ impl<T: Copy + Debug> Partition<T> {
         if let State::Leading(leader) = &mut self.state {
             leader.work(storage, outcome);
         }
-        self.state = match core::mem::replace(&mut self.state, State::Offline(None)) {
+        self.state = match self.state.take() {
             State::Leading(leader) if leader.has_failed() => {
                 self.note_failure(now.monotonic);
                 let (log, waiting) = leader.fail(outcome);
@@ -356,7 +376,7 @@ impl<T: Copy + Debug> Partition<T> {
     pub fn delete(&mut self, storage: &mut Storage, outcome: &mut Outcome<T>) {
         let gone = ErrorCode::UnknownTopicOrPartition;
         outcome.news = true;
-        let log = match core::mem::replace(&mut self.state, State::Offline(None)) {
+        let log = match self.state.take() {
             State::Leading(leader) => Some(leader.delete(storage, outcome)),
             State::Opening { waiting, .. } => {
                 outcome
@@ -371,7 +391,7 @@ impl<T: Copy + Debug> Partition<T> {
                 log.delete(storage);
                 Some(log)
             }
-            State::Offline(_) => {
+            State::Offline { .. } => {
                 outcome.removable = true;
                 None
             }
@@ -410,7 +430,7 @@ impl<T: Copy + Debug> Partition<T> {
         let idle = self.jobs == 0 && now.monotonic >= self.used.plus_millis(idle_ms);
         // A log that has a directory and no segment is not worth remembering how.
         let known = |leader: &Leader<T>| !leader.is_empty() || self.incarnation == Incarnation::default();
-        self.state = match core::mem::replace(&mut self.state, State::Offline(None)) {
+        self.state = match self.state.take() {
             State::Leading(leader) if idle && known(&leader) && leader.may_rest(storage) => State::Resting {
                 log: leader.rest(now, storage),
                 waiting: VecDeque::new(),
@@ -432,7 +452,7 @@ impl<T: Copy + Debug> Partition<T> {
             return;
         }
         let Some(entry) = log.closed(storage) else { return };
-        let State::Resting { log, waiting } = core::mem::replace(&mut self.state, State::Offline(None)) else {
+        let State::Resting { log, waiting } = self.state.take() else {
             unreachable!("it was just looked at")
         };
         let held = !entry.segments.is_empty();
@@ -463,7 +483,15 @@ impl<T: Copy + Debug> Partition<T> {
             State::Leading(leader) => leader.closed(storage),
             State::Resting { log, .. } => Closed::of(log, storage),
             State::Opening { .. } | State::Failed { .. } | State::Deleting { .. } => Closed::NotYet,
-            State::Offline(_) => Closed::Unclean,
+            State::Offline { .. } => Closed::Unclean,
+        }
+    }
+
+    /// Why its log is not open and nothing is asked of it, if that is so.
+    pub const fn offline(&self) -> Option<FaultKind> {
+        match &self.state {
+            State::Offline { why, .. } => Some(*why),
+            _ => None,
         }
     }
 

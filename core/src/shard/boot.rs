@@ -52,6 +52,8 @@ pub struct Booted {
     pub meta: MetaFile,
     /// The logs in it.
     pub logs: Vec<StoredLog>,
+    /// Where logs lay at the last clean stop of which nothing is left; each has a mark in its place now.
+    pub gone: Vec<LogPlace>,
     /// Whether it was formatted just now.
     pub formatted: bool,
 }
@@ -194,6 +196,7 @@ impl Boot {
             Next::Done(Ok(())) => Next::Done(Ok(Booted {
                 meta,
                 logs: Vec::new(),
+                gone: Vec::new(),
                 formatted: true,
             })),
             Next::Done(Err(fault)) => Next::Done(Err(format!("the data directory cannot be formatted: {fault}"))),
@@ -240,14 +243,17 @@ impl Boot {
             });
         }
         let mut steps = VecDeque::new();
+        let mut gone = Vec::new();
         for missing in clean.into_values() {
             let place = missing.place(self.directory);
             steps.extend(mark_lost(&place, self.files.next()));
+            gone.push(place.clone());
             logs.push(StoredLog { place, clean: None });
         }
         let booted = Booted {
             meta,
             logs,
+            gone,
             formatted: false,
         };
         if !entries.iter().any(|entry| entry.name == MANIFEST) || bug!(ManifestLeftStanding) {

@@ -1,6 +1,7 @@
 //! What a shard counts, and what must be back at zero at its end.
 
 use super::Shard;
+use crate::types::FaultKind;
 
 /// What a shard has done since its start.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -40,6 +41,8 @@ pub struct Counters {
     pub damaged_logs: u64,
     /// Partitions that are not dormant, at this moment.
     pub active_partitions: u64,
+    /// Partitions of these that are offline, by why; in the order of [`FaultKind::ALL`].
+    pub offline_partitions: [u64; FaultKind::ALL.len()],
 }
 
 /// What a shard holds: all zero once it has no clients and nothing is in progress.
@@ -67,6 +70,7 @@ impl Shard {
         Counters {
             active_partitions: self.active.len() as u64,
             group_member_bytes: self.group_budget.held() as u64,
+            offline_partitions: self.offline.counts(),
             ..self.counters
         }
     }

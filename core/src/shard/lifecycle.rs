@@ -19,6 +19,7 @@ use crate::types::{Now, ShardId, TopicId, TopicPartition};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -108,6 +109,7 @@ impl Shard {
                     self.close_log(now, log, effects);
                 }
             }
+            (TaskFor::Survey(last), TaskOutcome::Surveyed(found)) => self.surveyed(now, last, found, effects),
             (TaskFor::Volume(to, op), TaskOutcome::Measured(volume)) => {
                 let answer = Answer::Volume(volume.ok());
                 self.mailbox.send(to, Mail::Answer { op, answer }, effects);
@@ -125,6 +127,15 @@ impl Shard {
         if booted.formatted {
             let text = format!("formatted the data directory for cluster {}", booted.meta.cluster_id);
             effects.push(Effect::Report(Report::Info(text)));
+        }
+        if !booted.gone.is_empty() {
+            let text = format!(
+                "{} directories of partitions are gone that were there at the last stop, with records in them: {}. Each has a \
+                 mark in its place, and its partition is offline",
+                booted.gone.len(),
+                some_names(&booted.gone),
+            );
+            effects.push(Effect::Report(Report::Warning(text)));
         }
         self.view.cluster_id = Arc::from(booted.meta.cluster_id.as_str());
         self.stored = booted.logs.into_iter().map(|log| (log.partition(), log)).collect();
@@ -221,6 +232,7 @@ impl Shard {
         self.mailbox.send(CONTROLLER, Mail::Published, effects);
         self.take_early(now, effects);
         self.coordinate_groups(now, effects);
+        self.survey(None, effects);
         if self.stopping.early {
             self.shut_down(now, effects);
         }
@@ -341,12 +353,17 @@ impl Shard {
     }
 }
 
+/// The names of directories, as many as people read.
+fn some_names(places: &[LogPlace]) -> String {
+    const MOST: usize = 8;
+    let names: Vec<_> = places.iter().take(MOST).map(LogPlace::name).collect();
+    let more = if places.len() > MOST { ", …" } else { "" };
+    names.join(", ") + more
+}
+
 impl StoredLog {
     /// Whose log it is.
-    pub fn partition(&self) -> TopicPartition {
-        TopicPartition {
-            topic: self.place.topic,
-            partition: self.place.partition,
-        }
+    pub const fn partition(&self) -> TopicPartition {
+        self.place.id()
     }
 }

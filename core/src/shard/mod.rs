@@ -26,6 +26,7 @@ mod partitions;
 mod producer_ids;
 mod reports;
 mod settings;
+mod survey;
 mod task;
 mod watches;
 mod wheel;
@@ -58,6 +59,7 @@ use ops::Ops;
 use partitions::{Gathering, Part};
 use producer_ids::ProducerIds;
 use reports::Reports;
+use survey::Offline;
 use task::TaskFor;
 use watches::Watches;
 use wheel::{TimerKey, Wheel};
@@ -95,6 +97,7 @@ pub struct Shard {
     producer_ids: ProducerIds<(ShardId, OpId)>,
     /// On the controller's shard only.
     metadata: Option<MetadataLog>,
+    offline: Offline,
     /// Recoveries that run, and those that wait for their turn.
     recoveries: task::Turns,
     /// The log that is being compacted.
@@ -187,6 +190,7 @@ impl Shard {
             watches: Watches::default(),
             producer_ids: ProducerIds::new(),
             metadata: None,
+            offline: Offline::default(),
             recoveries: task::Turns::new(limits.recoveries),
             compacting: None,
             compact_soon: false,

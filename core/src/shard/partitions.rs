@@ -268,6 +268,8 @@ impl Shard {
             self.names.remove(&log);
             self.remove_logs(Vec::from([partition.place().clone()]), effects);
         }
+        let partition = self.partitions.get(&log);
+        self.offline.note(log, partition.and_then(Partition::offline));
         if let Some(at) = outcome.sync_at.take() {
             self.wheel.arm(at, Timer::Sync(log));
         }

@@ -2,6 +2,7 @@
 
 use super::boot::{Boot, Booted, Steps};
 use super::partitions::Part;
+use super::survey::Survey;
 use crate::group::{Loaded, ReadRecords};
 use crate::log::{Replay, ReplayChunk};
 use crate::partition::{LogJob, LogOutcome, Purpose};
@@ -27,6 +28,8 @@ pub enum Task {
     Replay(Box<Replay>),
     /// Reads records of groups.
     ReadGroups(Box<ReadRecords>),
+    /// Looks for logs that lost records.
+    Survey(Survey),
     /// Measures the file system that holds the log directory.
     Measure(LogDirectoryId),
 }
@@ -46,6 +49,8 @@ pub enum TaskOutcome {
     Replayed(Box<Result<ReplayChunk, Fault>>),
     /// Of [`Task::ReadGroups`].
     GroupsRead(Box<Result<Vec<Loaded>, Fault>>),
+    /// Of [`Task::Survey`]: whose logs they are.
+    Surveyed(Vec<TopicPartition>),
     /// Of [`Task::Measure`].
     Measured(Result<Volume, IoError>),
 }
@@ -65,6 +70,8 @@ pub(super) enum TaskFor {
     Partition(LogId, Purpose<Part>),
     /// The groups of a partition are read; what the read pins, and where it ends.
     Groups(TopicPartition, Vec<Lease>, Offset),
+    /// Logs that lost records are looked for; the last one of the stretch.
+    Survey(TopicPartition),
     /// An ask of this shard's wants to know the room that there is.
     Volume(ShardId, OpId),
 }
@@ -80,6 +87,7 @@ impl Job for Task {
             Self::Log(job) => job.resume(done).map(TaskOutcome::Log),
             Self::ReadGroups(job) => job.resume(done).map(|read| TaskOutcome::GroupsRead(Box::new(read))),
             Self::Replay(job) => job.resume(done).map(|chunk| TaskOutcome::Replayed(Box::new(chunk))),
+            Self::Survey(job) => job.resume(done).map(TaskOutcome::Surveyed),
             Self::Measure(directory) => match done {
                 Ok(IoValue::Volume(volume)) => Next::Done(TaskOutcome::Measured(Ok(volume))),
                 Ok(_) => Next::Io(FileOp::Volume { directory: *directory }),

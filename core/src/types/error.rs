@@ -181,7 +181,51 @@ pub enum Fault {
     Corruption(String),
 }
 
+/// What a [`Fault`] is without its text, for counters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[allow(missing_docs, reason = "the variants are those of `Fault`")]
+pub enum FaultKind {
+    NoSpace,
+    NoDescriptors,
+    Device,
+    Unsynced,
+    Corruption,
+}
+
+impl FaultKind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Self; 5] = [
+        Self::NoSpace,
+        Self::NoDescriptors,
+        Self::Device,
+        Self::Unsynced,
+        Self::Corruption,
+    ];
+
+    /// A word for labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoSpace => "no_space",
+            Self::NoDescriptors => "no_descriptors",
+            Self::Device => "device",
+            Self::Unsynced => "sync",
+            Self::Corruption => "damage",
+        }
+    }
+}
+
 impl Fault {
+    /// Which kind it is.
+    pub const fn kind(&self) -> FaultKind {
+        match self {
+            Self::NoSpace => FaultKind::NoSpace,
+            Self::NoDescriptors => FaultKind::NoDescriptors,
+            Self::Device(_) => FaultKind::Device,
+            Self::Unsynced(_) => FaultKind::Unsynced,
+            Self::Corruption(_) => FaultKind::Corruption,
+        }
+    }
+
     /// Whether something is short that will be there again, and the device is well.
     pub const fn is_shortage(&self) -> bool {
         matches!(self, Self::NoSpace | Self::NoDescriptors)

@@ -10,7 +10,7 @@ mod time;
 
 pub use chain::{Broken, Chain, Flaw, Gaps, Origin};
 pub(crate) use chain::{Check, Cursor, Due};
-pub use error::{ErrorCode, Fault, Refusal};
+pub use error::{ErrorCode, Fault, FaultKind, Refusal};
 pub use ids::{
     BrokerEpoch, BrokerId, ClientId, ConnectionId, LogDirectoryId, OpId, ProducerEpoch, ProducerId, ShardId,
 };

@@ -3,7 +3,7 @@
 use super::root::{OpenFile, Root, io_error};
 use super::{Cached, Unfilled};
 use crate::clock::Clock;
-use crate::counters::{Counters, count};
+use crate::counters::{Counters, DiskFault, count};
 use crate::inbox::lock;
 use crate::memory::Buffer;
 use bytes::Bytes;
@@ -50,6 +50,20 @@ impl Performer {
 
     /// Carries out one operation.
     pub(crate) fn perform(&self, io: &FileOp) -> IoResult {
+        let result = self.carry_out(io);
+        let of = match io {
+            // They are counted where they are carried out, by whomever.
+            FileOp::Write { .. } | FileOp::Sync { .. } => return result,
+            FileOp::Read { .. } => DiskFault::Read,
+            FileOp::Truncate { .. } => DiskFault::Write,
+            FileOp::SyncAll { .. } | FileOp::SyncDirectory { .. } => DiskFault::Sync,
+            _ => DiskFault::Other,
+        };
+        self.counters.file_operation(of, &result);
+        result
+    }
+
+    fn carry_out(&self, io: &FileOp) -> IoResult {
         match io {
             FileOp::Open { file, path, mode } => self.open(*file, path, *mode),
             FileOp::Close { file } => self.root.release(*file).map(|_| IoValue::Done),
@@ -138,12 +152,9 @@ impl Performer {
             Ok(open) => {
                 let (taken, result) = write_all(&open.file, position, pieces);
                 count(&self.counters.bytes_written, taken);
-                (
-                    taken,
-                    result
-                        .err()
-                        .map(|error| io_error(&error, &format!("write {}", open.path))),
-                )
+                let result = result.map_err(|error| io_error(&error, &format!("write {}", open.path)));
+                self.counters.file_operation(DiskFault::Write, &result);
+                (taken, result.err())
             }
             Err(error) => (0, Some(error)),
         }
@@ -164,7 +175,11 @@ impl Performer {
     /// it. What turns out to be broken is dropped from the page cache: whoever reads it again asks the device again.
     pub(crate) fn fill(&self, range: FileRange, content: &mut Content, mut buffer: Buffer) -> Result<Bytes, Unfilled> {
         let open = self.root.file(range.file).map_err(Unfilled::Unreadable)?;
-        let failed = |error: &io::Error| Unfilled::Unreadable(io_error(error, &format!("read {}", open.path)));
+        let failed = |error: &io::Error| {
+            let error = io_error(error, &format!("read {}", open.path));
+            self.counters.file_operation_failed(DiskFault::Read, &error);
+            Unfilled::Unreadable(error)
+        };
         if let Some((from, length)) = content.unchecked() {
             show_again(&open.file, from, length, content).map_err(|error| failed(&error))?;
         }
@@ -196,7 +211,11 @@ impl Performer {
             Ok(read) if read == wanted => Cached::Read,
             // A file system without non-blocking reads answers the same as one that would have to wait.
             Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP) => Cached::Elsewhere,
-            Err(_) => Cached::Gone,
+            Err(error) => {
+                let error = named("read", &open.path, error);
+                self.counters.file_operation_failed(DiskFault::Read, &error);
+                Cached::Gone
+            }
         }
     }
 
@@ -204,8 +223,10 @@ impl Performer {
     pub(crate) fn sync(&self, file: FileId) -> Result<(), IoError> {
         let open = self.root.file(file)?;
         // Not even an interrupted one is tried again: whether the first one lost something could no longer be told.
-        self.timed(|| fdatasync(&open.file))
-            .map_err(|error| named("sync", &open.path, error))
+        let synced = self.timed(|| fdatasync(&open.file));
+        let synced = synced.map_err(|error| named("sync", &open.path, error));
+        self.counters.file_operation(DiskFault::Sync, &synced);
+        synced
     }
 
     fn timed<T>(&self, sync: impl FnOnce() -> T) -> T {

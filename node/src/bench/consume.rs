@@ -14,7 +14,7 @@ use clap::Args;
 use klamm_core::record::Batch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Kafka's special times for `ListOffsets`.
@@ -47,6 +47,8 @@ pub(crate) struct Arguments {
 struct Shared {
     bytes: AtomicU64,
     records: AtomicU64,
+    /// One of them failed: the others end.
+    failed: AtomicBool,
 }
 
 /// Runs `klamm bench consume`.
@@ -79,8 +81,10 @@ pub(crate) async fn run(args: Arguments) -> Outcome {
         .into_iter()
         .map(|reader| tokio::spawn(reader.run(shared.clone(), limit, deadline)))
         .collect();
+    let mut failure = None;
     for task in tasks {
-        task.await.map_err(|error| Failure::new(error.to_string()))??;
+        let outcome = task.await.map_err(|error| Failure::new(error.to_string()))?;
+        failure = failure.or(outcome.err());
     }
     let time = now() - started;
     shown.abort();
@@ -94,6 +98,7 @@ pub(crate) async fn run(args: Arguments) -> Outcome {
         time,
         latencies: Vec::new(),
         watch,
+        failure,
     };
     report.print(args.common.json)
 }
@@ -130,6 +135,14 @@ struct Reader {
 
 impl Reader {
     async fn run(mut self, shared: Arc<Shared>, limit: u64, deadline: Option<Instant>) -> Outcome {
+        let outcome = self.consume(&shared, limit, deadline).await;
+        if outcome.is_err() {
+            shared.failed.store(true, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    async fn consume(&mut self, shared: &Shared, limit: u64, deadline: Option<Instant>) -> Outcome {
         while !self.ends.is_empty() && deadline.is_none_or(|deadline| now() < deadline) {
             let news = self.fetcher.fetch().await?;
             for fetched in &news {
@@ -150,7 +163,8 @@ impl Reader {
                 shared.records.fetch_add(records, Ordering::Relaxed);
                 shared.bytes.fetch_add(bytes, Ordering::Relaxed);
             }
-            if shared.bytes.load(Ordering::Relaxed) >= limit {
+            let failed = shared.failed.load(Ordering::Relaxed);
+            if failed || shared.bytes.load(Ordering::Relaxed) >= limit {
                 break;
             }
         }

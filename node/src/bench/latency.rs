@@ -22,10 +22,11 @@ use klamm_core::wire::message::fetch::{FetchPartition, FetchRequest, FetchRespon
 use klamm_core::wire::message::produce::ProduceResponse;
 use klamm_core::wire::versions::ApiKey;
 use klamm_core::wire::{Text, frame};
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::sync::Arc;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How late a record may be sent before it counts from when it was due: about what a sleeping thread oversleeps.
@@ -106,28 +107,77 @@ pub(crate) fn run(args: &Arguments) -> Outcome {
 
     let times: Times = Arc::new((0..target.records).map(|_| AtomicU64::new(0)).collect());
     let (producing, consuming) = (connect(&target.address)?, connect(&target.address)?);
+    let end = Arc::new(End {
+        sockets: [producing.try_clone()?, consuming.try_clone()?],
+        failure: Mutex::new(None),
+    });
     let answers = producing.try_clone()?;
     let watch = Watch::start(args.common.broker_pid)?;
     let started = now();
-    let acked = spawn({
+    let acked = spawn(&end, {
         let (target, times) = (target.clone(), times.clone());
-        move || acknowledge(answers, &target, &times, started)
-    });
-    let consumed = spawn({
+        move |measured| acknowledge(answers, &target, &times, started, measured)
+    })?;
+    let consumed = spawn(&end, {
         let (target, times) = (target.clone(), times.clone());
-        move || consume(consuming, &target, &times, started)
-    });
-    send(producing, frame, args.rate, &times, started)?;
+        move |measured| consume(consuming, &target, &times, started, measured)
+    })?;
+    end.note(send(producing, frame, args.rate, &times, started));
     let (acked, consumed) = (join(acked)?, join(consumed)?);
     let report = Report {
         name: "latency",
-        records: target.records as u64,
-        bytes: target.records as u64 * load.batch.len() as u64,
+        records: acked.records,
+        bytes: acked.records * load.batch.len() as u64,
         time: now() - started,
-        latencies: vec![("ack", acked), ("end_to_end", consumed)],
+        latencies: vec![("ack", acked.latencies), ("end_to_end", consumed.latencies)],
         watch,
+        failure: end.failure(),
     };
     report.print(args.common.json)
+}
+
+/// How the three threads end together.
+#[derive(Debug)]
+struct End {
+    sockets: [TcpStream; 2],
+    failure: Mutex<Option<Failure>>,
+}
+
+impl End {
+    /// The first failure ends all: whoever waits for an answer learns that none will come.
+    fn note(&self, outcome: Outcome) {
+        let Err(failure) = outcome else { return };
+        self.failed().get_or_insert(failure);
+        for socket in &self.sockets {
+            // The broker may have closed it before.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        self.failed().take()
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a thread has timed so far.
+#[derive(Debug)]
+struct Timed {
+    /// Records, the load before anything is measured included.
+    records: u64,
+    latencies: Latencies,
+}
+
+impl Timed {
+    fn add(&mut self, time: Duration, warmup: usize) {
+        if self.records >= warmup as u64 {
+            self.latencies.record(time);
+        }
+        self.records += 1;
+    }
 }
 
 async fn target(args: &Arguments) -> Result<Target, Failure> {
@@ -165,16 +215,24 @@ fn connect(address: &HostPort) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-type Running<T> = std::thread::JoinHandle<Result<T, Failure>>;
-
-fn spawn<T: Send + 'static>(run: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Running<T> {
-    std::thread::spawn(run)
+fn spawn(
+    end: &Arc<End>,
+    time: impl FnOnce(&mut Timed) -> Outcome + Send + 'static,
+) -> Result<JoinHandle<Timed>, Failure> {
+    let mut measured = Timed {
+        records: 0,
+        latencies: Latencies::new()?,
+    };
+    let end = Arc::clone(end);
+    Ok(std::thread::spawn(move || {
+        end.note(time(&mut measured));
+        measured
+    }))
 }
 
-fn join<T>(running: Running<T>) -> Result<T, Failure> {
-    running
-        .join()
-        .unwrap_or_else(|_| Err(Failure::new("a thread of the benchmark panicked")))
+fn join(running: JoinHandle<Timed>) -> Result<Timed, Failure> {
+    let panicked = |_| Failure::new("a thread of the benchmark panicked");
+    running.join().map_err(panicked)
 }
 
 /// Sends one record after the other, each when it is due.
@@ -215,8 +273,13 @@ fn since(times: &Times, index: usize, started: Instant) -> Result<Duration, Fail
 }
 
 /// Times the acknowledgements.
-fn acknowledge(mut stream: TcpStream, target: &Target, times: &Times, started: Instant) -> Result<Latencies, Failure> {
-    let mut latencies = Latencies::new()?;
+fn acknowledge(
+    mut stream: TcpStream,
+    target: &Target,
+    times: &Times,
+    started: Instant,
+    measured: &mut Timed,
+) -> Outcome {
     for index in 0..target.records {
         let answer = read_answer(&mut stream)?;
         let time = since(times, index, started)?;
@@ -228,16 +291,13 @@ fn acknowledge(mut stream: TcpStream, target: &Target, times: &Times, started: I
                 return Err(error.into());
             }
         }
-        if index >= target.warmup {
-            latencies.record(time);
-        }
+        measured.add(time, target.warmup);
     }
-    Ok(latencies)
+    Ok(())
 }
 
 /// Times the arrival of each record at a consumer that always waits for the next.
-fn consume(mut stream: TcpStream, target: &Target, times: &Times, started: Instant) -> Result<Latencies, Failure> {
-    let mut latencies = Latencies::new()?;
+fn consume(mut stream: TcpStream, target: &Target, times: &Times, started: Instant, measured: &mut Timed) -> Outcome {
     let mut index = 0;
     while index < target.records {
         stream.write_all(&fetch_request(target, index)?)?;
@@ -256,15 +316,12 @@ fn consume(mut stream: TcpStream, target: &Target, times: &Times, started: Insta
                         "offset {offset} came where the next record was due"
                     )));
                 }
-                let time = since(times, index, started)?;
-                if index >= target.warmup {
-                    latencies.record(time);
-                }
+                measured.add(since(times, index, started)?, target.warmup);
                 index += 1;
             }
         }
     }
-    Ok(latencies)
+    Ok(())
 }
 
 fn fetch_request(target: &Target, index: usize) -> Result<Bytes, Failure> {
@@ -294,7 +351,10 @@ fn fetch_request(target: &Target, index: usize) -> Result<Bytes, Failure> {
 }
 
 fn read_answer(stream: &mut TcpStream) -> Result<Bytes, Failure> {
-    let late = |error: std::io::Error| Failure::new(format!("no answer of the broker: {error}"));
+    let late = |error: std::io::Error| match error.kind() {
+        ErrorKind::UnexpectedEof => Failure::new("the broker closed the connection; its log says why"),
+        _ => Failure::new(format!("no answer of the broker: {error}")),
+    };
     let mut length = [0; frame::LENGTH_BYTES];
     stream.read_exact(&mut length).map_err(late)?;
     let length = usize::try_from(i32::from_be_bytes(length)).unwrap_or(usize::MAX);

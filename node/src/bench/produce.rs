@@ -110,7 +110,11 @@ pub(crate) async fn run(args: Arguments) -> Outcome {
             bytes: args.warmup,
             time: endless,
         };
-        (senders, _) = phase(senders, &load, goal, None).await?;
+        let warm = phase(senders, &load, goal, None).await?;
+        if let Some(failure) = warm.failure {
+            return Err(failure);
+        }
+        senders = warm.senders;
     }
     let goal = Goal {
         bytes: args.total,
@@ -119,7 +123,7 @@ pub(crate) async fn run(args: Arguments) -> Outcome {
     let watch = Watch::start(args.common.broker_pid)?;
     let started = now();
     let progress = (!args.common.json).then(|| progress(args.total));
-    let (_, sent) = phase(senders, &load, goal, progress).await?;
+    let Phase { sent, failure, .. } = phase(senders, &load, goal, progress).await?;
     let report = Report {
         name: "produce",
         records: sent.requests * load.records,
@@ -131,6 +135,7 @@ pub(crate) async fn run(args: Arguments) -> Outcome {
             vec![("ack", sent.latencies)]
         },
         watch,
+        failure,
     };
     report.print(args.common.json)
 }
@@ -169,13 +174,24 @@ struct Sent {
     latencies: Latencies,
 }
 
-/// Lets all senders run until the goal is reached, and gives them back.
-async fn phase(
+/// What came of a phase.
+#[derive(Debug)]
+struct Phase {
     senders: Vec<Sender>,
-    load: &Load,
-    goal: Goal,
-    bar: Option<ProgressBar>,
-) -> Result<(Vec<Sender>, Sent), Failure> {
+    sent: Sent,
+    /// Why it ended before the goal was reached.
+    failure: Option<Failure>,
+}
+
+impl Sent {
+    fn nothing() -> Result<Self, Failure> {
+        let (requests, latencies) = (0, Latencies::new()?);
+        Ok(Self { requests, latencies })
+    }
+}
+
+/// Lets all senders run until the goal is reached or one of them fails, and gives them back.
+async fn phase(senders: Vec<Sender>, load: &Load, goal: Goal, bar: Option<ProgressBar>) -> Result<Phase, Failure> {
     let shared = Arc::new(Shared {
         left: AtomicU64::new(goal.bytes),
         done: AtomicU64::new(0),
@@ -186,26 +202,32 @@ async fn phase(
     let shown = tokio::spawn(watch_progress(bar.clone(), move || {
         watched.done.load(Ordering::Relaxed)
     }));
-    let tasks: Vec<_> = senders
-        .into_iter()
-        .map(|sender| tokio::spawn(sender.run(shared.clone(), size, deadline)))
-        .collect();
-    let mut all = Sent {
-        requests: 0,
-        latencies: Latencies::new()?,
+    let mut tasks = Vec::new();
+    for sender in senders {
+        tasks.push(tokio::spawn(sender.run(
+            shared.clone(),
+            size,
+            deadline,
+            Sent::nothing()?,
+        )));
+    }
+    let mut all = Phase {
+        senders: Vec::new(),
+        sent: Sent::nothing()?,
+        failure: None,
     };
-    let mut senders = Vec::new();
     for task in tasks {
-        let (sender, sent) = task.await.map_err(|error| Failure::new(error.to_string()))??;
-        senders.push(sender);
-        all.requests += sent.requests;
-        all.latencies.merge(&sent.latencies);
+        let (sender, sent, outcome) = task.await.map_err(|error| Failure::new(error.to_string()))?;
+        all.senders.push(sender);
+        all.sent.requests += sent.requests;
+        all.sent.latencies.merge(&sent.latencies);
+        all.failure = all.failure.or(outcome.err());
     }
     shown.abort();
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    Ok((senders, all))
+    Ok(all)
 }
 
 /// One connection that produces.
@@ -222,11 +244,22 @@ struct Sender {
 }
 
 impl Sender {
-    async fn run(mut self, shared: Arc<Shared>, size: u64, deadline: Option<Instant>) -> Result<(Self, Sent), Failure> {
-        let mut sent = Sent {
-            requests: 0,
-            latencies: Latencies::new()?,
-        };
+    /// Produces until the goal is reached. After a failure the other senders finish what they have under way, and end.
+    async fn run(
+        mut self,
+        shared: Arc<Shared>,
+        size: u64,
+        deadline: Option<Instant>,
+        mut sent: Sent,
+    ) -> (Self, Sent, Outcome) {
+        let outcome = self.produce(&shared, size, deadline, &mut sent).await;
+        if outcome.is_err() {
+            shared.left.store(0, Ordering::Relaxed);
+        }
+        (self, sent, outcome)
+    }
+
+    async fn produce(&mut self, shared: &Shared, size: u64, deadline: Option<Instant>, sent: &mut Sent) -> Outcome {
         let mut under_way: VecDeque<(i32, Instant)> = VecDeque::with_capacity(self.window);
         let mut due = now();
         let mut ended = false;
@@ -252,7 +285,7 @@ impl Sender {
                 }
             }
             if ended && under_way.is_empty() {
-                return Ok((self, sent));
+                return Ok(());
             }
             self.wait(due, under_way.len(), ended).await?;
             while let Some(answer) = self.connection.received()? {

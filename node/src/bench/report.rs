@@ -100,6 +100,8 @@ pub(crate) struct Report {
     pub(crate) latencies: Vec<(&'static str, Latencies)>,
     /// The broker before.
     pub(crate) watch: Option<Watch>,
+    /// Why it ended before it was done, if it did. What was measured until then is told all the same.
+    pub(crate) failure: Option<Failure>,
 }
 
 #[allow(clippy::cast_precision_loss, reason = "rates are shown with a few digits")]
@@ -112,21 +114,26 @@ impl Report {
         cpu.as_secs_f64() / (self.bytes.max(1) as f64 / 1e9)
     }
 
-    /// Prints it; looks at the broker once more.
-    pub(crate) fn print(&self, as_json: bool) -> Outcome {
-        let spent = self.watch.as_ref().map(Watch::spent).transpose()?;
+    /// Prints it; looks at the broker once more. Ends with the failure that ended the load.
+    pub(crate) fn print(mut self, as_json: bool) -> Outcome {
+        let spent = match self.watch.as_ref().map(Watch::spent).transpose() {
+            // The broker's end may be what ended the load.
+            Err(_) if self.failure.is_some() => None,
+            spent => spent?,
+        };
         let text = if as_json {
             self.json(spent.as_ref())
         } else {
             self.text(spent.as_ref())
         };
         writeln!(stdout(), "{text}")?;
-        Ok(())
+        self.failure.take().map_or(Ok(()), Err)
     }
 
     fn text(&self, spent: Option<&Spent>) -> String {
+        let cut_short = if self.failure.is_some() { ", cut short" } else { "" };
         let mut lines = vec![format!(
-            "{}: {} records, {} in {:.2} s: {:.0} records/s, {:.1} MB/s",
+            "{}{cut_short}: {} records, {} in {:.2} s: {:.0} records/s, {:.1} MB/s",
             self.name,
             self.records,
             units::bytes(self.bytes),
@@ -179,6 +186,9 @@ impl Report {
             ]);
             fields.push(("broker", broker));
         }
+        if let Some(failure) = &self.failure {
+            fields.push(("error", json::string(&failure.to_string())));
+        }
         json::object(&fields)
     }
 }
@@ -203,6 +213,7 @@ mod tests {
             time: Duration::from_secs(2),
             latencies: vec![("ack", latencies)],
             watch: None,
+            failure: None,
         }
     }
 
@@ -220,6 +231,31 @@ mod tests {
             json.contains("\"latency_ms\":{\"ack\":{\"count\":102,\"p50\":50."),
             "{json}"
         );
+    }
+
+    #[test]
+    fn a_load_that_was_cut_short_tells_what_it_did_and_why_it_ended() {
+        let cut = || Report {
+            failure: Some(Failure::new("the broker \"went\"")),
+            // A process that is not there any more.
+            watch: Some(Watch {
+                pid: u32::MAX,
+                before: Usage {
+                    cpu: Duration::ZERO,
+                    resident: 0,
+                    peak: 0,
+                },
+            }),
+            ..report()
+        };
+        assert!(cut().text(None).starts_with("produce, cut short: 1000 records,"));
+        let json = cut().json(None);
+        assert!(
+            json.contains("\"records\":1000,") && json.contains("\"error\":\"the broker \\\"went\\\"\""),
+            "{json}"
+        );
+        let ended = cut().print(true).unwrap_err();
+        assert_eq!(ended.to_string(), "the broker \"went\"");
     }
 
     #[test]

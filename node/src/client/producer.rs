@@ -18,6 +18,8 @@ use std::time::Duration;
 const ATTEMPTS: u32 = 60;
 /// How long to wait before it is sent again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The topic is not there (`UNKNOWN_TOPIC_OR_PARTITION`).
+const UNKNOWN_TOPIC: i16 = 3;
 /// Errors that say the batch of an idempotent producer was appended before (`DUPLICATE_SEQUENCE_NUMBER`).
 const DUPLICATE: i16 = 46;
 
@@ -77,9 +79,35 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Looks the topic up, creating it if the broker does so, and gets an id if the producer is idempotent.
-    pub async fn start(cluster: &mut Cluster, topic: &str, options: ProducerOptions) -> Result<Self, ClientError> {
-        let leaders = cluster.leaders(topic, true).await?;
+    /// Looks the topic up, creating it if the broker does so, and gets an id if the producer is idempotent. With a
+    /// `partition` that all records are to go to, a topic that lacks it is refused, and none is created for it.
+    pub async fn start(
+        cluster: &mut Cluster,
+        topic: &str,
+        partition: Option<i32>,
+        options: ProducerOptions,
+    ) -> Result<Self, ClientError> {
+        // A topic that is created has this one, whatever the broker's settings say.
+        let creates = partition.is_none_or(|wanted| wanted == 0);
+        let leaders = match cluster.leaders(topic, creates).await {
+            Err(ClientError::Refused {
+                code: UNKNOWN_TOPIC, ..
+            }) if !creates => {
+                let text = format!(
+                    "there is no topic {topic}, so it has no partition {}; create it first, with as many as it needs",
+                    partition.unwrap_or_default()
+                );
+                return Err(ClientError::Unexpected(text));
+            }
+            leaders => leaders?,
+        };
+        if let Some(wanted) = partition
+            && !leaders.iter().any(|leader| leader.partition == wanted)
+        {
+            let count = leaders.len();
+            let text = format!("topic {topic} has no partition {wanted}: it has {count}, counted from 0");
+            return Err(ClientError::Unexpected(text));
+        }
         let identity = if options.idempotent {
             Some(identity(cluster, &leaders).await?)
         } else {

@@ -197,7 +197,7 @@ fn produce(script: &[Fate], idempotent: bool) -> (Result<(), ClientError>, Vec<(
     };
     let first = run(async {
         let mut cluster = Cluster::new(vec![address], "test");
-        let mut producer = Producer::start(&mut cluster, "t", options).await.unwrap();
+        let mut producer = Producer::start(&mut cluster, "t", None, options).await.unwrap();
         let message = Message {
             value: Some(b"v".to_vec()),
             ..Message::default()

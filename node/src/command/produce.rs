@@ -114,7 +114,7 @@ pub(crate) async fn run(args: ProduceArgs) -> Outcome {
         idempotent: acks == Acks::All && !args.no_idempotence,
     };
     let mut cluster = args.bootstrap.cluster();
-    let mut producer = Producer::start(&mut cluster, &args.topic, options).await?;
+    let mut producer = Producer::start(&mut cluster, &args.topic, args.partition, options).await?;
     let mut input = read_ahead(args.files, template);
     let mut sent = 0_usize;
     while let Some(first) = input.recv().await {

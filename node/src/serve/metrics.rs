@@ -1,6 +1,7 @@
 //! Counters in Prometheus' text form, version 0.0.4.
 
-use klamm_net::{CloseKind, SYNC_BUCKETS, Snapshot};
+use klamm_core::types::FaultKind;
+use klamm_net::{CloseKind, DiskFault, SYNC_BUCKETS, Snapshot};
 use std::fmt::Write;
 
 /// Writes metrics one after the other.
@@ -29,6 +30,7 @@ pub(super) fn exposition(counters: &Snapshot, ready: bool) -> String {
     page.single("klamm_ready", "gauge", "Whether clients are accepted.", ready.into());
     clients(&mut page, counters);
     memory(&mut page, counters);
+    offline(&mut page, counters);
     partitions(&mut page, counters);
     groups(&mut page, counters);
     disks(&mut page, counters);
@@ -126,12 +128,22 @@ fn memory(page: &mut Page, c: &Snapshot) {
     );
 }
 
+/// Partitions that cannot be served.
+fn offline(page: &mut Page, c: &Snapshot) {
+    let name = "klamm_partitions_offline";
+    let help = "Partitions that answer KAFKA_STORAGE_ERROR now, because their log could not be opened, by reason.";
+    page.family(name, "gauge", help);
+    for (kind, &count) in FaultKind::ALL.iter().zip(&c.offline_partitions) {
+        page.value(name, &format!("{{reason=\"{}\"}}", kind.name()), as_float(count));
+    }
+}
+
 fn partitions(page: &mut Page, c: &Snapshot) {
     let families = [
         (
             "klamm_partitions_active",
             "gauge",
-            "Partitions in use since the start.",
+            "Partitions that are in use now.",
             c.active_partitions,
         ),
         (
@@ -210,6 +222,21 @@ fn groups(page: &mut Page, c: &Snapshot) {
 }
 
 fn disks(page: &mut Page, c: &Snapshot) {
+    let name = "klamm_disk_faults_total";
+    let help = "Operations on files that failed, and damage that was found in logs, by kind.";
+    page.family(name, "counter", help);
+    for (kind, &count) in DiskFault::ALL.iter().zip(&c.disk_faults) {
+        page.value(name, &format!("{{kind=\"{}\"}}", kind.name()), as_float(count));
+    }
+    let withheld = [("header", c.damaged_headers), ("crc", c.damaged_bodies)];
+    let damage = c.damaged_headers + c.damaged_bodies + c.damaged_reads + c.damaged_logs;
+    page.value(name, "{kind=\"damage\"}", as_float(damage));
+    let name = "klamm_batches_withheld_total";
+    let help = "Batches that were not sent, because their header or their CRC was not the one due.";
+    page.family(name, "counter", help);
+    for (reason, count) in withheld {
+        page.value(name, &format!("{{reason=\"{reason}\"}}"), as_float(count));
+    }
     page.single(
         "klamm_file_writes_total",
         "counter",
@@ -299,6 +326,12 @@ mod tests {
         counters.sync_buckets[1] = 1;
         counters.sync_buckets[4] = 2;
         counters.closed[0] = 4;
+        counters.offline_partitions[FaultKind::Corruption as usize] = 8;
+        counters.disk_faults[DiskFault::Sync as usize] = 9;
+        counters.damaged_headers = 10;
+        counters.damaged_bodies = 20;
+        counters.damaged_reads = 100;
+        counters.damaged_logs = 200;
         counters.unsupported.insert((1, 2), 5);
         let page = exposition(&counters, true);
         let mut family = "";
@@ -316,6 +349,11 @@ mod tests {
             "klamm_requests_total 7",
             "klamm_connections_closed_total{reason=\"client\"} 4",
             "klamm_unsupported_requests_total{api=\"1\",version=\"2\"} 5",
+            "klamm_partitions_offline{reason=\"damage\"} 8",
+            "klamm_partitions_offline{reason=\"no_space\"} 0",
+            "klamm_disk_faults_total{kind=\"sync\"} 9",
+            "klamm_disk_faults_total{kind=\"damage\"} 330",
+            "klamm_batches_withheld_total{reason=\"header\"} 10",
             "klamm_sync_seconds_bucket{le=\"0.000002\"} 1",
             "klamm_sync_seconds_bucket{le=\"0.000016\"} 3",
             "klamm_sync_seconds_bucket{le=\"+Inf\"} 3",

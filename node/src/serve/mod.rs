@@ -7,6 +7,8 @@ mod banner;
 mod http;
 mod listen;
 mod logs;
+#[cfg(test)]
+mod manual_tests;
 mod metrics;
 mod settings;
 

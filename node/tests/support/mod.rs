@@ -88,11 +88,19 @@ impl Broker {
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
-    /// Runs a client command that must fail. Returns what it said on standard error.
+    /// Runs a client command that must fail and print nothing. Returns what it said on standard error.
     pub(crate) fn refusal(&self, line: &[&str]) -> String {
+        let (printed, said) = self.failure(line);
+        assert_eq!(printed, "", "{line:?}: {said}");
+        said
+    }
+
+    /// Runs a client command that must fail. Returns what it printed, and what it said on standard error.
+    pub(crate) fn failure(&self, line: &[&str]) -> (String, String) {
         let output = self.output(line, "");
         assert_eq!(output.status.code(), Some(1), "{line:?}");
-        String::from_utf8(output.stderr).expect("UTF-8")
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (text(output.stdout), text(output.stderr))
     }
 
     fn output(&self, line: &[&str], input: &str) -> Output {
@@ -121,6 +129,17 @@ impl Broker {
         stream.read_to_string(&mut answer).expect("an answer");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
         (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
+    }
+}
+
+impl Broker {
+    /// The value of a metric without labels.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let (status, page) = self.get("/metrics");
+        assert_eq!(status, "HTTP/1.1 200 OK");
+        let mut values = page.lines().filter_map(|line| line.split_once(' '));
+        let value = values.find(|(found, _)| *found == name).map(|(_, value)| value.parse());
+        value.expect("it is there").expect("a number")
     }
 }
 

@@ -54,8 +54,9 @@ impl Recover {
     pub(super) fn was_lost(&self) -> Turn {
         let (lost, synced) = (self.place.lost(), self.place.synced());
         let text = format!(
-            "{lost} says that records of this log were lost. Put back what is missing and remove {lost}; or remove {lost} \
-             and, if it is there, {synced}, to go on with what is whole and lose the rest for good"
+            "{lost} in the data directory says that records of this log were lost. Put back what is missing and remove \
+             {lost}; or remove {lost} and, if it is there, {synced}, to go on with what is whole and lose the rest for good. \
+             Then start the broker again"
         );
         Next::Done(Err(Fault::Corruption(text)))
     }

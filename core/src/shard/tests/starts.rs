@@ -3,9 +3,9 @@
 use super::broker::Broker;
 use super::client::{batch, values};
 use crate::config::BrokerConfig;
-use crate::shard::Halt;
+use crate::shard::{Halt, Shard};
 use crate::storage::tests::disk::Disk;
-use crate::types::{BrokerId, ErrorCode, Fault};
+use crate::types::{BrokerId, ErrorCode, Fault, FaultKind};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -353,6 +353,55 @@ fn a_log_that_was_there_at_a_clean_stop_and_is_gone_is_never_begun_anew() {
     assert_eq!(broker.delete(client, "orders"), 0);
     assert_eq!(broker.create(client, "orders", 1).0, 0);
     assert_eq!(broker.produce(client, "orders", 0, batch(&["c"])), (0, 0));
+}
+
+/// Partitions that are offline for damage.
+fn damaged(broker: &Broker) -> u64 {
+    let offline = |shard: &Shard| shard.counters().offline_partitions;
+    let counts: Vec<_> = broker.shards.iter().map(offline).collect();
+    for other in FaultKind::ALL.into_iter().filter(|kind| *kind != FaultKind::Corruption) {
+        assert!(counts.iter().all(|counts| counts[other as usize] == 0), "{other:?}");
+    }
+    counts.iter().map(|counts| counts[FaultKind::Corruption as usize]).sum()
+}
+
+#[test]
+fn a_log_that_lost_records_is_told_of_at_each_start_before_anybody_asks_for_it() {
+    // More than are looked at in one go, and the damaged ones among the last.
+    let mut broker = Broker::start(2);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 600);
+    for partition in 0..600 {
+        assert_eq!(broker.produce(client, "orders", partition, batch(&["a"])), (0, 0));
+    }
+    broker.stop();
+    for lost in ["orders-7.", "orders-599."] {
+        broker.disk.lose_directories(lost);
+    }
+    for round in 0..3 {
+        // The first start finds the manifest, the others a mark among logs that all have to be recovered.
+        broker.kill(2);
+        assert_eq!(
+            broker.reported("2 directories of partitions are gone"),
+            round == 0,
+            "{:?}",
+            broker.reports
+        );
+        for lost in ["orders-7: taken offline", "orders-599: taken offline"] {
+            assert!(broker.reported(lost), "round {round}: {:?}", broker.reports);
+        }
+        assert_eq!(damaged(&broker), 2, "round {round}");
+        let active: u64 = broker
+            .shards
+            .iter()
+            .map(|shard| shard.counters().active_partitions)
+            .sum();
+        assert_eq!(active, 2, "all others sleep on");
+    }
+    let client = broker.connect(1);
+    assert_eq!(broker.consume(client, "orders", 8), ["a"]);
+    assert_eq!(broker.delete(client, "orders"), 0);
+    assert_eq!(damaged(&broker), 0);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::super::root::Root;
 use super::{Cached, Performer, Unfilled};
 use crate::clock::Clock;
-use crate::counters::Snapshot;
+use crate::counters::{DiskFault, Snapshot};
 use crate::memory::Memory;
 use bytes::Bytes;
 use klamm_core::record::{BatchBuilder, Compression, Level, Producer};
@@ -352,6 +352,70 @@ fn a_full_device_is_told_from_a_broken_one() {
     };
     place.performer.root.bind(FILE, open);
     assert_eq!(kind(place.write(0, vec![body(b"x")])), IoErrorKind::NoSpace);
+}
+
+#[test]
+fn what_fails_is_counted_by_its_kind_and_an_ordinary_no_is_not() {
+    let place = Place::new("faults");
+    let bind = |file, content| {
+        let path = path("bound");
+        place.performer.root.bind(file, super::OpenFile { file: content, path });
+    };
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    bind(FILE, full.expect("Linux has it"));
+    let (_reader, writer) = std::io::pipe().expect("a pipe");
+    let pipe = FileId(2);
+    bind(pipe, std::os::fd::OwnedFd::from(writer).into());
+
+    assert!(place.open(FileId(3), "none", OpenMode::Existing).is_err());
+    let (position, length) = (0, 1);
+    for (io, fault) in [
+        (
+            FileOp::Write {
+                file: FILE,
+                position,
+                pieces: vec![body(b"x")],
+            },
+            DiskFault::NoSpace,
+        ),
+        (
+            FileOp::Write {
+                file: pipe,
+                position,
+                pieces: vec![body(b"x")],
+            },
+            DiskFault::Write,
+        ),
+        // A pipe has nothing to sync, and no size.
+        (FileOp::Sync { files: vec![pipe] }, DiskFault::Sync),
+        (FileOp::Truncate { file: pipe, size: 0 }, DiskFault::Write),
+        (FileOp::SyncDirectory { path: path("none") }, DiskFault::Sync),
+        (FileOp::RemoveTree { path: path("") }, DiskFault::Other),
+    ] {
+        let before = faults(&place);
+        assert!(place.perform(&io).is_err(), "{io:?}");
+        let mut expected = before;
+        expected[fault as usize] += 1;
+        assert_eq!(faults(&place), expected, "{io:?}");
+    }
+    let before = faults(&place)[DiskFault::Read as usize];
+    let mut window = [0; 8];
+    assert_eq!(place.performer.read_cached(pipe, position, &mut window), Cached::Gone);
+    let memory = Memory::new(1 << 20);
+    let buffer = memory.buffer(8).expect("the budget is untouched");
+    let range = FileRange {
+        file: pipe,
+        position,
+        length,
+    };
+    assert!(place.performer.fill(range, &mut Content::Opaque, buffer).is_err());
+    assert_eq!(faults(&place)[DiskFault::Read as usize], before + 2);
+}
+
+fn faults(place: &Place) -> [u64; DiskFault::ALL.len()] {
+    let mut counted = Snapshot::default();
+    place.performer.counters().add_to(&mut counted);
+    counted.disk_faults
 }
 
 #[test]
