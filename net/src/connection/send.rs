@@ -57,6 +57,9 @@ pub(crate) struct Outgoing {
     pub(crate) progress: Monotonic,
     /// How much of a file to read at once.
     window: usize,
+    /// Ranges that were found not to be in the page cache, until they are lent. To look was to have the system read them: a
+    /// moment later they may be there, and nobody has checked them.
+    missed: Vec<FileRange>,
 }
 
 impl Outgoing {
@@ -68,6 +71,7 @@ impl Outgoing {
             watched: false,
             progress: now,
             window: WINDOW,
+            missed: Vec::new(),
         }
     }
 
@@ -101,10 +105,12 @@ impl Outgoing {
 
     /// What the range at the front has to be, lent to who reads it until it is [filled](Self::filled).
     pub(crate) fn lend(&mut self) -> Content {
-        match self.front() {
-            Some(Part::Range(_, content)) => std::mem::replace(content, Content::Opaque),
-            Some(Part::Inline(_)) | None => Content::Opaque,
-        }
+        let Some(Part::Range(range, content)) = self.front() else {
+            return Content::Opaque;
+        };
+        let (range, content) = (*range, std::mem::replace(content, Content::Opaque));
+        self.missed.retain(|missed| *missed != range);
+        content
     }
 
     fn front(&mut self) -> Option<&mut Part> {
@@ -227,7 +233,13 @@ impl<O: Outlet> Connection<O> {
             }
             let mut slices = [IoSlice::new(&[]); SLICES];
             let window = &mut window[..self.outgoing.window];
-            let (filled, behind) = gather(&mut self.outgoing.queue, disk, window, &mut slices);
+            let missed = &self.outgoing.missed;
+            let (filled, behind) = gather(&mut self.outgoing.queue, missed, disk, window, &mut slices);
+            if let Behind::NotCached(range) = behind
+                && !missed.contains(&range)
+            {
+                self.outgoing.missed.push(range);
+            }
             if filled == 0 {
                 return match behind {
                     Behind::NotCached(range) => Sending::Fill(range),
@@ -287,9 +299,11 @@ fn send_slices<O: Outlet>(
 }
 
 /// Gathers the next bytes to send: parts in memory as they are, ranges by way of `window`, where their batches are looked
-/// at. Answers how many of `slices` it used, none of them empty, and what ended it.
+/// at. What was `missed` is not looked for again. Answers how many of `slices` it used, none of them empty, and what ended
+/// it.
 fn gather<'a, D: Disk>(
     queue: &'a mut VecDeque<Response>,
+    missed: &[FileRange],
     disk: &D,
     mut window: &'a mut [u8],
     slices: &mut [IoSlice<'a>; SLICES],
@@ -305,6 +319,9 @@ fn gather<'a, D: Disk>(
                 let wanted = window.len().min(range.length as usize);
                 if wanted == 0 {
                     break;
+                }
+                if missed.contains(range) {
+                    return (used, Behind::NotCached(*range));
                 }
                 match disk.read_cached(range.file, range.position, &mut window[..wanted]) {
                     Cached::Read => {}

@@ -15,7 +15,7 @@ use klamm_core::types::{
     Broken, Chain, ConnectionId, Content, FileId, FileRange, Flaw, Gaps, LeaderEpoch, Monotonic, Offset, OpId, Origin,
     Part, Seed, Timestamp,
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
@@ -78,6 +78,18 @@ impl Outlet for Socket {
 struct Cache {
     seed: Mutex<Seed>,
     content: Vec<u8>,
+    /// Where it was asked for what it did not have: the system reads that then, and whoever asked has to check it.
+    missed: Mutex<BTreeSet<u64>>,
+}
+
+impl Cache {
+    fn new(seed: Seed, content: &[u8]) -> Self {
+        Self {
+            seed: Mutex::new(seed),
+            content: content.to_vec(),
+            missed: Mutex::default(),
+        }
+    }
 }
 
 impl Disk for Cache {
@@ -86,8 +98,10 @@ impl Disk for Cache {
     }
 
     fn read_cached(&self, _file: FileId, position: u64, window: &mut [u8]) -> Cached {
-        let mut seed = lock(&self.seed);
-        if seed.chance(1, 4) {
+        let mut missed = lock(&self.missed);
+        assert!(!missed.contains(&position), "what was not there is not asked for again");
+        if lock(&self.seed).chance(1, 4) {
+            missed.insert(position);
             return Cached::Elsewhere;
         }
         window.copy_from_slice(&self.content[position as usize..][..window.len()]);
@@ -211,10 +225,7 @@ fn responses_leave_whole_and_in_order_however_they_go() {
         let (mut connections, id, wire) = connect(number);
         let mut shared = shared(1 << 20);
         let content: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
-        let cache = Cache {
-            seed: Mutex::new(seed.fork()),
-            content: content.clone(),
-        };
+        let cache = Cache::new(seed.fork(), &content);
         let mut expected = Vec::new();
         let connection = connections.get(id).expect("it is connected");
         for slot in 0..30 {
@@ -313,10 +324,7 @@ fn batches(seed: &mut Seed) -> (Vec<u8>, Vec<(u64, Offset)>) {
 /// Sends `content`, a range of batches that begin and end at these places.
 fn send_batches(seed: &mut Seed, content: &[u8], places: &[(u64, Offset)]) -> SentBatches {
     let (mut connections, id, wire) = connect(seed.next_u64());
-    let cache = Cache {
-        seed: Mutex::new(seed.fork()),
-        content: content.to_vec(),
-    };
+    let cache = Cache::new(seed.fork(), content);
     let (start, end) = (places[0], *places.last().expect("a range has two ends"));
     let chain = Chain::new(start, end, Gaps::None, vec![(LeaderEpoch(3), Offset(0))]);
     let range = FileRange {
