@@ -438,6 +438,7 @@ impl Log {
             StorageEvent::WriteFailed { .. } if self.phase != Phase::Deleted => self.phase = Phase::Failed,
             StorageEvent::WriteFailed { .. }
             | StorageEvent::Opened { .. }
+            | StorageEvent::Unreadable { .. }
             | StorageEvent::Deleted { .. }
             | StorageEvent::DirectoryFailed(_) => {}
         }

@@ -49,7 +49,7 @@ impl Job for MarkStart {
             Step::Marking(replace) => match replace.resume(done) {
                 Next::Io(FileOp::SyncDirectory { .. }) if bug!(StartMarkNotSynced) => Ok(()),
                 Next::Io(op) => return Next::Io(op),
-                Next::Yield => return Next::Yield,
+                Next::Later => return Next::Later,
                 Next::Done(result) => result,
             },
         };

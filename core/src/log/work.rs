@@ -66,7 +66,7 @@ impl Job for WriteCheckpoint {
         });
         match replace.resume(done) {
             Next::Io(op) => Next::Io(op),
-            Next::Yield => Next::Yield,
+            Next::Later => Next::Later,
             Next::Done(result) => Next::Done(CheckpointOutcome {
                 base: draft.checkpoint.base,
                 size: draft.checkpoint.size,

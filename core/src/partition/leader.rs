@@ -12,7 +12,7 @@ use super::trims::Trims;
 use crate::config::TopicConfig;
 use crate::log::{Log, Read, TimeAnswer, TimeFound, TimeLookedUp};
 use crate::storage::{Storage, StorageEvent};
-use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Now, Offset};
+use crate::types::{BrokerId, ErrorCode, Fault, LeaderEpoch, Now, Offset};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -304,12 +304,23 @@ impl<T: Copy + Debug> Leader<T> {
                     self.fetch(part, ask, storage, outcome);
                 }
             }
+            StorageEvent::Unreadable { fault, .. } => self.refuse_unread(fault, outcome),
             StorageEvent::WriteFailed { fault, .. } => {
                 outcome
                     .reports
                     .push((Matter::Write, alloc::format!("a write failed: {fault}")));
             }
             StorageEvent::Sealed { .. } | StorageEvent::Deleted { .. } | StorageEvent::DirectoryFailed(_) => {}
+        }
+    }
+
+    /// What reads wait for cannot be opened now.
+    fn refuse_unread(&mut self, fault: &Fault, outcome: &mut Outcome<T>) {
+        let text = alloc::format!("a segment cannot be opened for its readers: {fault}");
+        outcome.reports.push((Matter::Read, text));
+        for (part, _) in core::mem::take(&mut self.unread) {
+            let refused = Fetched::refused(ErrorCode::KafkaStorageError);
+            outcome.answers.push((part, PartitionAnswer::Fetched(refused)));
         }
     }
 

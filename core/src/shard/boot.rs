@@ -192,7 +192,10 @@ impl Boot {
                 self.stage = Stage::Formatting { meta, replace };
                 Next::Io(op)
             }
-            Next::Yield => Next::Yield,
+            Next::Later => {
+                self.stage = Stage::Formatting { meta, replace };
+                Next::Later
+            }
             Next::Done(Ok(())) => Next::Done(Ok(Booted {
                 meta,
                 logs: Vec::new(),

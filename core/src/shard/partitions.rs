@@ -418,6 +418,7 @@ impl Shard {
             StorageEvent::Durable { log, .. }
             | StorageEvent::Sealed { log, .. }
             | StorageEvent::Opened { log }
+            | StorageEvent::Unreadable { log, .. }
             | StorageEvent::WriteFailed { log, .. }
             | StorageEvent::Deleted { log } => *log,
             // With one log directory, a broker that lost it has nothing left to serve.

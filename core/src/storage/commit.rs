@@ -179,11 +179,16 @@ impl Committer {
         assert!(before.is_none(), "{log:?} is open twice");
     }
 
-    /// Forgets a log that is closed or failed. Whatever of it was not durable stays where it is.
+    /// Forgets a log that is closed or failed. Whatever of it was not durable stays where it is, and the round that runs
+    /// says nothing of it: the same log may be opened again before that ends.
     pub(super) fn remove_log(&mut self, log: LogId) {
         self.logs.remove(&log);
         self.listed.retain(|&listed| listed != log);
         self.unplaced.remove(&log);
+        if let Some(round) = &mut self.round {
+            round.logs.retain(|&(covered, _)| covered != log);
+            round.placed.retain(|&placed| placed != log);
+        }
     }
 
     /// The directory of the log was created: its name has to be synced.

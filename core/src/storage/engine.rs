@@ -192,7 +192,11 @@ impl Storage {
             }
             (Purpose::Open(file), IoErrorKind::TooManyOpenFiles) => {
                 if !self.files.too_many(file, &mut self.outbox) {
-                    self.open_failed(file, &fault(error), events);
+                    if self.files.get(file).is_only_read() {
+                        self.unreadable(file, fault(error), events);
+                    } else {
+                        self.open_failed(file, &fault(error), events);
+                    }
                 }
             }
             (Purpose::Open(file), IoErrorKind::NoSpace) => self.open_failed(file, &Fault::NoSpace, events),
@@ -250,7 +254,23 @@ impl Storage {
         events.push(StorageEvent::DirectoryFailed(fault));
     }
 
+    /// A file that only readers want has no descriptor: that costs them their reads, and nobody a write.
+    fn unreadable(&mut self, file: FileId, fault: Fault, events: &mut Vec<StorageEvent>) {
+        let log = self.files.get(file).log;
+        self.files.open_failed(file);
+        events.push(StorageEvent::Unreadable { log, fault });
+        self.after_write(file, events);
+        self.files.pump(&mut self.outbox);
+    }
+
     fn open_failed(&mut self, file: FileId, fault: &Fault, events: &mut Vec<StorageEvent>) {
+        if self.files.get(file).is_forgotten() {
+            // Its log is closed, and may be open again with other files.
+            self.files.open_failed(file);
+            self.files.settle(file, &mut self.outbox);
+            self.files.pump(&mut self.outbox);
+            return;
+        }
         let log = self.files.get(file).log;
         for (token, _) in self.files.open_failed(file) {
             if let Purpose::Write { log, file, number } = token.0 {
@@ -265,11 +285,7 @@ impl Storage {
 
     fn after_write(&mut self, file: FileId, events: &mut Vec<StorageEvent>) {
         self.files.settle(file, &mut self.outbox);
-        if self
-            .files
-            .find(file)
-            .is_some_and(|file| file.sealing && file.in_flight == 0)
-        {
+        if self.files.is_sync_due(file) {
             self.committer.request(file);
         }
         self.pump_file(file, events);
@@ -419,8 +435,9 @@ impl Storage {
         self.committer.demand_sync(log);
     }
 
-    /// Has what was written to the file synced in the next round.
+    /// Has what was written to the file synced in the next round, and what was asked to be written once it is.
     pub(crate) fn sync(&mut self, file: FileId) {
+        self.files.get_mut(file).sync_all_asked();
         self.committer.request(file);
     }
 

@@ -49,6 +49,13 @@ pub enum StorageEvent {
         /// The log.
         log: LogId,
     },
+    /// A file that a reader of the log waited for cannot be read now.
+    Unreadable {
+        /// The log.
+        log: LogId,
+        /// Why.
+        fault: Fault,
+    },
     /// What the log appended and has not seen durable is lost to it; nothing of the log is in progress any more. The log
     /// must be recovered before it is used again.
     WriteFailed {

@@ -71,6 +71,8 @@ pub(super) struct File {
     in_round: bool,
     /// The log wants to hear when everything is synced.
     pub(super) sealing: bool,
+    /// Once so many writes were answered, they are to be synced.
+    sync_at: Option<u64>,
     /// A reader waits for the descriptor.
     reader_waits: bool,
     idle_since: Option<u64>,
@@ -95,6 +97,7 @@ impl File {
             synced: 0,
             in_round: false,
             sealing: false,
+            sync_at: None,
             reader_waits: false,
             idle_since: None,
             waiting: Vec::new(),
@@ -133,6 +136,21 @@ impl File {
     pub(super) fn is_closed(&self) -> bool {
         self.descriptor == Descriptor::Closed
     }
+
+    /// Whether its log is closed.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.fate == Fate::Forgotten
+    }
+
+    /// Whether nobody wants it open but readers.
+    pub(super) fn is_only_read(&self) -> bool {
+        self.reader_waits && self.waiting.is_empty() && !self.sealing
+    }
+
+    /// Has everything that was asked to be written so far synced once it is written.
+    pub(super) fn sync_all_asked(&mut self) {
+        self.sync_at = (self.in_flight > 0).then_some(self.issued);
+    }
 }
 
 #[derive(Debug)]
@@ -146,7 +164,11 @@ pub(super) struct Files {
     closing: usize,
     /// Open files that will become idle or leased by themselves.
     queue: VecDeque<FileId>,
+    /// Descriptors at most: what was asked for, or less while the process lacks some.
     limit: usize,
+    most: usize,
+    /// Files opened since the limit was changed.
+    opened: usize,
     leases: usize,
     /// Files wait for a descriptor, and only a sync can free one.
     pub(super) starved: bool,
@@ -162,6 +184,8 @@ impl Files {
             closing: 0,
             queue: VecDeque::new(),
             limit: limit.max(1),
+            most: limit.max(1),
+            opened: 0,
             leases: 0,
             starved: false,
         }
@@ -416,9 +440,29 @@ impl Files {
         for (token, op) in file.waiting.drain(..) {
             outbox.push(token.0, op);
         }
+        self.rise();
+        let file = self.get_mut(id);
         let reader = core::mem::take(&mut file.reader_waits).then_some(file.log);
         self.settle(id, outbox);
         reader
+    }
+
+    /// A descriptor could be had: after as many as there may be, there may be some more again.
+    fn rise(&mut self) {
+        self.opened += 1;
+        if self.opened >= self.limit && self.limit < self.most {
+            self.limit = (self.limit + self.limit / 4 + 1).min(self.most);
+            self.opened = 0;
+        }
+    }
+
+    /// Whether the file is to be synced now that a write to it was answered.
+    pub(super) fn is_sync_due(&mut self, id: FileId) -> bool {
+        let Some(file) = self.map.get_mut(&id) else {
+            return false;
+        };
+        let asked = file.sync_at.take_if(|at| file.written >= *at).is_some();
+        asked || (file.sealing && file.in_flight == 0)
     }
 
     /// The descriptor could not be had because the process has too many. Returns whether it is worth waiting for
@@ -432,6 +476,7 @@ impl Files {
         }
         // The rest of the process needs some, too.
         self.limit = (self.open.len() - self.open.len() / 4).max(1);
+        self.opened = 0;
         let waits = !self.idle.is_empty() || self.closing > 0 || self.is_any_busy();
         if waits {
             self.pump(outbox);

@@ -9,7 +9,7 @@ pub trait Job: Send {
     type Outcome;
 
     /// Takes the answer to the operation asked for last ([`IoValue::Done`] at the start and after
-    /// [`Next::Yield`]) and says what comes next. Not called again after [`Next::Done`].
+    /// [`Next::Later`]) and says what comes next. Not called again after [`Next::Done`].
     fn resume(&mut self, done: IoResult) -> Next<Self::Outcome>;
 }
 
@@ -18,8 +18,8 @@ pub trait Job: Send {
 pub enum Next<T> {
     /// Carry out this operation and resume with its answer.
     Io(FileOp),
-    /// Let others run, then resume with [`IoValue::Done`].
-    Yield,
+    /// It cannot go on now: let others run for a millisecond or more, then resume with [`IoValue::Done`].
+    Later,
     /// It is finished.
     Done(T),
 }
@@ -29,14 +29,14 @@ impl<T> Next<T> {
     pub fn map<U>(self, wrap: impl FnOnce(T) -> U) -> Next<U> {
         match self {
             Self::Io(op) => Next::Io(op),
-            Self::Yield => Next::Yield,
+            Self::Later => Next::Later,
             Self::Done(outcome) => Next::Done(wrap(outcome)),
         }
     }
 }
 
-/// How often a job still asks again for what was not begun because the process had too many open files: other jobs end
-/// meanwhile, and connections do.
+/// How often a job still asks again for what was not begun because the process had too many open files: for a second at
+/// least, in which other jobs end, and connections do.
 #[derive(Debug)]
 pub(crate) struct Patience(u32);
 
@@ -59,7 +59,7 @@ pub fn run_to_end<J: Job>(job: &mut J, mut perform: impl FnMut(FileOp) -> IoResu
     loop {
         match job.resume(done) {
             Next::Io(op) => done = perform(op),
-            Next::Yield => done = Ok(IoValue::Done),
+            Next::Later => done = Ok(IoValue::Done),
             Next::Done(outcome) => return outcome,
         }
     }

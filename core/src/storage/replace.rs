@@ -112,7 +112,7 @@ impl Replace {
         };
         if let Some(before) = unbegun.filter(|_| self.patience.covers(error)) {
             self.step = before;
-            return Next::Yield;
+            return Next::Later;
         }
         match self.step {
             // A name whose durability is unknown, or a clean-up that failed.

@@ -88,14 +88,21 @@ impl Root {
     }
 }
 
+/// Has the directory `path`, by a name that survives a power cut: whoever made it, this or a start before that was killed,
+/// may not have synced that.
 fn create_durably(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let parent = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
+    if path.is_dir() {
+        return match File::open(parent) {
+            Ok(parent) => parent.sync_all(),
+            // Then somebody else made it, for us.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            Err(error) => Err(error),
+        };
+    }
     create_durably(parent)?;
     std::fs::create_dir(path)?;
     File::open(parent)?.sync_all()

@@ -11,15 +11,20 @@ use crate::clock::Clock;
 use crate::counters::{Counters, count, uncount};
 use crate::event::Event;
 use crate::inbox::Inbox;
+use klamm_core::shard::{Task, TaskOutcome};
 use klamm_core::storage::{IoError, IoValue, Job, Next};
 use klamm_core::types::FileId;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 /// The stack of a disk thread, in bytes: walks of directory trees and tasks are iterative.
 const STACK: usize = 512 << 10;
+
+/// How long a thread waits with a task that cannot go on, before the next one's turn comes.
+const RESPITE: Duration = Duration::from_millis(1);
 
 /// What a shard hears once a piece of work is done.
 type Answer = (Arc<Inbox<Event>>, Event);
@@ -129,16 +134,11 @@ impl Threads {
                 Event::Filled { connection, filled }
             }
             WorkKind::Task { op, mut task } => {
-                let mut done = Ok(IoValue::Done);
-                let outcome = loop {
-                    match task.resume(done) {
-                        Next::Io(io) => done = self.performer.perform(&io),
-                        Next::Yield => {
-                            std::thread::yield_now();
-                            done = Ok(IoValue::Done);
-                        }
-                        Next::Done(outcome) => break outcome,
-                    }
+                let Some(outcome) = self.run(&mut task) else {
+                    std::thread::sleep(RESPITE);
+                    let kind = WorkKind::Task { op, task };
+                    self.tasks.put(std::iter::once(Work { reply, kind }));
+                    return None;
                 };
                 count(&counters.tasks, 1);
                 Event::Task { op, outcome }
@@ -146,6 +146,20 @@ impl Threads {
         };
         uncount(&counters.disk_queue, 1);
         Some((reply, event))
+    }
+}
+
+impl Threads {
+    /// Runs a task until it is done; `None` when it cannot go on now.
+    fn run(&self, task: &mut Task) -> Option<TaskOutcome> {
+        let mut done = Ok(IoValue::Done);
+        loop {
+            match task.resume(done) {
+                Next::Io(io) => done = self.performer.perform(&io),
+                Next::Later => return None,
+                Next::Done(outcome) => return Some(outcome),
+            }
+        }
     }
 }
 

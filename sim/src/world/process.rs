@@ -385,7 +385,7 @@ impl World {
         };
         match running.task.resume(result) {
             Next::Io(op) => self.submit(Owner::Task(task), op),
-            Next::Yield => self.schedule_task(task),
+            Next::Later => self.schedule_task(task),
             Next::Done(outcome) => {
                 let Running { shard, op, .. } = process.tasks.remove(&task).expect("the task that was just resumed");
                 let delays = self.options.delays.shard;

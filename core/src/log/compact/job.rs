@@ -237,7 +237,7 @@ impl Work {
         };
         if self.stretch >= self.settings.stretch_bytes {
             self.step = Step::Home;
-            return Next::Yield;
+            return Next::Later;
         }
         self.io(Step::InputRead, op)
     }
@@ -431,9 +431,9 @@ impl Work {
     fn replacing(&mut self, mut replace: Replace, done: IoResult) -> Turn {
         match replace.resume(done) {
             Next::Io(op) => self.io(Step::CheckpointWritten(replace), op),
-            Next::Yield => {
+            Next::Later => {
                 self.step = Step::CheckpointWritten(replace);
-                Next::Yield
+                Next::Later
             }
             Next::Done(Ok(())) => {
                 let size = self.output.as_ref().map_or(0, |output| output.segment.size);
@@ -494,7 +494,7 @@ impl Work {
             // descriptor.
             Step::NameSynced if fault == Fault::NoDescriptors => {
                 self.step = Step::NameAgain;
-                Next::Yield
+                Next::Later
             }
             // The name may stand, or not: nobody can tell.
             Step::NameSynced => Next::Done(CompactOutcome::Ended(Err(CompactStop::Directory(fault)))),
@@ -554,8 +554,8 @@ impl Job for Compact {
         match work.resume(done) {
             Next::Io(op) => Next::Io(op),
             // After a stretch it comes home with its work.
-            Next::Yield if matches!(work.step, Step::Home) => Next::Done(CompactOutcome::More(Self(self.0.take()))),
-            Next::Yield => Next::Yield,
+            Next::Later if matches!(work.step, Step::Home) => Next::Done(CompactOutcome::More(Self(self.0.take()))),
+            Next::Later => Next::Later,
             Next::Done(CompactOutcome::Swapped(_, swapped)) => {
                 Next::Done(CompactOutcome::Swapped(Self(self.0.take()), swapped))
             }

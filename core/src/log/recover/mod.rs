@@ -462,7 +462,7 @@ impl Recover {
         let mut replace = Replace::new(file, path, temporary, bytes);
         match replace.resume(Ok(IoValue::Done)) {
             Next::Io(op) => self.io(Step::Writing(replace), op),
-            Next::Yield | Next::Done(_) => unreachable!("writing a file begins with an operation"),
+            Next::Later | Next::Done(_) => unreachable!("writing a file begins with an operation"),
         }
     }
 
@@ -479,7 +479,7 @@ impl Recover {
             if let NameSync::Asked(sync) = &self.name_sync {
                 self.name_sync = NameSync::Again(sync.clone());
             }
-            return Next::Yield;
+            return Next::Later;
         }
         let syncing = matches!(
             self.step,
@@ -514,9 +514,9 @@ impl Recover {
     fn writing(&mut self, mut replace: Replace, done: IoResult) -> Turn {
         match replace.resume(done) {
             Next::Io(op) => self.io(Step::Writing(replace), op),
-            Next::Yield => {
+            Next::Later => {
                 self.step = Step::Writing(replace);
-                Next::Yield
+                Next::Later
             }
             Next::Done(Ok(())) => {
                 self.state.segment.checkpointed = self.state.segment.size;

@@ -152,7 +152,7 @@ impl Bench {
         for _ in 0..steps {
             match job.resume(done) {
                 Next::Io(op) => done = self.disk.perform(&op),
-                Next::Yield => done = Ok(IoValue::Done),
+                Next::Later => done = Ok(IoValue::Done),
                 Next::Done(outcome) => return Some(outcome),
             }
         }
@@ -166,7 +166,7 @@ impl Bench {
             *left -= 1;
             match job.resume(done) {
                 Next::Io(op) => done = self.disk.perform(&op),
-                Next::Yield => done = Ok(IoValue::Done),
+                Next::Later => done = Ok(IoValue::Done),
                 Next::Done(outcome) => return Some(outcome),
             }
         }

@@ -98,7 +98,7 @@ fn a_segment_that_shrinks_while_it_is_recovered_has_lost_what_its_checkpoint_cov
                 }
                 done = bench.disk.perform(&op);
             }
-            Next::Yield => done = Ok(IoValue::Done),
+            Next::Later => done = Ok(IoValue::Done),
             Next::Done(recovered) => break recovered,
         }
     };

@@ -441,7 +441,7 @@ fn a_sync_of_names_that_found_no_descriptor_is_asked_for_again() {
                 }
                 done = bench.disk.perform(&op);
             }
-            Next::Yield => done = Ok(IoValue::Done),
+            Next::Later => done = Ok(IoValue::Done),
             Next::Done(recovered) => break recovered,
         }
     };

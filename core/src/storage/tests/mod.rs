@@ -2,6 +2,7 @@
 
 mod descriptors;
 pub(crate) mod disk;
+mod reopening;
 
 use super::{FileOp, FilePath, IoError, IoErrorKind, IoResult, LogId, Piece, Presence, Storage, StorageEvent, Token};
 use crate::config::{FlushMode, Limits};

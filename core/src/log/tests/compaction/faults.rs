@@ -78,7 +78,7 @@ fn failures(kind: IoErrorKind) -> u32 {
                     done = if at == step { failed } else { bench.disk.perform(&op) };
                     at += 1;
                 }
-                Next::Yield => done = Ok(IoValue::Done),
+                Next::Later => done = Ok(IoValue::Done),
                 Next::Done(outcome) => {
                     match bench.log.compacted(outcome, bench.now, &mut bench.storage) {
                         Ok(Some(next)) => job = next,
@@ -132,7 +132,7 @@ fn a_name_that_no_descriptor_was_left_to_sync_stands_all_the_same() {
                 });
             }
             Next::Io(op) => done = bench.disk.perform(&op),
-            Next::Yield => done = Ok(IoValue::Done),
+            Next::Later => done = Ok(IoValue::Done),
             Next::Done(outcome) => match bench.log.compacted(outcome, bench.now, &mut bench.storage) {
                 Ok(Some(next)) => (job, done) = (next, Ok(IoValue::Done)),
                 Ok(None) => break Ok(()),

@@ -147,7 +147,7 @@ impl Story {
             left -= 1;
             match job.resume(done) {
                 Next::Io(op) => done = self.bench.disk.perform(&op),
-                Next::Yield => done = Ok(IoValue::Done),
+                Next::Later => done = Ok(IoValue::Done),
                 Next::Done(outcome) => {
                     self.swaps += usize::from(matches!(outcome, CompactOutcome::Swapped(..)));
                     let next = self
