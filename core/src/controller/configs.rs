@@ -8,6 +8,7 @@ use super::{Controller, Decided};
 use crate::config::{TopicOverrides, accept_dynamic, default_list_of_broker, default_list_of_topic};
 use crate::metadata::{BrokerSettingsRecord, Change, MetadataRecord, Settings, TopicSettingsRecord};
 use crate::types::{BrokerId, ErrorCode, Refusal};
+use crate::wire::MAX_TEXT_BYTES;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -258,16 +259,17 @@ fn changed(before: &Settings, change: &ConfigChange, lists: &Lists) -> Result<Se
                 let mut list: Vec<&str> = list.split(',').filter(|part| !part.is_empty()).collect();
                 let parts = parts.split(',').map(str::trim);
                 if matches!(op, ConfigOp::Append(_)) {
-                    parts.for_each(|part| {
-                        if !list.contains(&part) {
-                            list.push(part);
-                        }
-                    });
+                    let mut there: BTreeSet<&str> = list.iter().copied().collect();
+                    list.extend(parts.filter(|&part| there.insert(part)));
                 } else {
-                    let gone: Vec<&str> = parts.collect();
+                    let gone: BTreeSet<&str> = parts.collect();
                     list.retain(|part| !gone.contains(part));
                 }
                 let list = list.join(",");
+                if list.len() > MAX_TEXT_BYTES {
+                    let text = format!("{key}: a value has at most {MAX_TEXT_BYTES} bytes.");
+                    return refused(lists.error, text);
+                }
                 after.insert(key.clone(), list);
             }
             ConfigOp::Unknown(number) => {

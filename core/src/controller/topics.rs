@@ -322,8 +322,9 @@ pub(super) fn delete_topics<A>(topics: Vec<TopicReference>, decided: &mut Decide
         .map(|(key, _)| key)
         .collect();
     let both = named_both_ways(&topics, decided);
+    let named_by_id: BTreeSet<TopicId> = both.values().copied().collect();
     let only_refused_by_name = |topic: &TopicReference| match topic {
-        TopicReference::Id(id) => both.values().any(|named| named == id) && !repeated.contains(&key(topic)),
+        TopicReference::Id(id) => named_by_id.contains(id) && !repeated.contains(&key(topic)),
         TopicReference::Name(_) | TopicReference::Invalid { .. } => false,
     };
     let mut deleted = Vec::with_capacity(topics.len());

@@ -48,6 +48,10 @@ impl PastBatch {
     }
 }
 
+/// For how long a producer may repeat a batch, in milliseconds: more than twice as long as clients try by default
+/// (`delivery.timeout.ms`). Until then it is not forgotten for others.
+const REPEATED_MS: u64 = 5 * 60 * 1000;
+
 /// A producer as the log remembers it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ActiveProducer {
@@ -64,6 +68,8 @@ pub struct ActiveProducer {
 pub enum Check {
     /// Append it.
     New,
+    /// Refuse it for now: as many producers as are remembered may still repeat what they sent, and this is another.
+    Full,
     /// It is in the log already: answer as for the original, once that is as durable as the request asks.
     Duplicate(PastBatch),
     /// Refuse it.
@@ -154,7 +160,11 @@ impl Producers {
         }
         let known = self.map.get(&batch.producer_id);
         let Some(producer) = known.filter(|known| known.idle_ms(now) < self.expiration_ms) else {
-            return Check::New;
+            return if known.is_some() || self.has_room(now) {
+                Check::New
+            } else {
+                Check::Full
+            };
         };
         if batch.producer_epoch == producer.epoch
             && let Some(original) = duplicate(producer, batch)
@@ -203,9 +213,12 @@ impl Producers {
         producer.seen = now;
         producer.idle_before = 0;
         producer.used = used;
-        if self.map.len() > self.limit {
-            self.forget_least_used();
-        }
+        self.forget_least_used(|producer| producer.idle_ms(now) >= REPEATED_MS);
+    }
+
+    /// Whether one more can be remembered, without forgetting one that may repeat a batch.
+    fn has_room(&self, now: Monotonic) -> bool {
+        self.map.len() < self.limit || self.map.values().any(|producer| producer.idle_ms(now) >= REPEATED_MS)
     }
 
     /// Each producer, and the offset of the last record of its last batch below `durable`; `None` where that is not
@@ -243,9 +256,7 @@ impl Producers {
                 used,
             });
         }
-        if self.map.len() > self.limit {
-            self.forget_least_used();
-        }
+        self.forget_least_used(|producer| producer.idle_ms(now) >= REPEATED_MS);
     }
 
     /// Whether one that had begun is still to begin anew: only this process knows.
@@ -253,12 +264,19 @@ impl Producers {
         self.map.values().any(|producer| producer.len == 0)
     }
 
-    /// Forgets the sixteenth part that was used least recently, so that each costs little.
-    fn forget_least_used(&mut self) {
-        let mut uses: Vec<u64> = self.map.values().map(|producer| producer.used).collect();
-        let gone = (self.map.len() - self.limit).max(self.limit / 16).min(uses.len() - 1);
-        let (_, &mut bound, _) = uses.select_nth_unstable(gone);
-        self.map.retain(|_, producer| producer.used >= bound);
+    /// Where there are too many, forgets a sixteenth of them, so that each costs little: those that `may_go`, the least
+    /// recently used first.
+    fn forget_least_used(&mut self, may_go: impl Fn(&Producer) -> bool) {
+        if self.map.len() <= self.limit {
+            return;
+        }
+        let idle = self.map.values().filter(|&producer| may_go(producer));
+        let mut uses: Vec<u64> = idle.map(|producer| producer.used).collect();
+        let gone = (self.map.len() - self.limit).max(self.limit / 16).min(uses.len());
+        let Some(last) = gone.checked_sub(1) else { return };
+        let (_, &mut bound, _) = uses.select_nth_unstable(last);
+        self.map
+            .retain(|_, producer| producer.used > bound || !may_go(producer));
     }
 
     /// Forgets the producers that were idle for too long.
@@ -278,9 +296,7 @@ impl Producers {
     pub(super) fn adopt_bounds(&mut self, limit: usize, expiration_ms: u64) {
         self.limit = limit.max(1);
         self.expiration_ms = expiration_ms;
-        if self.map.len() > self.limit {
-            self.forget_least_used();
-        }
+        self.forget_least_used(|_| true);
     }
 
     /// The snapshot at `now`.

@@ -174,7 +174,10 @@ impl<T: Copy + Debug> Partition<T> {
 
     /// Takes an ask. Its answer comes now or later, once.
     pub fn ask(&mut self, part: T, ask: PartitionAsk, now: Now, storage: &mut Storage, outcome: &mut Outcome<T>) {
-        self.used = now.monotonic;
+        // To be measured is no use: whoever looks on keeps no log open.
+        if !matches!(ask, PartitionAsk::Size) {
+            self.used = now.monotonic;
+        }
         match &mut self.state {
             State::Opening { waiting, .. } | State::Resting { waiting, .. } | State::Failed { waiting, .. } => {
                 waiting.push_back((part, ask));

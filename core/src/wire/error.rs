@@ -34,6 +34,8 @@ pub enum DecodeProblem {
     NegativeLength(i32),
     /// Null, where this version has no null.
     Null,
+    /// A string of more bytes than [`MAX_TEXT_BYTES`](super::MAX_TEXT_BYTES).
+    TextTooLong(usize),
     /// A string that is not UTF-8.
     NotUtf8,
     /// A variable-length number that does not end within 32 bits.
@@ -81,6 +83,7 @@ impl fmt::Display for DecodeError {
             DecodeProblem::TooMuchMemory => f.write_str("its elements take too much memory for a frame of this size"),
             DecodeProblem::NegativeLength(length) => write!(f, "has the length {length}"),
             DecodeProblem::Null => f.write_str("is null, which this version does not allow"),
+            DecodeProblem::TextTooLong(length) => write!(f, "is a string of {length} bytes, more than any may have"),
             DecodeProblem::NotUtf8 => f.write_str("is not UTF-8, and too long with what is not replaced"),
             DecodeProblem::VarintTooLong => f.write_str("has a variable-length number of more than 32 bits"),
             DecodeProblem::TagSize { tag } => write!(f, "the value of tag {tag} does not fill its size"),

@@ -25,7 +25,7 @@ pub mod versions;
 mod writer;
 
 pub use error::{DecodeError, DecodeProblem, EncodeError, EncodeProblem};
-pub use reader::Reader;
+pub use reader::{MAX_TEXT_BYTES, Reader};
 pub use records::Records;
 pub use schema::{Field, Form, Latest, Otherwise, Role, Schema, Struct, Type, Versions};
 pub use text::Text;

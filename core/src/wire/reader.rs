@@ -13,6 +13,10 @@ const MEMORY_PER_BYTE: usize = 8;
 /// What is allowed on top: all topics with names of one or two letters can still be asked for at once.
 const MEMORY_ALLOWANCE: usize = 64 * 1024;
 
+/// The longest string that there is on the wire, in bytes, whatever its length field could say: Kafka's messages
+/// (`MessageDataGenerator`) neither write nor read a longer one.
+pub const MAX_TEXT_BYTES: usize = i16::MAX as usize;
+
 /// Reads values off the front of a frame. Bytes, and strings of UTF-8, come out as slices that share the frame.
 ///
 /// The memory of all arrays of one frame together is at most 8 times its bytes plus 64 KiB, that of strings which are no
@@ -59,11 +63,14 @@ impl Reader {
     }
 
     /// The next `length` bytes as a string, sharing the frame unless some of them are no UTF-8: those are replaced, as in
-    /// Kafka. A string that becomes longer by it than an answer could repeat is an error.
+    /// Kafka. A string of more than [`MAX_TEXT_BYTES`], or one that becomes as long by that, is an error.
     #[inline]
     pub fn text(&mut self, length: usize) -> Result<Text, DecodeError> {
+        if length > MAX_TEXT_BYTES {
+            return Err(DecodeProblem::TextTooLong(length).into());
+        }
         let text = Text::from_utf8_lossy(self.take(length)?);
-        if text.as_bytes().len() > length.max(i16::MAX as usize) {
+        if text.as_bytes().len() > MAX_TEXT_BYTES {
             return Err(DecodeProblem::NotUtf8.into());
         }
         Ok(text)
@@ -184,6 +191,13 @@ mod tests {
         assert_eq!(text(2).unwrap(), "\u{FFFD}\u{FFFD}");
         assert_eq!(text(10_922).unwrap().len(), 32_766);
         assert_eq!(text(10_923).unwrap_err().problem, DecodeProblem::NotUtf8);
+    }
+
+    #[test]
+    fn a_string_is_no_longer_than_kafka_reads() {
+        let text = |length: usize| Reader::new(Bytes::from(alloc::vec![b'a'; 100_000])).text(length);
+        assert_eq!(text(super::MAX_TEXT_BYTES).unwrap().len(), 32_767);
+        assert_eq!(text(32_768).unwrap_err().problem, DecodeProblem::TextTooLong(32_768));
     }
 
     #[test]

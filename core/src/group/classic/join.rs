@@ -16,6 +16,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 
+/// For how long an id that was handed out is kept for its member to come with it, in milliseconds, if the member's session
+/// timeout is longer: clients come at once, and what is kept of one that does not is memory that others lack. (Kafka keeps
+/// it for the session timeout.)
+const PENDING_MS: u64 = 10_000;
+
 impl<T: Copy + Debug> Group<T> {
     /// Takes a request to join. It is answered now, or once the next generation begins.
     pub(in crate::group) fn join(&mut self, part: T, ask: JoinAsk, work: &mut Work<'_, T>) {
@@ -72,7 +77,7 @@ impl<T: Copy + Debug> Group<T> {
             (Some(before), ..) => self.replace_static(part, ask, &before, id, work),
             (None, None, FirstJoin::ComesAgain) => {
                 let session = u64::try_from(ask.session_timeout_ms).unwrap_or(0);
-                let until = work.now.monotonic.plus_millis(session);
+                let until = work.now.monotonic.plus_millis(session.min(PENDING_MS));
                 work.deadlines.arm(until, &self.name, Due::Session(Arc::clone(&id)));
                 work.answers.push((part, refuse_join(ErrorCode::MemberIdRequired, &id)));
                 let charge = work.budget.charge(self.pending_bytes(&id));

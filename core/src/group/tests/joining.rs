@@ -157,6 +157,22 @@ fn a_client_that_must_come_again_is_given_an_id_and_waited_for_as_long_as_its_se
 }
 
 #[test]
+fn an_id_that_nobody_comes_with_is_kept_for_seconds_whatever_its_session() {
+    let mut scene = Scene::new();
+    let ask = |member: &str| JoinAsk {
+        first_join: FirstJoin::ComesAgain,
+        session_timeout_ms: 1_800_000,
+        ..consumer(member, &["range"])
+    };
+    let lost = scene.join(ask(""));
+    let (code, member) = scene.refused_join(lost);
+    assert_eq!(code, ErrorCode::MemberIdRequired);
+    scene.pass(10_000);
+    let late = scene.join(ask(&member));
+    assert_eq!(scene.refused_join(late).0, ErrorCode::UnknownMemberId);
+}
+
+#[test]
 fn an_id_that_was_never_given_is_unknown() {
     let mut scene = Scene::new();
     let stranger = scene.join(consumer("stranger", &["range"]));

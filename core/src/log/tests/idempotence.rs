@@ -108,22 +108,59 @@ fn a_producer_is_forgotten_for_idleness_and_may_then_begin_anywhere() {
     assert!(producers.is_empty());
 }
 
+/// Longer than a producer may repeat a batch.
+const LONG_MS: u64 = 300_000;
+
 #[test]
 fn the_least_recently_used_producers_go_when_there_are_too_many() {
-    for limit in [1, 2, 40] {
-        let mut producers = Producers::new(limit, 1000);
+    for limit in [2, 3, 40] {
+        let mut producers = Producers::new(limit, u64::MAX);
+        let mut now = Monotonic(0);
         for id in 0..200 {
-            producers.update(&header(id, 0, 0, 1, id), Monotonic(0));
-            producers.update(&header(0, 0, id as i32 + 1, 1, id), Monotonic(0));
+            now = now.plus_millis(LONG_MS);
+            let first = header(id, 0, 0, 1, id);
+            assert_eq!(producers.check(&first, now), Check::New);
+            producers.update(&first, now);
+            producers.update(&header(0, 0, id as i32 + 1, 1, id), now);
             assert!(producers.len() <= limit);
         }
-        let known = |id, sequence| producers.check(&header(id, 0, sequence, 1, 0), Monotonic(0));
+        let later = now.plus_millis(LONG_MS);
+        let known = |id, sequence| producers.check(&header(id, 0, sequence, 1, 0), later);
         assert!(
             matches!(known(0, 200), Check::Duplicate(_)),
             "the busiest is remembered"
         );
         assert_eq!(known(5, 77), Check::New, "an old one is forgotten");
     }
+}
+
+#[test]
+fn a_producer_that_may_repeat_a_batch_is_not_forgotten_for_others() {
+    let mut producers = Producers::new(3, u64::MAX);
+    for id in 0..3 {
+        producers.update(&header(id, 0, 0, 1, id), Monotonic(0));
+    }
+    let soon = Monotonic(0).plus_millis(LONG_MS - 1);
+    let another = header(7, 0, 0, 1, 3);
+    assert_eq!(producers.check(&another, soon), Check::Full);
+    assert!(matches!(
+        producers.check(&header(0, 0, 0, 1, 9), soon),
+        Check::Duplicate(_)
+    ));
+    assert_eq!(
+        producers.check(&header(0, 0, 1, 1, 3), soon),
+        Check::New,
+        "those that are known go on"
+    );
+    producers.update(&header(0, 0, 1, 1, 3), soon);
+    let later = Monotonic(0).plus_millis(LONG_MS);
+    assert_eq!(producers.check(&another, later), Check::New);
+    producers.update(&another, later);
+    assert_eq!(producers.len(), 3);
+    assert!(matches!(
+        producers.check(&header(0, 0, 1, 1, 9), later),
+        Check::Duplicate(_)
+    ));
 }
 
 #[test]

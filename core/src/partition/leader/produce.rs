@@ -127,6 +127,11 @@ impl<T: Copy + Debug> Leader<T> {
                 appended_at = original.timestamp;
                 (original.base_offset, original.next_offset())
             }
+            Check::Full => {
+                // Of the errors after which every client tries again, the one that says that nothing was appended.
+                let text = "The partition remembers as many producers as it may. Try again later.";
+                return outcome.answers.push(refusal(ErrorCode::NotEnoughReplicas, text));
+            }
             Check::Error(code) => {
                 return outcome
                     .answers

@@ -8,6 +8,8 @@ use crate::session::{Answer, Ask, Call};
 use crate::types::{ErrorCode, ShardId};
 use crate::wire::Text;
 use crate::wire::message::list_groups::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
+use alloc::collections::BTreeSet;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The one kind of group there is (`GroupType.CLASSIC`).
@@ -16,8 +18,8 @@ const CLASSIC: &str = "classic";
 /// A request that the shards work on.
 #[derive(Debug)]
 pub(in crate::session) struct ListGroups {
-    states: Vec<Text>,
-    types: Vec<Text>,
+    states: BTreeSet<String>,
+    types: BTreeSet<String>,
     groups: Vec<Listed>,
     failed: Option<ErrorCode>,
     outstanding: u16,
@@ -33,12 +35,17 @@ pub(super) fn begin(request: ListGroupsRequest, call: &mut Call<'_, '_>) -> Prog
         });
     }
     Progress::Working(Work::ListGroups(ListGroups {
-        states: request.states_filter,
-        types: request.types_filter,
+        states: folded(request.states_filter),
+        types: folded(request.types_filter),
         groups: Vec::new(),
         failed: None,
         outstanding: call.context.shards,
     }))
+}
+
+/// What a filter names, however often and in whatever case: it is looked up once a group.
+fn folded(filter: Vec<Text>) -> BTreeSet<String> {
+    filter.into_iter().map(|it| it.trim().to_ascii_lowercase()).collect()
 }
 
 impl ListGroups {
@@ -58,9 +65,8 @@ impl ListGroups {
                 ..ListGroupsResponse::default()
             });
         }
-        let named = |filter: &[Text], name: &str| {
-            filter.is_empty() || filter.iter().any(|it| it.trim().eq_ignore_ascii_case(name))
-        };
+        let named =
+            |filter: &BTreeSet<String>, name: &str| filter.is_empty() || filter.contains(&name.to_ascii_lowercase());
         if !named(&self.types, CLASSIC) {
             self.groups.clear();
         }

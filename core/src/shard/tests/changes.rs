@@ -6,6 +6,7 @@ use crate::controller::{
     ConfigAlteration, ConfigChange, ConfigOp, ConfigResource, ControllerAnswer, ControllerRequest, MorePartitions,
 };
 use crate::types::{BrokerId, ErrorCode};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -229,6 +230,26 @@ fn what_may_not_be_changed_is_refused_with_kafkas_code_and_changes_nothing() {
     for name in before.files() {
         assert_eq!(broker.disk.file(&name), before.file(&name), "only checked: {name}");
     }
+}
+
+#[test]
+fn a_list_grows_no_longer_than_an_answer_could_say() {
+    let mut broker = Broker::start(2);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 1);
+    let key = "leader.replication.throttled.replicas";
+    let mut append = |from: usize| {
+        let parts: Vec<String> = (from..from + 4000).map(|broker| format!("0:{broker}")).collect();
+        let op = ConfigOp::Append(Some(parts.join(",")));
+        let change = ConfigChange::Incremental(vec![(String::from(key), op)]);
+        let resource = topic("orders");
+        alter(&mut broker, ConfigAlteration { resource, change })
+    };
+    assert_eq!(append(1000), ErrorCode::None);
+    assert_eq!(append(1000), ErrorCode::None, "nothing is there twice");
+    assert_eq!(append(5000), ErrorCode::InvalidConfig);
+    let kept = broker.topic_setting("orders", key).expect("it is set");
+    assert_eq!(kept.split(',').count(), 4000);
 }
 
 #[test]
