@@ -142,6 +142,8 @@ counters! {
     damaged_reads
     /// Logs that were not opened because what was synced of them is gone or changed.
     damaged_logs
+    /// Bytes that committed offsets hold now.
+    group_offset_bytes
     /// Partitions that are in use now.
     active_partitions
 }
@@ -165,6 +167,7 @@ impl Counters {
             (&self.damaged_bodies, shard.damaged_bodies),
             (&self.damaged_reads, shard.damaged_reads),
             (&self.damaged_logs, shard.damaged_logs),
+            (&self.group_offset_bytes, shard.group_offset_bytes),
             (&self.active_partitions, shard.active_partitions),
         ];
         for (counter, value) in observed {

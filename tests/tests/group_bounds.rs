@@ -12,6 +12,7 @@ const TOPIC: &str = "orders";
 const UNKNOWN_SERVER_ERROR: i16 = -1;
 const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 const UNKNOWN_MEMBER_ID: i16 = 25;
+const INVALID_COMMIT_OFFSET_SIZE: i16 = 28;
 const INVALID_CONFIG: i16 = 40;
 const INVALID_REQUEST: i16 = 42;
 
@@ -293,4 +294,29 @@ fn members_that_never_come_back_hold_no_more_than_they_may() {
     let again = joined(&answer.expect("JoinGroup is answered"));
     assert_eq!((again.error, again.generation), (0, 2));
     assert_eq!(sync(&mut connection, "honest", &again), 0);
+}
+
+#[test]
+fn offsets_that_nobody_deletes_hold_no_more_than_they_may() {
+    const ALLOWED: u64 = 16 << 20;
+    let broker = start(&[("group.offsets.max.bytes", &ALLOWED.to_string())]);
+    broker.create_topic(TOPIC, 1, &[]);
+    let mut connection = broker.connect();
+    find(&mut connection, "g");
+    assert_eq!(commit(&mut connection, "first", 7, ""), 0);
+    let before = broker.peak_resident_bytes();
+    let metadata = "m".repeat(4000);
+    let codes = (0..20_000).map(|number| commit(&mut connection, &format!("group-{number}"), 7, &metadata));
+    let taken = codes.take_while(|&code| code == 0).count() as u64;
+    assert!((ALLOWED / 8000..ALLOWED / 4000).contains(&taken), "{taken} were taken");
+    assert_eq!(
+        commit(&mut connection, "another", 7, &metadata),
+        INVALID_COMMIT_OFFSET_SIZE
+    );
+    let grown = broker.peak_resident_bytes() - before;
+    // Besides what is held, the log's newest batches and its buffers.
+    assert!(grown < ALLOWED + (24 << 20), "{grown} bytes more than before");
+    assert_eq!(commit(&mut connection, "first", 8, ""), 0);
+    assert_eq!(committed(&mut connection, "first"), 8);
+    assert_eq!(committed(&mut connection, &format!("group-{}", taken - 1)), 7);
 }

@@ -106,6 +106,8 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
             .doc("Klamm: bytes that members of groups may hold in the memory of each shard."),
         key("group.min.session.timeout.ms", Int, AtLeast(1), Some("6000"))
             .doc("The shortest session timeout a member may ask for, in milliseconds."),
+        key("group.offsets.max.bytes", Long, AtLeast(0), Some("268435456"))
+            .doc("Klamm: bytes that committed offsets may hold in the memory of each shard."),
         key(
             "listener.security.protocol.map",
             String,

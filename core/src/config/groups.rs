@@ -35,6 +35,8 @@ pub struct GroupConfig {
     pub retry_max_ms: u64,
     /// Klamm's `group.members.max.bytes`: what members of groups may hold in the memory of one shard.
     pub members_max_bytes: u64,
+    /// Klamm's `group.offsets.max.bytes`: what committed offsets may hold in the memory of one shard.
+    pub offsets_max_bytes: u64,
 }
 
 impl Default for GroupConfig {
@@ -54,6 +56,7 @@ impl Default for GroupConfig {
             retry_ms: 1000,
             retry_max_ms: 30_000,
             members_max_bytes: 128 << 20,
+            offsets_max_bytes: 256 << 20,
         }
     }
 }

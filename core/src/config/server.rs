@@ -189,6 +189,7 @@ fn group_setting(groups: &mut GroupConfig, name: &str, value: &Value) {
         "group.max.size" => groups.max_size = value.size32(),
         "group.min.session.timeout.ms" => groups.min_session_timeout_ms = value.size32(),
         "group.members.max.bytes" => groups.members_max_bytes = value.size(),
+        "group.offsets.max.bytes" => groups.offsets_max_bytes = value.size(),
         "offset.metadata.max.bytes" => groups.offset_metadata_max_bytes = value.size32(),
         "offsets.retention.check.interval.ms" => groups.offsets_retention_check_interval_ms = value.size(),
         "offsets.retention.minutes" => groups.offsets_retention_ms = value.size().saturating_mul(60_000),

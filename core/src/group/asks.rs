@@ -1,6 +1,7 @@
 //! What a coordinator does for a group that may not be there: joins, commits, look-ups, deletions.
 
 use super::ask::{CommitAsk, CommitOffset, FetchAsk, GroupAnswer, GroupAsk, JoinAsk, JoinRefusal, Stability};
+use super::budget::Charge;
 use super::classic::{After, Group, State};
 use super::coordinator::{Coordinator, Outcome, View, is_current};
 use super::expiry::Since;
@@ -80,20 +81,21 @@ impl<T: Copy + Debug> Coordinator<T> {
         }
         let mut codes = Vec::with_capacity(ask.offsets.len());
         let (mut records, mut offsets) = (Vec::new(), Vec::new());
+        let mut charge = self.offset_budget.charge(0);
         for it in &ask.offsets {
-            let code = self.check_offset(it, view.image);
+            let mut code = self.check_offset(it, view.image);
+            if code.is_none() {
+                let committed = committed(it, ask.retention_ms, view.now);
+                let pair = record::offset(name, &it.topic, it.partition, &committed).ok();
+                let promised = offsets.last().map(|(topic, ..): &(Arc<str>, i32, Committed)| &**topic);
+                if let Some(pair) = pair.filter(|_| self.may_remember((name, promised), it, &mut charge, outcome)) {
+                    records.push(pair);
+                    offsets.push((Arc::clone(&it.topic), it.partition, committed));
+                } else {
+                    code = ErrorCode::InvalidCommitOffsetSize;
+                }
+            }
             codes.push(code);
-            if !code.is_none() {
-                continue;
-            }
-            let committed = committed(it, ask.retention_ms, view.now);
-            if let Ok(pair) = record::offset(name, &it.topic, it.partition, &committed) {
-                records.push(pair);
-                offsets.push((Arc::clone(&it.topic), it.partition, committed));
-            } else {
-                codes.pop();
-                codes.push(ErrorCode::InvalidCommitOffsetSize);
-            }
         }
         if records.is_empty() {
             return outcome.answers.push((part, GroupAnswer::Committed(codes)));
@@ -106,6 +108,7 @@ impl<T: Copy + Debug> Coordinator<T> {
             group: Arc::clone(name),
             offsets,
             reply,
+            charge,
         };
         if self.queue.push(records, then).is_err() {
             // As Kafka's runtime refuses what does not fit one batch (`CoordinatorOperationExceptionHelper`).
@@ -114,6 +117,36 @@ impl<T: Copy + Debug> Coordinator<T> {
         if let Some(group) = self.groups.get_mut(name) {
             group.offsets.depart();
         }
+    }
+
+    /// Whether there is room for one more offset; then it is held for it. One that is there may always be committed anew,
+    /// as long as its client keeps no more with it.
+    fn may_remember(
+        &self,
+        (name, promised): (&str, Option<&str>),
+        it: &CommitOffset,
+        charge: &mut Charge,
+        outcome: &mut Outcome<T>,
+    ) -> bool {
+        let new = (&*it.topic, it.partition, it.metadata.len());
+        let more = self
+            .groups
+            .get(name)
+            .map_or(0, |group| group.offsets.growth(name, promised, new));
+        if more == 0 {
+            return true;
+        }
+        if self.offset_budget.lets_grow(more) {
+            charge.resize(charge.bytes() + more, &self.offset_budget);
+            self.offset_budget.lets();
+            return true;
+        }
+        if self.offset_budget.refuses() {
+            let text = "committed offsets hold all bytes that group.offsets.max.bytes allows: none is taken for a partition \
+                        that its group has none for, before some expire or are deleted";
+            outcome.reports.push((Matter::GroupsMemory, String::from(text)));
+        }
+        false
     }
 
     fn check_offset(&self, it: &CommitOffset, image: &Image) -> ErrorCode {

@@ -1,16 +1,38 @@
-//! What the groups of a shard hold in memory for clients that may never come back: members with what they say of
-//! themselves and what they are assigned, ids given to clients, requests that wait for a record.
+//! What the groups of a shard hold in memory: for clients that may never come back, members with what they say of
+//! themselves and what they are assigned, ids given to clients, requests that wait for a record; and the offsets that were
+//! committed. Each of the two has a bound of its own, so that neither takes the other's room.
 //!
 //! Invariant: whatever counts carries its [`Charge`], which is given back when it goes, however it goes; so what is held is
 //! the sum of what is there.
 
+use crate::config::GroupConfig;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// What a member, an id or a request costs besides the bytes that clients chose.
 pub(super) const OVERHEAD: usize = 512;
 
-/// The bytes that the groups of one shard may hold. Clones share them.
+/// What the groups of one shard may hold. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Budgets {
+    /// For members (`group.members.max.bytes`).
+    pub members: Budget,
+    /// For committed offsets (`group.offsets.max.bytes`).
+    pub offsets: Budget,
+}
+
+impl Budgets {
+    /// What `config` allows, none of it held.
+    pub fn new(config: &GroupConfig) -> Self {
+        let of = |bytes: u64| Budget::new(usize::try_from(bytes).unwrap_or(usize::MAX));
+        Self {
+            members: of(config.members_max_bytes),
+            offsets: of(config.offsets_max_bytes),
+        }
+    }
+}
+
+/// A number of bytes that may be held. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Budget {
     held: Arc<AtomicUsize>,
@@ -75,6 +97,19 @@ impl Budget {
 impl Charge {
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Holds so many bytes from now on, whatever the limit.
+    pub(super) fn resize(&mut self, bytes: usize, budget: &Budget) {
+        if self.held.is_none() {
+            *self = budget.charge(0);
+        }
+        if let Some(held) = &self.held {
+            // Before fewer are counted, so that the sum is never below what is there.
+            held.fetch_add(bytes, Ordering::Relaxed);
+            held.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+        self.bytes = bytes;
     }
 }
 

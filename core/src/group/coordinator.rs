@@ -10,7 +10,7 @@
 
 use super::ask::{GroupAnswer, GroupAsk, Listed};
 use super::backoff::Backoff;
-use super::budget::Budget;
+use super::budget::{Budget, Budgets};
 use super::classic::{Group, Work};
 use super::deadlines::Deadlines;
 use super::offsets::Committed;
@@ -90,7 +90,10 @@ pub struct Coordinator<T> {
     pub(super) groups: BTreeMap<Arc<str>, Group<T>>,
     pub(super) deadlines: Deadlines,
     pub(super) queue: Queue<T>,
+    /// What members may hold.
     pub(super) budget: Budget,
+    /// What committed offsets may hold.
+    pub(super) offset_budget: Budget,
     /// Reads that failed in a row.
     pub(super) reading: Backoff,
     /// Records read that this broker does not know.
@@ -112,7 +115,7 @@ impl<T: Copy + Debug> Coordinator<T> {
     pub fn new(
         config: &Arc<BrokerConfig>,
         max_batch: usize,
-        budget: &Budget,
+        budgets: &Budgets,
         seed: Seed,
         outcome: &mut Outcome<T>,
     ) -> Self {
@@ -124,7 +127,8 @@ impl<T: Copy + Debug> Coordinator<T> {
             groups: BTreeMap::new(),
             deadlines: Deadlines::default(),
             queue: Queue::new(max_batch),
-            budget: budget.clone(),
+            budget: budgets.members.clone(),
+            offset_budget: budgets.offsets.clone(),
             reading: Backoff::default(),
             ignored: Ignored::default(),
             writing: Backoff::default(),

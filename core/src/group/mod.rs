@@ -26,7 +26,7 @@ pub use ask::{
     JoinAsk, JoinRefusal, Joined, JoinedMember, Leaver, Listed, Protocol, ReplacedLeader, Stability, StateName,
     SyncAsk, Synced, ToldOffset,
 };
-pub use budget::Budget;
+pub use budget::{Budget, Budgets};
 pub use coordinator::{Coordinator, Outcome, View, Want};
 pub use expiry::Since;
 pub use load::ReadRecords;

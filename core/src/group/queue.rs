@@ -7,6 +7,7 @@
 //! that was taken.
 
 use super::ask::{FetchAsk, GroupAnswer};
+use super::budget::Charge;
 use super::offsets::Committed;
 use super::record::RecordPair;
 use alloc::collections::VecDeque;
@@ -23,11 +24,13 @@ const BATCH_OVERHEAD: usize = 61;
 pub(super) enum Then<T> {
     /// A record that decides on a group has landed.
     Landed(Arc<str>),
-    /// Offsets are committed; `None` in `part` where that was answered before.
+    /// Offsets are committed; there is no reply where that was answered before. The charge is for what they hold once they
+    /// are there.
     Committed {
         group: Arc<str>,
         offsets: Vec<(Arc<str>, i32, Committed)>,
         reply: Option<(T, GroupAnswer)>,
+        charge: Charge,
     },
     /// Offsets are gone.
     Forgotten {

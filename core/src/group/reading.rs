@@ -61,13 +61,12 @@ impl<T: Copy + Debug> Coordinator<T> {
                     Some(value) => {
                         let group = self.groups.entry(name);
                         let group = group.or_insert_with_key(|name| Group::new(Arc::clone(name), now));
-                        group
-                            .offsets
-                            .insert(&topic, key.partition, record::committed(&value, now));
+                        let (at, committed) = ((&topic, key.partition), record::committed(&value, now));
+                        group.offsets.insert(&key.group, at, committed, &self.offset_budget);
                     }
                     None => {
                         if let Some(group) = self.groups.get_mut(&name) {
-                            group.offsets.remove(&topic, key.partition);
+                            group.offsets.remove(&topic, key.partition, &self.offset_budget);
                         }
                     }
                 }

@@ -107,7 +107,13 @@ impl<T: Copy + Debug> Coordinator<T> {
         for then in then {
             match then {
                 Then::Landed(name) => self.landed(&name, view, outcome),
-                Then::Committed { group, offsets, reply } => {
+                Then::Committed {
+                    group,
+                    offsets,
+                    reply,
+                    charge,
+                } => {
+                    drop(charge);
                     self.apply(&group, offsets, view);
                     outcome.answers.extend(reply);
                     self.settle(&group, view, outcome);
@@ -115,7 +121,7 @@ impl<T: Copy + Debug> Coordinator<T> {
                 Then::Forgotten { group, offsets, reply } => {
                     if let Some(it) = self.groups.get_mut(&group) {
                         for (topic, partition) in &offsets {
-                            it.offsets.remove(topic, *partition);
+                            it.offsets.remove(topic, *partition, &self.offset_budget);
                         }
                     }
                     outcome.answers.extend(reply);
@@ -161,7 +167,8 @@ impl<T: Copy + Debug> Coordinator<T> {
         for (topic, partition, committed) in offsets {
             // A topic that was deleted meanwhile: nobody is told of its offset any more, and a start drops it.
             if is_current(&committed, &topic, view.image) {
-                group.offsets.insert(&topic, partition, committed);
+                let at = (&topic, partition);
+                group.offsets.insert(name, at, committed, &self.offset_budget);
             }
         }
     }

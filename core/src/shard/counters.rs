@@ -39,6 +39,8 @@ pub struct Counters {
     pub damaged_reads: u64,
     /// Logs that were not opened because what was synced of them is gone or changed.
     pub damaged_logs: u64,
+    /// Bytes that committed offsets hold, at this moment.
+    pub group_offset_bytes: u64,
     /// Partitions that are not dormant, at this moment.
     pub active_partitions: u64,
     /// Partitions of these that are offline, by why; in the order of [`FaultKind::ALL`].
@@ -69,7 +71,8 @@ impl Shard {
     pub fn counters(&self) -> Counters {
         Counters {
             active_partitions: self.active.len() as u64,
-            group_member_bytes: self.group_budget.held() as u64,
+            group_member_bytes: self.group_budgets.members.held() as u64,
+            group_offset_bytes: self.group_budgets.offsets.held() as u64,
             offline_partitions: self.offline.counts(),
             ..self.counters
         }

@@ -66,7 +66,7 @@ impl Shard {
             }
             let mut outcome = Outcome::default();
             let seed = self.seed.fork();
-            let machine = Coordinator::new(&self.view.config, max_batch, &self.group_budget, seed, &mut outcome);
+            let machine = Coordinator::new(&self.view.config, max_batch, &self.group_budgets, seed, &mut outcome);
             let coordinated = Coordinated {
                 machine,
                 timer: None,

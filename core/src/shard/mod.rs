@@ -40,7 +40,7 @@ pub use mail::Mail;
 pub use task::{Task, TaskOutcome};
 
 use crate::config::BrokerConfig;
-use crate::group::Budget;
+use crate::group::Budgets;
 use crate::metadata::Image;
 use crate::partition::{Outcome, Partition};
 use crate::session::{Action, FetchSessions, RequestId};
@@ -91,8 +91,8 @@ pub struct Shard {
     early: Early,
     /// For the partitions of `__consumer_offsets` that this shard owns.
     coordinators: BTreeMap<TopicPartition, Coordinated>,
-    /// What their members may hold, together.
-    group_budget: Budget,
+    /// What their members and offsets may hold, together.
+    group_budgets: Budgets,
     watches: Watches,
     producer_ids: ProducerIds<(ShardId, OpId)>,
     /// On the controller's shard only.
@@ -186,7 +186,7 @@ impl Shard {
             gathering: Ops::new(),
             early: Early::default(),
             coordinators: BTreeMap::new(),
-            group_budget: Budget::new(usize::try_from(config.groups.members_max_bytes).unwrap_or(usize::MAX)),
+            group_budgets: Budgets::new(&config.groups),
             watches: Watches::default(),
             producer_ids: ProducerIds::new(),
             metadata: None,

@@ -219,6 +219,12 @@ fn groups(page: &mut Page, c: &Snapshot) {
         "Memory that members of groups hold, of group.members.max.bytes a shard.",
         c.group_member_bytes,
     );
+    page.single(
+        "klamm_group_offset_bytes",
+        "gauge",
+        "Memory that committed offsets hold, of group.offsets.max.bytes a shard.",
+        c.group_offset_bytes,
+    );
 }
 
 fn disks(page: &mut Page, c: &Snapshot) {

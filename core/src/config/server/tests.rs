@@ -82,6 +82,7 @@ fn settings_of_groups_reach_the_coordinator() {
         ("group.max.session.timeout.ms", "2"),
         ("group.max.size", "3"),
         ("group.members.max.bytes", "9"),
+        ("group.offsets.max.bytes", "10"),
         ("group.min.session.timeout.ms", "1"),
         ("offset.metadata.max.bytes", "4"),
         ("offsets.retention.check.interval.ms", "5"),
@@ -103,6 +104,7 @@ fn settings_of_groups_reach_the_coordinator() {
         offsets_retention_check_interval_ms: 5,
         offset_metadata_max_bytes: 4,
         members_max_bytes: 9,
+        offsets_max_bytes: 10,
         ..crate::config::GroupConfig::default()
     };
     assert_eq!(config.broker.groups, expected);

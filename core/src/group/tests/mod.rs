@@ -5,6 +5,7 @@ mod damage;
 mod joining;
 mod limits;
 mod memory;
+mod offsets;
 mod random;
 mod restarts;
 mod statics;
@@ -40,7 +41,9 @@ pub(super) struct Scene {
     pub(super) config: BrokerConfig,
     /// `max.message.bytes` of the topic.
     max_batch: usize,
+    /// What members may hold.
     pub(super) budget: Budget,
+    pub(super) budgets: Budgets,
     pub(super) coordinator: Coordinator<u32>,
     pub(super) image: Image,
     pub(super) now: Now,
@@ -112,17 +115,18 @@ impl Scene {
             wall: Timestamp(1_700_000_000_000),
         };
         let max_batch = 1 << 20;
-        let budget = Budget::new(usize::try_from(config.groups.members_max_bytes).unwrap());
+        let budgets = Budgets::new(&config.groups);
         let mut scene = Self {
             max_batch,
-            budget: budget.clone(),
+            budget: budgets.members.clone(),
             coordinator: Coordinator::new(
                 &Arc::new(config.clone()),
                 max_batch,
-                &budget,
+                &budgets,
                 Seed::new(1),
                 &mut Outcome::default(),
             ),
+            budgets,
             config,
             image: Image::default(),
             now,
@@ -181,7 +185,7 @@ impl Scene {
         self.coordinator = Coordinator::new(
             &config,
             self.max_batch,
-            &self.budget,
+            &self.budgets,
             Seed::new(self.starts),
             &mut outcome,
         );
@@ -209,6 +213,14 @@ impl Scene {
             let groups = self.coordinator.groups.values();
             let held: usize = groups.map(classic::Group::held_bytes).sum();
             assert_eq!(self.budget.held(), held, "what is held is what is there");
+            let groups = self.coordinator.groups.values();
+            let held: usize = groups.map(|group| group.offsets.held_bytes(&group.name)).sum();
+            let offsets = self.budgets.offsets.held();
+            let waiting = !self.coordinator.is_quiet();
+            assert!(
+                held == offsets || (waiting && held < offsets),
+                "{held} of {offsets} are there"
+            );
         }
         self.take(outcome);
     }

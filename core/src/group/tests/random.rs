@@ -40,6 +40,7 @@ impl Run {
             offsets_retention_check_interval_ms: if expires { 20_000 } else { 1 << 40 },
             offsets_retention_ms: 60_000,
             members_max_bytes: pick(&mut seed, &[2000, 5000, 128 << 20, 128 << 20]),
+            offsets_max_bytes: pick(&mut seed, &[0, 3000, 6000, 256 << 20, 256 << 20]),
             max_size: pick(&mut seed, &[1, 2, 3, i32::MAX as u32]),
             initial_rebalance_delay_ms: pick(&mut seed, &[0, 1, 3000]),
             new_member_join_timeout_ms: pick(&mut seed, &[1000, 300_000]),
@@ -216,7 +217,9 @@ fn generations_are_issued_once_and_acknowledged_offsets_stay() {
         assert_eq!(run.scene.coordinator.deadlines(), 0, "run {number}");
         assert!(run.scene.coordinator.is_quiet(), "run {number}");
         assert_eq!(run.scene.budget.held(), 0, "run {number}");
+        let offsets = run.scene.budgets.offsets.held();
         run.scene.restart();
+        assert_eq!(run.scene.budgets.offsets.held(), offsets, "run {number}");
         run.look();
     }
 }

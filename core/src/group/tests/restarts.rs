@@ -155,7 +155,7 @@ fn while_the_groups_are_read_members_are_told_to_wait() {
     scene.coordinator = super::Coordinator::new(
         &alloc::sync::Arc::new(scene.config.clone()),
         1 << 20,
-        &scene.budget,
+        &scene.budgets,
         crate::types::Seed::new(9),
         &mut super::Outcome::default(),
     );
