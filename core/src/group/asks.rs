@@ -79,8 +79,9 @@ impl<T: Copy + Debug> Coordinator<T> {
         if let Some(Err(code)) = checked {
             return outcome.answers.push((part, all(code)));
         }
-        let mut codes = Vec::with_capacity(ask.offsets.len());
-        let (mut records, mut offsets) = (Vec::new(), Vec::new());
+        let count = ask.offsets.len();
+        let mut codes = Vec::with_capacity(count);
+        let (mut records, mut offsets) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let mut charge = self.offset_budget.charge(0);
         for it in &ask.offsets {
             let mut code = self.check_offset(it, view.image);
