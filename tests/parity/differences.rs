@@ -3,8 +3,8 @@
 //! Invariant: the list is true. An entry that nothing matches is as wrong as a difference that no entry names.
 
 use crate::compare::Difference;
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A known difference.
 pub(crate) struct Entry {
@@ -12,6 +12,8 @@ pub(crate) struct Entry {
     places: Vec<Place>,
     kafka: Vec<String>,
     klamm: Vec<String>,
+    /// What was covered: API and field, Kafka's value, and klamm's.
+    values: RefCell<BTreeSet<[String; 3]>>,
 }
 
 /// `API versions field`, and how often it was seen.
@@ -76,6 +78,7 @@ fn entry(title: &str, body: &str) -> Result<Entry, String> {
         places: places?.into_iter().flatten().collect(),
         kafka: alternatives(&one("kafka")?),
         klamm: alternatives(&one("klamm")?),
+        values: RefCell::default(),
     })
 }
 
@@ -120,8 +123,16 @@ impl Entry {
         let place = self.places.iter().find(|place| place.is_of(difference));
         if let Some(place) = place {
             place.seen.set(place.seen.get() + 1);
+            let field = format!("{} {}", difference.api, difference.field);
+            let value = [field, difference.kafka.clone(), difference.klamm.clone()];
+            self.values.borrow_mut().insert(value);
         }
         place.is_some()
+    }
+
+    /// What it covered: API and field, Kafka's value, and klamm's.
+    pub(crate) fn values(&self) -> Vec<[String; 3]> {
+        self.values.borrow().iter().cloned().collect()
     }
 
     /// How many differences it covered.

@@ -2,12 +2,15 @@
 //! field by field. Every difference must stand in `differences.txt` with its reason, and everything there must still
 //! differ.
 //!
-//! `parity [PART]...` runs the scenarios whose names hold one of the parts, all without; a part of them cannot tell which
-//! listed differences are gone.
+//! `parity [--seed N] [--listed] [PART]...` runs the scenarios whose names hold one of the parts, all without; a part of them cannot
+//! tell which listed differences are gone, nor which versions nobody asked for. What is drawn in generated scenarios follows
+//! from the seed. `--listed` shows what each listed difference covered.
 
 mod batch;
 mod compare;
 mod differences;
+mod draw;
+mod generate;
 mod mask;
 mod message;
 mod peer;
@@ -35,8 +38,14 @@ const SETTINGS: &[(&str, &str)] = &[
     ("log.retention.check.interval.ms", "3600000"),
 ];
 
+/// What is drawn where no seed is given: the list of differences is that of this one.
+const DEFAULT_SEED: u64 = 1;
+
+/// How much is shown of what a process said before it ended.
+const LAST_LINES: usize = 30;
+
 fn main() -> ExitCode {
-    let parts: Vec<String> = std::env::args().skip(1).collect();
+    let Arguments { seed, listed, parts } = arguments(std::env::args().skip(1).collect());
     let known = differences::read(include_str!("differences.txt")).expect("differences.txt can be read");
     let unknown = mask::unknown_fields();
     assert!(unknown.is_empty(), "masks of fields that no answer has: {unknown:?}");
@@ -62,9 +71,19 @@ fn main() -> ExitCode {
     });
     let processes: [Arc<Mutex<dyn Process>>; 2] = [Arc::new(Mutex::new(kafka)), Arc::new(Mutex::new(klamm))];
     let listening = processes.each_ref().map(|process| port(&locked(process).address()));
-    let mut report = Report::new(known);
+    let mut report = Report::new(known, seed);
     for (name, run) in chosen {
-        let [theirs, ours] = both(&processes, name, run);
+        let [theirs, ours] = both(&processes, name, run, seed);
+        let mut ended = false;
+        for (broker, process) in ["Apache Kafka", "klamm"].iter().zip(&processes) {
+            if let Some(words) = locked(process).last_words() {
+                report.broken(name, broker, &format!("it ended:\n{words}"));
+                ended = true;
+            }
+        }
+        if ended {
+            break;
+        }
         match (theirs, ours) {
             (Ok(theirs), Ok(ours)) => {
                 report.add(name, &theirs, &ours, listening);
@@ -78,10 +97,39 @@ fn main() -> ExitCode {
             }
         }
     }
+    if listed {
+        report.print_listed();
+    }
     if report.finish(parts.is_empty()) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// What a run is asked for.
+struct Arguments {
+    /// What is drawn.
+    seed: u64,
+    /// Whether to show what the list of differences covered.
+    listed: bool,
+    /// Parts of scenarios' names.
+    parts: Vec<String>,
+}
+
+fn arguments(mut words: Vec<String>) -> Arguments {
+    let mut seed = DEFAULT_SEED;
+    if let Some(place) = words.iter().position(|word| word == "--seed") {
+        let number = words.get(place + 1).and_then(|word| word.parse().ok());
+        seed = number.expect("--seed takes a number");
+        words.drain(place..place + 2);
+    }
+    let count = words.len();
+    words.retain(|word| word != "--listed");
+    Arguments {
+        seed,
+        listed: words.len() < count,
+        parts: words,
     }
 }
 
@@ -92,6 +140,14 @@ impl Process for Kafka {
 
     fn restart(&mut self) {
         Self::restart(self);
+    }
+
+    fn configure(&mut self, more: &[(&str, &str)]) {
+        Self::configure(self, more);
+    }
+
+    fn last_words(&mut self) -> Option<String> {
+        self.has_ended().then(|| ending(&self.output("output")))
     }
 }
 
@@ -105,6 +161,20 @@ impl Process for Broker {
         assert!(status.success(), "klamm ended with {status}");
         Self::restart(self);
     }
+
+    fn configure(&mut self, more: &[(&str, &str)]) {
+        Self::configure(self, more);
+    }
+
+    fn last_words(&mut self) -> Option<String> {
+        self.has_ended().then(|| ending(&self.output()))
+    }
+}
+
+/// The end of what a process said.
+fn ending(output: &str) -> String {
+    let lines: Vec<&str> = output.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
 fn port(address: &str) -> u16 {
@@ -113,11 +183,16 @@ fn port(address: &str) -> u16 {
 }
 
 /// Runs a scenario on both brokers at once. An error is what the scenario stumbled over.
-fn both(processes: &[Arc<Mutex<dyn Process>>; 2], name: &str, run: fn(&mut Peer)) -> [Result<Vec<Step>, String>; 2] {
+fn both(
+    processes: &[Arc<Mutex<dyn Process>>; 2],
+    name: &str,
+    run: fn(&mut Peer),
+    seed: u64,
+) -> [Result<Vec<Step>, String>; 2] {
     thread::scope(|scope| {
         let running = processes.each_ref().map(|process| {
             scope.spawn(move || {
-                let mut peer = Peer::new(process, name);
+                let mut peer = Peer::new(process, name, seed);
                 let outcome = catch_unwind(AssertUnwindSafe(|| run(&mut peer)));
                 outcome
                     .map(|()| peer.into_steps())

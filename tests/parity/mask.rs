@@ -60,6 +60,7 @@ const RULES: &[Rule] = &[
         fields: &[
             "InitProducerId.producer_id",
             "Fetch.responses.partitions.records.batches.producer_id",
+            "DescribeProducers.topics.partitions.active_producers.producer_id",
         ],
         why: "producer ids come in blocks, and which are used up depends on what the broker itself does",
     },
@@ -78,6 +79,11 @@ const RULES: &[Rule] = &[
         mask: Mask::Keyed(&["member_id"]),
         fields: &["JoinGroup.members", "DescribeGroups.groups.members"],
         why: "Kafka keeps members in a hash map",
+    },
+    Rule {
+        mask: Mask::Keyed(&["producer_id"]),
+        fields: &["DescribeProducers.topics.partitions.active_producers"],
+        why: "Kafka keeps producers in a hash map",
     },
     Rule {
         mask: Mask::Keyed(&["group_id"]),
@@ -167,19 +173,23 @@ const RULES: &[Rule] = &[
     Rule {
         mask: Mask::Keyed(&["name"]),
         fields: &[
+            "CreatePartitions.results",
             "ApiVersions.supported_features",
             "ApiVersions.finalized_features",
             "Metadata.topics",
             "CreateTopics.topics",
             "CreateTopics.topics.configs",
-            "DeleteTopics.responses",
             "DescribeConfigs.results.configs",
         ],
         why: "Kafka keeps these in hash maps: their order is that of no request",
     },
     Rule {
         mask: Mask::Keyed(&["resource_name+resource_type"]),
-        fields: &["DescribeConfigs.results"],
+        fields: &[
+            "DescribeConfigs.results",
+            "AlterConfigs.responses",
+            "IncrementalAlterConfigs.responses",
+        ],
         why: "Kafka answers topics and brokers in groups; clients look resources up",
     },
     Rule {
@@ -192,6 +202,9 @@ const RULES: &[Rule] = &[
             "OffsetCommit.topics",
             "OffsetFetch.topics",
             "OffsetFetch.groups.topics",
+            "DeleteTopics.responses",
+            "DeleteRecords.topics",
+            "OffsetDelete.topics",
         ],
         why: "Kafka answers in the order of a hash map, or errors first; clients look topics up",
     },
@@ -207,6 +220,8 @@ const RULES: &[Rule] = &[
             "OffsetFetch.topics.partitions",
             "OffsetFetch.groups.topics.partitions",
             "OffsetForLeaderEpoch.topics.partitions",
+            "DeleteRecords.topics.partitions",
+            "OffsetDelete.topics.partitions",
             "DescribeTopicPartitions.topics.partitions",
             "DescribeProducers.topics.partitions",
             "Metadata.topics.partitions",
@@ -267,8 +282,8 @@ impl Masks {
                 if value.get("topic_id").is_some_and(|id| plain(id) == key) {
                     return plain(&self.named("topic", &json!(key)));
                 }
-                let known = self.names.get(&("member", key.clone()));
-                known.map_or(key, Clone::clone)
+                let name = |kind| self.names.get(&(kind, key.clone())).cloned();
+                name("member").or_else(|| name("producer")).unwrap_or(key)
             });
         }
         values.into_iter().map(|value| self.masked(path, value)).collect()

@@ -4,6 +4,7 @@
 //! differs in ids follows from earlier answers of the same broker. What is needed to bring a broker into a state (topics,
 //! waiting for them) goes over a connection of its own and is not compared.
 
+use crate::draw::Draw;
 use crate::message::{Api, header};
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
@@ -69,6 +70,12 @@ pub(crate) trait Process: Send {
 
     /// Asks it to stop, waits until it has, and starts it on what it left behind.
     fn restart(&mut self);
+
+    /// What it is told besides, from its next start on.
+    fn configure(&mut self, more: &[(&str, &str)]);
+
+    /// What it said last, if it has ended by itself.
+    fn last_words(&mut self) -> Option<String>;
 }
 
 /// A broker under comparison.
@@ -80,11 +87,14 @@ pub(crate) struct Peer {
     lines: Vec<Open>,
     own: Option<Line>,
     steps: Vec<Step>,
+    /// Whether what comes back is there for the ids that it shows.
+    quiet: bool,
+    seed: u64,
 }
 
 impl Peer {
-    /// A broker, for the scenario of that name.
-    pub(crate) fn new(process: &Arc<Mutex<dyn Process>>, scenario: &str) -> Self {
+    /// A broker, for the scenario of that name in the run of a seed.
+    pub(crate) fn new(process: &Arc<Mutex<dyn Process>>, scenario: &str, seed: u64) -> Self {
         Self {
             process: Arc::clone(process),
             address: locked(process).address(),
@@ -93,7 +103,22 @@ impl Peer {
             lines: Vec::new(),
             own: None,
             steps: Vec::new(),
+            quiet: false,
+            seed,
         }
+    }
+
+    /// The draws of the scenario: the same for both brokers.
+    pub(crate) fn draw(&self) -> Draw {
+        Draw::new(self.seed, &self.scenario)
+    }
+
+    /// Does what is not to be compared.
+    pub(crate) fn quietly<T>(&mut self, what: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.quiet, true);
+        let done = what(self);
+        self.quiet = before;
+        done
     }
 
     /// What was sent and came back.
@@ -105,6 +130,12 @@ impl Peer {
     pub(crate) fn restart(&mut self) {
         self.own = None;
         locked(&self.process).restart();
+    }
+
+    /// Stops the broker and starts it with these settings besides.
+    pub(crate) fn restart_with(&mut self, more: &[(&str, &str)]) {
+        locked(&self.process).configure(more);
+        self.restart();
     }
 
     /// Names what the following requests are about.
@@ -227,7 +258,7 @@ impl Peer {
             version: sent.version,
             request: sent.request,
             outcome,
-            quiet: false,
+            quiet: self.quiet,
         });
         answer
     }
@@ -242,11 +273,7 @@ impl Peer {
     pub(crate) fn quiet(&mut self, api: &str, version: i16, body: &Json) -> Json {
         let line = self.own.unwrap_or_else(|| self.connect());
         self.own = Some(line);
-        let answer = self.call(line, api, version, body);
-        if let Some(step) = self.steps.last_mut() {
-            step.quiet = true;
-        }
-        answer
+        self.quietly(|peer| peer.call(line, api, version, body))
     }
 
     /// Waits until `reached` says so.
@@ -257,7 +284,8 @@ impl Peer {
             }
             sleep(PAUSE);
         }
-        panic!("{}: {what} does not come about", self.scenario);
+        let last = self.steps.last().map(|step| &step.outcome);
+        panic!("{}: {}: {what} does not come about: {last:?}", self.scenario, self.note);
     }
 
     /// A name that no other scenario uses.
@@ -277,6 +305,18 @@ impl Peer {
         assert_eq!(answer["topics"][0]["error_code"], 0, "creation of {name}: {answer}");
         self.await_topic(&name, partitions);
         name
+    }
+
+    /// Creates topics and waits until all of them can be used; returns their names.
+    pub(crate) fn topics(&mut self, suffixes: &[String], partitions: i32) -> Vec<String> {
+        let names: Vec<String> = suffixes.iter().map(|suffix| self.name(suffix)).collect();
+        let one = |name: &String| json!({ "name": name, "num_partitions": partitions, "replication_factor": 1 });
+        let topics: Vec<Json> = names.iter().map(one).collect();
+        self.quiet("CreateTopics", 5, &json!({ "topics": topics, "timeout_ms": 30_000 }));
+        for name in &names {
+            self.await_topic(name, partitions);
+        }
+        names
     }
 
     /// Waits until all partitions of a topic can be used.

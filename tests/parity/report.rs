@@ -3,27 +3,40 @@
 use crate::compare::{Difference, compare};
 use crate::differences::Entry;
 use crate::peer::Step;
+use klamm_core::wire::versions::{ApiKey, supported};
 use std::collections::BTreeMap;
 
 /// How many kinds of unlisted differences are printed.
-const SHOWN: usize = 40000;
+const SHOWN: usize = 400;
 /// How much of a request or value is printed.
 const WIDTH: usize = 600;
+
+/// Scenarios of this kind draw what they send.
+const GENERATED: &str = "generated/";
+
+/// How many frames of one version of an API were compared.
+#[derive(Clone, Copy, Default)]
+struct Frames {
+    scripted: usize,
+    generated: usize,
+}
 
 /// The outcome of a run.
 pub(crate) struct Report {
     known: Vec<Entry>,
+    seed: u64,
     scenarios: usize,
-    frames: BTreeMap<(String, i16), usize>,
+    frames: BTreeMap<(String, i16), Frames>,
     unlisted: Vec<Difference>,
     broken: usize,
 }
 
 impl Report {
     /// Nothing compared yet.
-    pub(crate) const fn new(known: Vec<Entry>) -> Self {
+    pub(crate) const fn new(known: Vec<Entry>, seed: u64) -> Self {
         Self {
             known,
+            seed,
             scenarios: 0,
             frames: BTreeMap::new(),
             unlisted: Vec::new(),
@@ -35,7 +48,12 @@ impl Report {
     pub(crate) fn add(&mut self, scenario: &str, kafka: &[Step], klamm: &[Step], ports: [u16; 2]) {
         self.scenarios += 1;
         for step in klamm.iter().filter(|step| !step.quiet) {
-            *self.frames.entry((step.api.clone(), step.version)).or_default() += 1;
+            let frames = self.frames.entry((step.api.clone(), step.version)).or_default();
+            if scenario.starts_with(GENERATED) {
+                frames.generated += 1;
+            } else {
+                frames.scripted += 1;
+            }
         }
         let differences = compare(scenario, kafka, klamm, ports);
         let unlisted = differences
@@ -48,6 +66,16 @@ impl Report {
     pub(crate) fn broken(&mut self, scenario: &str, broker: &str, problem: &str) {
         println!("{scenario}: {broker} did not let it be carried through: {problem}\n");
         self.broken += 1;
+    }
+
+    /// Prints what each entry of the list covered.
+    pub(crate) fn print_listed(&self) {
+        for entry in &self.known {
+            println!("[{}]", entry.title);
+            for [field, kafka, klamm] in entry.values() {
+                println!("  {field}: Kafka {kafka:.WIDTH$}; klamm {klamm:.WIDTH$}");
+            }
+        }
     }
 
     /// Prints everything; whether all is as the list says.
@@ -64,18 +92,25 @@ impl Report {
             }
         }
         self.print_frames();
+        let lacking = if complete { self.lacking() } else { Vec::new() };
+        for version in &lacking {
+            println!("{version}");
+        }
         let listed: usize = self.known.iter().map(Entry::seen).sum();
         let entries = self.known.iter().filter(|entry| entry.seen() > 0).count();
         println!(
             "{} scenarios, {} frames compared; {} fields differ as listed in {entries} entries; {} unlisted differences; {} \
              scenarios broken",
             self.scenarios,
-            self.frames.values().sum::<usize>(),
+            self.frames
+                .values()
+                .map(|frames| frames.scripted + frames.generated)
+                .sum::<usize>(),
             listed,
             self.unlisted.len(),
             self.broken
         );
-        self.unlisted.is_empty() && self.broken == 0 && (!complete || gone.is_empty())
+        self.unlisted.is_empty() && self.broken == 0 && lacking.is_empty() && (!complete || gone.is_empty())
     }
 
     /// Prints what differs without being listed, the same difference of several versions once.
@@ -106,6 +141,9 @@ impl Report {
             if theirs != ours {
                 println!("     and:  {ours:.WIDTH$}");
             }
+            if let Some((name, _)) = scenario.split_once(": ").filter(|_| scenario.starts_with(GENERATED)) {
+                println!("    again: ci/parity --seed {} '{name}'", self.seed);
+            }
             println!();
         }
         if count > SHOWN {
@@ -113,19 +151,47 @@ impl Report {
         }
     }
 
-    fn print_frames(&self) {
-        let mut apis: BTreeMap<&str, Vec<(i16, usize)>> = BTreeMap::new();
-        for ((api, version), count) in &self.frames {
-            apis.entry(api).or_default().push((*version, *count));
+    /// The versions that are served and of which nothing was compared.
+    fn lacking(&self) -> Vec<String> {
+        let mut lacking = Vec::new();
+        for &api in ApiKey::ALL {
+            let Some((first, last)) = supported(api) else { continue };
+            for version in first..=last {
+                let frames = self
+                    .frames
+                    .get(&(api.name().to_owned(), version))
+                    .copied()
+                    .unwrap_or_default();
+                for (count, kind) in [
+                    (frames.scripted + frames.generated, "frame"),
+                    (frames.generated, "generated frame"),
+                ] {
+                    if count == 0 {
+                        lacking.push(format!("{api} {version} is served, and no {kind} of it was compared"));
+                    }
+                }
+            }
         }
-        println!("frames by API and version:");
+        lacking
+    }
+
+    fn print_frames(&self) {
+        println!(
+            "{:28} {:>9} {:>9}  versions, each with all its frames",
+            "API", "scripted", "generated"
+        );
+        let mut apis: BTreeMap<&str, Vec<(i16, Frames)>> = BTreeMap::new();
+        for ((api, version), frames) in &self.frames {
+            apis.entry(api).or_default().push((*version, *frames));
+        }
         for (api, versions) in apis {
-            let total: usize = versions.iter().map(|(_, count)| count).sum();
-            let each: Vec<String> = versions
+            let sum = |count: fn(&Frames) -> usize| versions.iter().map(|(_, frames)| count(frames)).sum::<usize>();
+            let each = versions
                 .iter()
-                .map(|(version, count)| format!("{version}: {count}"))
-                .collect();
-            println!("  {api} {total} ({})", each.join(", "));
+                .map(|(version, frames)| format!("{version}: {}", frames.scripted + frames.generated));
+            let each: Vec<String> = each.collect();
+            let (scripted, generated) = (sum(|frames| frames.scripted), sum(|frames| frames.generated));
+            println!("{api:28} {scripted:>9} {generated:>9}  {}", each.join(", "));
         }
     }
 }

@@ -147,7 +147,20 @@ impl Kafka {
         self.process.id()
     }
 
-    fn output(&self, name: &str) -> String {
+    /// Gives it more settings, from its next start on; of two for one name the later counts.
+    pub fn configure(&self, more: &[(&str, &str)]) {
+        let mut lines = self.output("server.properties");
+        lines.extend(more.iter().map(|(name, value)| format!("{name}={value}\n")));
+        fs::write(config_file(&self.folder), lines).expect("the configuration is written");
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.try_wait().expect("Kafka is a child").is_some()
+    }
+
+    /// What stands in a file of its folder: in `output`, what it said since its first start.
+    pub fn output(&self, name: &str) -> String {
         fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
     }
 }

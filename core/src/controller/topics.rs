@@ -185,8 +185,9 @@ impl<A> Controller<A> {
             );
             return refused(ErrorCode::InvalidTopicException, text);
         }
-        let replicas = self.place_replicas(topic)?;
+        // Settings are judged first (`ReplicationControlManager.createTopics`).
         let overrides = parse_config(topic, &self.config)?;
+        let replicas = self.place_replicas(topic)?;
         let place = |replicas| decided.new_partition(replicas);
         let topic_id = self.new_topic_id(decided);
         Ok(TopicRecord {

@@ -39,10 +39,13 @@ pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 /// The partition of `__consumer_offsets`, of `partitions`, that a group belongs to: Java's hash of its name, its sign
 /// dropped as `org.apache.kafka.common.utils.Utils.abs` does.
 pub fn partition_of(group: &str, partitions: i32) -> i32 {
-    let hash = group
-        .encode_utf16()
-        .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
-    hash.checked_abs().unwrap_or(0) % partitions.max(1)
+    java_hash(group).checked_abs().unwrap_or(0) % partitions.max(1)
+}
+
+/// `java.lang.String.hashCode`.
+fn java_hash(text: &str) -> i32 {
+    text.encode_utf16()
+        .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
 #[cfg(test)]

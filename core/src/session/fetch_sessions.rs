@@ -166,7 +166,7 @@ impl FetchSessions {
 
     /// Begins the session that a full response offers; 0 where there is no room.
     pub(super) fn create(&mut self, by_id: bool, targets: &[Target], now: Monotonic) -> i32 {
-        if targets.is_empty() || self.slots == 0 || self.partitions + targets.len() > MAX_PARTITIONS {
+        if self.slots == 0 || self.partitions + targets.len() > MAX_PARTITIONS {
             return 0;
         }
         if self.sessions.len() >= self.slots && !self.evict(now) {

@@ -15,6 +15,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 pub(super) const GROUP: i8 = 0;
 
 const COORDINATOR_NOT_AVAILABLE: i16 = 15;
+/// How many partitions `__consumer_offsets` has.
+const PARTITIONS: u8 = 50;
 
 fn asked(version: i16, kind: i8, keys: &[&str]) -> Json {
     if version >= 4 {
@@ -29,6 +31,17 @@ pub(super) fn awake(peer: &mut Peer, kind: i8) {
     peer.settle("a coordinator", |peer| {
         let answer = peer.quiet("FindCoordinator", 4, &asked(4, kind, &["key"]));
         answer["coordinators"][0]["error_code"] != COORDINATOR_NOT_AVAILABLE
+    });
+    if kind != GROUP {
+        return;
+    }
+    // Names of one character, whose codes follow each other, belong to one partition each.
+    let names = (b'0'..b'0' + PARTITIONS).map(|code| json!({ "group_id": char::from(code).to_string(), "topics": [] }));
+    let asked = json!({ "groups": names.collect::<Vec<_>>() });
+    peer.settle("every coordinator", |peer| {
+        let told = peer.quiet("OffsetFetch", 8, &asked);
+        let groups = told["groups"].as_array().cloned().unwrap_or_default();
+        groups.len() == usize::from(PARTITIONS) && groups.iter().all(|group| group["error_code"] == 0)
     });
 }
 

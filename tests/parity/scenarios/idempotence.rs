@@ -79,7 +79,7 @@ fn kept_ids(peer: &mut Peer) {
 }
 
 /// A producer's id that the broker gave out, once it has any to give.
-fn producer(peer: &mut Peer) -> i64 {
+pub(super) fn producer(peer: &mut Peer) -> i64 {
     let request = json!({ "transactional_id": null, "transaction_timeout_ms": 60_000 });
     let mut id = -1;
     peer.settle("a producer id", |peer| {

@@ -3,6 +3,7 @@
 
 mod api_versions;
 mod batches;
+mod broker_settings;
 mod changes;
 mod describe_configs;
 mod fetch;
@@ -10,12 +11,15 @@ mod fetch_sessions;
 mod find_coordinator;
 mod frames;
 mod generated;
+mod group_edges;
 mod groups;
 mod idempotence;
 mod list_offsets;
 mod log_dirs;
+mod members;
 mod metadata;
 mod offsets;
+mod other_settings;
 mod produce;
 mod restart;
 mod topics;
@@ -27,7 +31,7 @@ pub(crate) type Scenario = (&'static str, fn(&mut Peer));
 
 /// Every scenario, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = Scenario> {
-    let families: [&[Scenario]; 18] = [
+    let families: [&[Scenario]; 22] = [
         api_versions::SCENARIOS,
         metadata::SCENARIOS,
         topics::SCENARIOS,
@@ -39,13 +43,17 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         list_offsets::SCENARIOS,
         find_coordinator::SCENARIOS,
         groups::SCENARIOS,
+        group_edges::SCENARIOS,
         offsets::SCENARIOS,
         describe_configs::SCENARIOS,
         changes::SCENARIOS,
+        broker_settings::SCENARIOS,
         log_dirs::SCENARIOS,
         frames::SCENARIOS,
         generated::SCENARIOS,
+        generated::WALKS,
         restart::SCENARIOS,
+        other_settings::SCENARIOS,
     ];
     families.into_iter().flatten().copied()
 }

@@ -1,10 +1,12 @@
 //! Which protocol the members speak, and which topics they subscribe to.
 
 use super::member::Member;
+use crate::group::java_hash;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use bytes::Bytes;
+use core::cmp::Reverse;
 
 /// The protocol type of consumers (`ConsumerProtocol.PROTOCOL_TYPE`).
 pub(in crate::group) const CONSUMER: &str = "consumer";
@@ -38,7 +40,8 @@ impl Spoken {
         self.counts.get(name).copied().unwrap_or(0) == members
     }
 
-    /// Of the protocols that all can speak, the one that most would choose first; of equals the first by name.
+    /// Of the protocols that all can speak, the one that most would choose first; of equals the one that a Java hash map
+    /// of few entries lists first (`ClassicGroup.selectProtocol`), so that a group that is moved here stays with its own.
     pub(in crate::group) fn elect<'a, T: Copy + 'a>(
         &self,
         members: impl ExactSizeIterator<Item = &'a Member<T>>,
@@ -50,14 +53,17 @@ impl Spoken {
                 *votes.entry(&choice.name).or_insert(0) += 1;
             }
         }
-        let mut elected: Option<(&Arc<str>, usize)> = None;
-        for (name, count) in votes {
-            if elected.is_none_or(|(_, most)| count > most) {
-                elected = Some((name, count));
-            }
-        }
+        let elected = votes
+            .into_iter()
+            .min_by_key(|(name, count)| (Reverse(*count), bucket(name)));
         elected.map(|(name, _)| Arc::clone(name))
     }
+}
+
+/// Where a `java.util.HashMap` of at most 12 entries keeps a name.
+fn bucket(name: &str) -> i32 {
+    let hash = java_hash(name);
+    (hash ^ (hash as u32 >> 16) as i32) & 15
 }
 
 /// The topics that a consumer's metadata names (`ConsumerProtocolSubscription`: a version, then an array of strings);
@@ -82,9 +88,34 @@ pub(in crate::group) fn subscription(metadata: &Bytes) -> Option<BTreeSet<String
 
 #[cfg(test)]
 mod tests {
-    use super::subscription;
+    use super::{bucket, subscription};
     use alloc::vec::Vec;
     use bytes::Bytes;
+
+    #[test]
+    fn names_lie_where_java_keeps_them() {
+        // As `new HashMap<>()` of Java 17 lists them.
+        let mut names = [
+            "a",
+            "b",
+            "range",
+            "roundrobin",
+            "sticky",
+            "cooperative-sticky",
+            "uniform",
+        ];
+        names.sort_by_key(|name| bucket(name));
+        let java = [
+            "a",
+            "uniform",
+            "b",
+            "sticky",
+            "range",
+            "roundrobin",
+            "cooperative-sticky",
+        ];
+        assert_eq!(names, java);
+    }
 
     #[test]
     fn a_subscription_names_its_topics_and_damage_names_none() {

@@ -30,6 +30,10 @@ pub(super) fn begin(request: DeleteRecordsRequest, call: &mut Call<'_, '_>) -> P
     let mut scatter = Scatter::new();
     let mut topics = Vec::new();
     for (name, offsets) in by_topic(request) {
+        // A topic without partitions is not answered (`KafkaApis.handleDeleteRecordsRequest` groups partitions).
+        if offsets.is_empty() {
+            continue;
+        }
         let known = call.context.image.topic_named(&name);
         let refused = known.and_then(|topic| refusal(topic, call.context.config));
         for (&index, &offset) in &offsets {

@@ -29,13 +29,19 @@ pub(super) const GROUP: i8 = 32;
 const MAX_IMAGINED: usize = 1000;
 
 pub(super) fn answer(request: &DescribeConfigsRequest, call: &Call<'_, '_>) -> Progress {
+    let unknown = request
+        .resources
+        .iter()
+        .find(|resource| !is_kind(resource.resource_type));
     let describe = |resource: &DescribeConfigsResource| {
         let base = DescribeConfigsResult {
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
             ..DescribeConfigsResult::default()
         };
-        match entries(resource, call) {
+        // One resource of no kind spoils the request (`KafkaApis.handleDescribeConfigs`).
+        let entries = unknown.map_or_else(|| entries(resource, call), no_kind);
+        match entries {
             Ok(entries) => {
                 let wanted = entries.into_iter().filter(|entry| is_wanted(entry, resource));
                 DescribeConfigsResult {
@@ -103,11 +109,19 @@ fn entries(resource: &DescribeConfigsResource, call: &Call<'_, '_>) -> Result<Ve
         }
         CLIENT_METRICS => Ok(describe_client_metrics()),
         GROUP => Ok(describe_group(call.context.config)),
-        other => refuse(
-            ErrorCode::InvalidRequest,
-            format!("There are no resources of type {other}."),
-        ),
+        _ => no_kind(resource),
     }
+}
+
+const fn is_kind(kind: i8) -> bool {
+    matches!(kind, TOPIC | BROKER | BROKER_LOGGER | CLIENT_METRICS | GROUP)
+}
+
+fn no_kind<T>(resource: &DescribeConfigsResource) -> Result<T, Refusal> {
+    Err(Refusal {
+        code: ErrorCode::InvalidRequest,
+        message: Some(format!("There are no resources of type {}.", resource.resource_type)),
+    })
 }
 
 /// No list of keys, or an empty one, asks for all.

@@ -67,7 +67,10 @@ pub(super) fn begin(request: ListOffsetsRequest, call: &mut Call<'_, '_>) -> Pro
                 Err(code) => scatter.add_answer(PartitionAnswer::Offset(Err(code))),
             }
         }
-        topics.push((topic.name, indexes));
+        // A topic without partitions is not answered (`KafkaApis.handleListOffsetRequest` groups partitions).
+        if !indexes.is_empty() {
+            topics.push((topic.name, indexes));
+        }
     }
     scatter.send(None, call);
     ListOffsets { topics, scatter }.settle(call)

@@ -126,13 +126,17 @@ impl OffsetCommit {
                 error_code: code.unwrap_or(ErrorCode::None).code(),
             }
         };
+        // A topic that there is, and of which no partition is committed, is not answered
+        // (`KafkaApis.handleOffsetCommitRequest`).
+        let empty = |topic: &OffsetCommitRequestTopic| topic.partitions.is_empty() && find(topic, call).is_ok();
+        let topics = self.topics.into_iter().filter(|topic| !empty(topic));
         let topic = |topic: OffsetCommitRequestTopic| OffsetCommitResponseTopic {
             name: topic.name,
             topic_id: topic.topic_id,
             partitions: topic.partitions.into_iter().map(&mut partition).collect(),
         };
         call.respond(&OffsetCommitResponse {
-            topics: self.topics.into_iter().map(topic).collect(),
+            topics: topics.map(topic).collect(),
             ..OffsetCommitResponse::default()
         })
     }

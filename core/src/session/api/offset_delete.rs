@@ -42,6 +42,10 @@ pub(super) fn begin(request: OffsetDeleteRequest, call: &mut Call<'_, '_>) -> Pr
     if let Err(code) = check_name(&request.group_id) {
         return work.settle(GroupAnswer::OffsetsDeleted(Err(code)), call);
     }
+    // Without a partition that there is, the group is not asked (`KafkaApis.handleOffsetDeleteRequest`).
+    if wanted.is_empty() {
+        return work.settle(GroupAnswer::OffsetsDeleted(Ok(Vec::new())), call);
+    }
     match call.ask_group(0, &request.group_id, GroupAsk::DeleteOffsets(wanted)) {
         None => Progress::Working(Work::OffsetDelete(work)),
         Some(refused) => work.settle(refused, call),
@@ -72,12 +76,16 @@ impl OffsetDelete {
                 error_code: code.unwrap_or(ErrorCode::None).code(),
             }
         };
+        let empty = |topic: &OffsetDeleteRequestTopic| {
+            topic.partitions.is_empty() && call.context.image.topic_named(&topic.name).is_some()
+        };
+        let topics = self.topics.into_iter().filter(|topic| !empty(topic));
         let topic = |topic: OffsetDeleteRequestTopic| OffsetDeleteResponseTopic {
             name: topic.name,
             partitions: topic.partitions.into_iter().map(&mut partition).collect(),
         };
         call.respond(&OffsetDeleteResponse {
-            topics: self.topics.into_iter().map(topic).collect(),
+            topics: topics.map(topic).collect(),
             ..OffsetDeleteResponse::default()
         })
     }

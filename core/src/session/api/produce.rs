@@ -38,14 +38,10 @@ struct Topic {
 
 pub(super) fn begin(request: ProduceRequest, call: &mut Call<'_, '_>) -> Progress {
     let acks = Acks::from_wire(request.acks);
-    let refusal = match (&request.transactional_id, acks) {
-        (Some(_), _) => Some(Refusal {
-            code: ErrorCode::InvalidTxnState,
-            message: Some(String::from("This broker does not serve transactions.")),
-        }),
-        (None, None) => Some(ErrorCode::InvalidRequiredAcks.into()),
-        (None, Some(_)) => None,
-    };
+    let transactional = request.transactional_id.as_ref().map(|_| Refusal {
+        code: ErrorCode::InvalidTxnState,
+        message: Some(String::from("This broker does not serve transactions.")),
+    });
     let mut scatter = Scatter::new();
     let topic_data = last_named(request.topic_data);
     let mut topics = Vec::with_capacity(topic_data.len());
@@ -59,13 +55,14 @@ pub(super) fn begin(request: ProduceRequest, call: &mut Call<'_, '_>) -> Progres
         let mut partitions = Vec::with_capacity(partition_data.len());
         for PartitionProduceData { index, records } in partition_data {
             partitions.push(index);
-            let refused = refusal
+            let checked = transactional
                 .clone()
                 .map_or_else(|| check(found, index, call.context.image), Err)
-                .and_then(|partition| check_codec(call.header.version, records.as_ref()).map(|()| partition));
-            match refused {
-                Ok(partition) => {
-                    let acks = acks.unwrap_or(Acks::All);
+                .and_then(|partition| check_codec(call.header.version, records.as_ref()).map(|()| partition))
+                // What is not there is said before what is wrong with all (`KafkaApis.handleProduceRequest`).
+                .and_then(|partition| Ok((partition, acks.ok_or(ErrorCode::InvalidRequiredAcks)?)));
+            match checked {
+                Ok((partition, acks)) => {
                     let ask = PartitionAsk::Produce {
                         records: records.unwrap_or_else(Bytes::new),
                         acks,
@@ -190,7 +187,9 @@ impl Produce {
             Some(PartitionAnswer::Produced(result)) => partition_response(index, result),
             other => panic!("produce was answered {other:?}"),
         };
-        let responses = self.topics.into_iter().map(|topic| TopicProduceResponse {
+        // A topic without partitions is not answered (`ProduceResponse` groups partitions).
+        let topics = self.topics.into_iter().filter(|topic| !topic.partitions.is_empty());
+        let responses = topics.map(|topic| TopicProduceResponse {
             name: topic.name,
             topic_id: topic.id,
             partition_responses: topic.partitions.into_iter().map(&mut respond).collect(),

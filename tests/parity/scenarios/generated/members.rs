@@ -1,0 +1,308 @@
+//! Groups whose members join, sync, beat, commit and leave in drawn order and drawn versions, each over a connection of
+//! its own.
+//!
+//! Invariant: before anything is sent whose outcome depends on what came before over another connection, the broker has
+//! shown that it has taken that in.
+
+use super::Turns;
+use crate::draw::Draw;
+use crate::peer::{Line, Peer};
+use crate::scenarios::find_coordinator::{GROUP, awake};
+use crate::scenarios::members::{Member, await_state, commit, disperse, leave, parts};
+use serde_json::{Value as Json, json};
+
+const WALKS: usize = 20;
+/// How often a group is changed in a walk.
+const ROUNDS: usize = 4;
+/// Requests in one state of a group.
+const REMARKS: usize = 5;
+const MOST: usize = 3;
+
+pub(super) fn walks(peer: &mut Peer) {
+    awake(peer, GROUP);
+    let topic = peer.topic("topic", 1, &[]);
+    let id = peer.topic_id(&topic);
+    let mut draw = peer.draw();
+    let mut turns = Turns::default();
+    for number in 0..WALKS {
+        let group = peer.name(&number.to_string());
+        let stranger = peer.connect();
+        let mut walk = Walk {
+            peer,
+            draw: &mut draw,
+            turns: &mut turns,
+            number,
+            group,
+            topic: (&topic, &id),
+            stranger,
+            members: Vec::new(),
+            born: 0,
+        };
+        walk.go();
+    }
+}
+
+/// What a group is doing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Empty,
+    Preparing,
+    Completing,
+    Stable,
+}
+
+struct Walk<'a> {
+    peer: &'a mut Peer,
+    draw: &'a mut Draw,
+    turns: &'a mut Turns,
+    number: usize,
+    group: String,
+    topic: (&'a str, &'a Json),
+    /// A connection of none of the members.
+    stranger: Line,
+    members: Vec<Member>,
+    born: usize,
+}
+
+impl Walk<'_> {
+    fn go(&mut self) {
+        self.remarks(State::Empty);
+        for round in 0..ROUNDS {
+            self.peer.note(format!("{}, {round}", self.number));
+            let waiting = self.change();
+            if self.members.is_empty() {
+                self.remarks(State::Empty);
+                continue;
+            }
+            if let Some(waiting) = waiting {
+                self.rebalance(&waiting);
+                self.complete();
+            }
+            self.remarks(State::Stable);
+        }
+        disperse(self.peer, &self.group, &self.members);
+    }
+
+    /// Changes the members; the places of those whose joins are under way, or nothing where all goes on as it was.
+    fn change(&mut self) -> Option<Vec<usize>> {
+        let place = if self.members.is_empty() {
+            0
+        } else {
+            self.draw.below(self.members.len())
+        };
+        match self.draw.below(5) {
+            0 if !self.members.is_empty() => self.depart(place),
+            1 if !self.members.is_empty() => self.rejoin(place),
+            2 if self.members.get(place).is_some_and(|member| member.instance.is_some()) => self.come_back(place),
+            _ if self.members.len() < MOST => self.enter(),
+            _ => self.rejoin(place),
+        }
+    }
+
+    /// What a member can speak: in its own order, and one protocol that all have.
+    fn protocols(&mut self) -> Vec<(&'static str, String)> {
+        let mut names = vec!["range", "sticky", "robin"];
+        self.draw.shuffle(&mut names);
+        let kept = self.draw.below(3);
+        names.retain(|name| *name == "range" || names_place(name) <= kept);
+        let metadata = self.draw.below(200);
+        names
+            .into_iter()
+            .map(|name| (name, format!("{metadata:02x}")))
+            .collect()
+    }
+
+    fn enter(&mut self) -> Option<Vec<usize>> {
+        self.born += 1;
+        let instance = self.draw.one_in(2).then(|| format!("instance-{}", self.born));
+        let mut member = Member::new(self.peer, &self.group, instance.as_deref());
+        member.protocols = self.protocols();
+        let version = if instance.is_some() {
+            self.turns.next_from("JoinGroup", 5)
+        } else {
+            self.turns.next("JoinGroup")
+        };
+        member.begin_join(self.peer, version);
+        self.members.push(member);
+        Some(vec![self.members.len() - 1])
+    }
+
+    /// A member joins again with something else to say.
+    fn rejoin(&mut self, place: usize) -> Option<Vec<usize>> {
+        let protocols = self.protocols();
+        let member = &mut self.members[place];
+        member.protocols = protocols;
+        member.protocols[0].1.push_str("ff");
+        let version = version_for(self.turns, member);
+        member.begin_join(self.peer, version);
+        Some(vec![place])
+    }
+
+    /// A static member that has forgotten its id: as it was, so that nobody else hears of it.
+    fn come_back(&mut self, place: usize) -> Option<Vec<usize>> {
+        let member = &mut self.members[place];
+        member.id = String::new();
+        let version = self.turns.next_from("JoinGroup", 5);
+        member.join(self.peer, version);
+        self.remarks(State::Stable);
+        None
+    }
+
+    fn depart(&mut self, place: usize) -> Option<Vec<usize>> {
+        // Who leads several others after the leader left is left to chance by Kafka.
+        let follower = self.members.iter().position(|member| !member.leads);
+        let place = follower.filter(|_| self.members.len() > 2).unwrap_or(place);
+        let member = self.members.remove(place);
+        let version = if member.instance.is_some() {
+            self.turns.next_from("LeaveGroup", 3)
+        } else {
+            self.turns.next("LeaveGroup")
+        };
+        member.leave(self.peer, version);
+        Some(Vec::new())
+    }
+
+    /// All that are not `waiting` join as well, and all are answered.
+    fn rebalance(&mut self, waiting: &[usize]) {
+        let mut others: Vec<usize> = (0..self.members.len())
+            .filter(|place| !waiting.contains(place))
+            .collect();
+        if !others.is_empty() {
+            await_state(self.peer, &self.group, "PreparingRebalance");
+            let told = self.members.len() - waiting.len();
+            self.remarks_of(State::Preparing, &others[..told]);
+        }
+        self.draw.shuffle(&mut others);
+        for place in others {
+            let version = version_for(self.turns, &self.members[place]);
+            self.members[place].begin_join(self.peer, version);
+        }
+        for member in &mut self.members {
+            member.end_join(self.peer);
+        }
+    }
+
+    /// All sync, the leader somewhere among them.
+    fn complete(&mut self) {
+        self.remarks(State::Completing);
+        let mut order: Vec<usize> = (0..self.members.len()).collect();
+        self.draw.shuffle(&mut order);
+        let all = parts(&self.members);
+        for &place in &order {
+            let member = &self.members[place];
+            let own = if member.leads { all.clone() } else { json!([]) };
+            let version = if member.instance.is_some() {
+                self.turns.next_from("SyncGroup", 3)
+            } else {
+                self.turns.next("SyncGroup")
+            };
+            self.peer
+                .send(member.line, "SyncGroup", version, &member.sync_request(&own));
+        }
+        for place in order {
+            self.peer.receive(self.members[place].line);
+        }
+    }
+
+    fn remarks(&mut self, state: State) {
+        let all: Vec<usize> = (0..self.members.len()).collect();
+        self.remarks_of(state, &all);
+    }
+
+    /// Requests that are answered at once and change no members: by those at `places`, as they are or with something
+    /// about them wrong, and by strangers.
+    fn remarks_of(&mut self, state: State, places: &[usize]) {
+        for _ in 0..REMARKS {
+            let member = if places.is_empty() || self.draw.one_in(6) {
+                None
+            } else {
+                Some(&self.members[*self.draw.pick(places)])
+            };
+            let nobody = Member::unjoined(self.stranger, &self.group);
+            let mut said = member.unwrap_or(&nobody).call();
+            let line = member.map_or(self.stranger, |member| member.line);
+            let generation = said["generation_id"].as_i64().unwrap_or(-1);
+            let wrong = self.draw.one_in(2);
+            if wrong {
+                match self.draw.below(4) {
+                    0 => said["generation_id"] = json!(generation - 1),
+                    1 => said["generation_id"] = json!(generation + 1),
+                    2 => said["member_id"] = json!("nobody"),
+                    _ => said["group_instance_id"] = json!("no-instance"),
+                }
+            }
+            let protocol = member.map_or_else(|| "range".to_owned(), |member| member.protocol.clone());
+            self.remark(state, line, &said, &protocol);
+        }
+    }
+
+    fn remark(&mut self, state: State, line: Line, said: &Json, protocol: &str) {
+        match self.draw.below(8) {
+            0 | 1 => self.call(line, "Heartbeat", said),
+            2 | 3 => {
+                let mut request = commit(&self.group, self.topic, self.draw.below(100) as i64);
+                request["generation_id_or_member_epoch"] = said["generation_id"].clone();
+                request["member_id"] = said["member_id"].clone();
+                request["group_instance_id"] = said["group_instance_id"].clone();
+                self.call(line, "OffsetCommit", &request);
+            }
+            // A sync that is right waits for the leader's.
+            4 if state != State::Completing => {
+                let mut request = said.clone();
+                request["protocol_type"] = json!("consumer");
+                request["protocol_name"] = json!(protocol);
+                request["assignments"] = json!([]);
+                self.call(line, "SyncGroup", &request);
+            }
+            5 => {
+                let version = self.turns.next("OffsetFetch");
+                let body = if version >= 8 {
+                    json!({ "groups": [{ "group_id": self.group, "topics": null }], "require_stable": self.draw.one_in(2) })
+                } else {
+                    let topics = json!([{ "name": self.topic.0, "partition_indexes": [0, 1] }]);
+                    json!({ "group_id": self.group, "topics": topics })
+                };
+                self.peer.call(line, "OffsetFetch", version, &body);
+            }
+            6 => {
+                let version = self.turns.next("LeaveGroup");
+                let strangers =
+                    json!([{ "member_id": "nobody" }, { "member_id": "", "group_instance_id": "no-instance" }]);
+                self.peer
+                    .call(line, "LeaveGroup", version, &leave(version, &self.group, &strangers));
+            }
+            7 => {
+                let mut request = Member::unjoined(line, &self.group).join_request();
+                request["member_id"] = json!("nobody");
+                self.call(line, "JoinGroup", &request);
+            }
+            _ => self.call(self.stranger, "DescribeGroups", &json!({ "groups": [self.group] })),
+        }
+    }
+
+    /// Sends a request in the next version that can say what is in it.
+    fn call(&mut self, line: Line, api: &'static str, body: &Json) {
+        let first = match api {
+            "OffsetCommit" => 7,
+            "Heartbeat" | "SyncGroup" => 3,
+            _ => 0,
+        };
+        let first = if body["group_instance_id"].is_null() { 0 } else { first };
+        let version = self.turns.next_from(api, first);
+        self.peer.call(line, api, version, body);
+    }
+}
+
+/// Where a protocol comes in a list of all.
+fn names_place(name: &str) -> usize {
+    usize::from(name != "range") + usize::from(name == "robin")
+}
+
+/// A version in which a member can say who it is.
+fn version_for(turns: &mut Turns, member: &Member) -> i16 {
+    if member.instance.is_some() {
+        turns.next_from("JoinGroup", 5)
+    } else {
+        turns.next("JoinGroup")
+    }
+}
