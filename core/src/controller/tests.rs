@@ -179,6 +179,13 @@ fn topics_are_refused_for_kafkas_reasons() {
         (assigned(&[(0, &[7])]), InvalidReplicaAssignment),
         (config("retention.ms", "soon"), InvalidConfig),
         (config("no.such.key", "1"), InvalidConfig),
+        (
+            NewTopic {
+                replication_factor: 2,
+                ..config("no.such.key", "1")
+            },
+            InvalidConfig,
+        ),
         (config("retention.ms", "1000"), None),
         (topic(&"x".repeat(249)), None),
         (topic("a.b"), None),

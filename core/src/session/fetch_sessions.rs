@@ -341,6 +341,19 @@ mod tests {
     }
 
     #[test]
+    fn a_session_of_nothing_learns_what_it_fetches_or_ends() {
+        let mut sessions = FetchSessions::new(2, Seed::new(1));
+        let id = sessions.create(false, &[], Monotonic(0));
+        assert_eq!(
+            begin(&mut sessions, id, 1, vec![target(3)]),
+            Ok((Mode::Incremental { id }, vec![3]))
+        );
+        let id = sessions.create(false, &[], Monotonic(0));
+        assert_eq!(begin(&mut sessions, id, 1, vec![]), Ok((Mode::Sessionless, vec![])));
+        assert_eq!(sessions.len(), 1);
+    }
+
+    #[test]
     fn a_partition_is_listed_only_with_news_and_then_waits_its_turn() {
         let mut sessions = FetchSessions::new(2, Seed::new(1));
         let id = sessions.create(false, &[target(0), target(1)], Monotonic(0));

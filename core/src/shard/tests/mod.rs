@@ -15,6 +15,7 @@ mod groups;
 mod hostile;
 mod keeping;
 mod members;
+mod naming;
 mod resting;
 mod rot;
 mod serving;
