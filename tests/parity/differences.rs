@@ -73,6 +73,9 @@ fn entry(title: &str, body: &str) -> Result<Entry, String> {
     if one("why")?.len() < 20 {
         return Err("its reason is too short to be one".to_owned());
     }
+    if one("klamm")? == "*" {
+        return Err("klamm's value may be anything".to_owned());
+    }
     Ok(Entry {
         title: title.to_owned(),
         places: places?.into_iter().flatten().collect(),
@@ -187,7 +190,7 @@ mod tests {
     use crate::compare::Difference;
     use serde_json::Value as Json;
 
-    const LIST: &str = "Known differences.\n\n[a title]\nin: Fetch 4-11 responses.*\nkafka: 3\nklamm: *\n\
+    const LIST: &str = "Known differences.\n\n[a title]\nin: Fetch 4-11 responses.*\nkafka: 3\nklamm: <0|1>\n\
                         why: because of this,\n and of that, at length\n";
 
     fn difference(version: i16, kafka: &str) -> Difference {
@@ -228,6 +231,7 @@ mod tests {
         }
         assert!(read(&LIST.replace("4-11", "all")).is_err());
         assert!(read(&LIST.replace("klamm:", "clamm:")).is_err());
+        assert!(read(&LIST.replace("<0|1>", "*")).is_err(), "any value of klamm's");
     }
 
     #[test]

@@ -87,22 +87,8 @@ pub struct ConfigAlteration {
     pub change: ConfigChange,
 }
 
-/// How lists of a kind of resource are changed.
-struct Lists {
-    /// What is appended to where nobody set it; `None` for what is no list.
-    default: fn(&str) -> Option<&'static str>,
-    /// The error for what is no list.
-    error: ErrorCode,
-}
-
-const OF_TOPIC: Lists = Lists {
-    default: default_list_of_topic,
-    error: ErrorCode::InvalidConfig,
-};
-const OF_BROKER: Lists = Lists {
-    default: default_list_of_broker,
-    error: ErrorCode::InvalidRequest,
-};
+/// What is appended to where nobody set a list of a kind of resource; `None` for what is no list.
+type Lists = fn(&str) -> Option<&'static str>;
 
 /// The kind of resource that loggers of a broker are (`ConfigResource.Type`).
 const BROKER_LOGGER: i8 = 8;
@@ -159,7 +145,7 @@ impl<A> Controller<A> {
         let topic = decided.image.topic_named(name);
         let none = Settings::new();
         let before = topic.map_or(&none, |topic| &topic.config);
-        let after = changed(before, change, &OF_TOPIC)?;
+        let after = changed(before, change, default_list_of_topic)?;
         let settings = after.iter().map(|(key, value)| (key.as_str(), Some(value.as_str())));
         let overrides = match TopicOverrides::parse(settings, &self.config.topic_defaults) {
             Ok((_, overrides)) => overrides,
@@ -197,7 +183,7 @@ impl<A> Controller<A> {
                 return refused(ErrorCode::InvalidRequest, text);
             }
         };
-        let after = changed(decided.image.broker_settings(broker), change, &OF_BROKER)?;
+        let after = changed(decided.image.broker_settings(broker), change, default_list_of_broker)?;
         let accept = |(key, value): (&String, &String)| match accept_dynamic(key, value) {
             Ok((key, value)) => Ok((key.to_string(), value)),
             Err(error) => refused(ErrorCode::InvalidRequest, error.to_string()),
@@ -235,7 +221,7 @@ fn check_keys(change: &ConfigChange) -> Result<(), Refusal> {
 }
 
 /// The settings as they would be after the change; values are not looked at.
-fn changed(before: &Settings, change: &ConfigChange, lists: &Lists) -> Result<Settings, Refusal> {
+fn changed(before: &Settings, change: &ConfigChange, lists: Lists) -> Result<Settings, Refusal> {
     let ops = match change {
         ConfigChange::Replace(all) => {
             let given = all
@@ -251,9 +237,9 @@ fn changed(before: &Settings, change: &ConfigChange, lists: &Lists) -> Result<Se
             ConfigOp::Set(Some(value)) => drop(after.insert(key.clone(), value.clone())),
             ConfigOp::Delete => drop(after.remove(key)),
             ConfigOp::Append(Some(parts)) | ConfigOp::Subtract(Some(parts)) => {
-                let Some(default) = (lists.default)(key) else {
+                let Some(default) = lists(key) else {
                     let text = format!("{key}: only lists can be appended to and subtracted from.");
-                    return refused(lists.error, text);
+                    return refused(ErrorCode::InvalidConfig, text);
                 };
                 let list = after.get(key).map_or(default, String::as_str);
                 let mut list: Vec<&str> = list.split(',').filter(|part| !part.is_empty()).collect();

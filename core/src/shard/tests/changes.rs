@@ -203,7 +203,7 @@ fn what_may_not_be_changed_is_refused_with_kafkas_code_and_changes_nothing() {
         ),
         (
             incremental(broker_of(""), "log.retention.ms", ConfigOp::Append(text("1"))),
-            ErrorCode::InvalidRequest,
+            ErrorCode::InvalidConfig,
         ),
         (
             incremental(topic("orders"), "retention.ms", ConfigOp::Unknown(9)),

@@ -50,7 +50,6 @@ fn batches() -> Pool {
     let sound = Batch::of_values(&["a", "b"]);
     let edge = [
         sound.clone().set(at::CRC, &[1, 2, 3, 4]),
-        sound.clone().set(at::MAGIC, &[1]),
         sound.clone().set(at::BASE_OFFSET, &7_i64.to_be_bytes()).sealed(),
         sound.clone().set(at::LAST_OFFSET_DELTA, &5_i32.to_be_bytes()).sealed(),
         sound.clone().set(at::COUNT, &3_i32.to_be_bytes()).sealed(),
@@ -142,7 +141,7 @@ impl World {
             (_, "group_instance_id") => (json!(self.instances), json!([null, "an-instance"])),
             ("OffsetCommit", "generation_id_or_member_epoch") => (json!([-1]), json!([0, 1, 2, i32::MAX])),
             (_, "generation_id") => (json!([1, 1, 2]), json!([-1, 0, 3, i32::MAX])),
-            (_, "session_timeout_ms") => (json!([6_000, 30_000, 1_800_000]), json!([5_999, 1_800_001, 0, -1])),
+            (_, "session_timeout_ms") => (json!([30_000, 60_000, 1_800_000]), json!([5_999, 1_800_001, 0, -1])),
             (_, "rebalance_timeout_ms") => (json!([20_000, 60_000]), json!([0, -1, i32::MAX])),
             (_, "protocol_type") => (json!(["consumer"]), json!(["", "connect"])),
             ("SyncGroup", "protocol_name") => (json!(["range"]), json!(["other", "", null])),
