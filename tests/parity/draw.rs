@@ -1,6 +1,6 @@
 //! Numbers that look random and follow from a seed alone.
 
-/// A sequence of draws (SplitMix64).
+/// A sequence of draws (`SplitMix64`).
 pub(crate) struct Draw(u64);
 
 impl Draw {

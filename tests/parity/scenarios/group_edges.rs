@@ -233,7 +233,7 @@ fn preparing(peer: &mut Peer) {
     peer.note("joins of somebody unknown");
     for version in versions("JoinGroup") {
         let mut stranger = Member::new(peer, &group, None);
-        stranger.id = "nobody".to_owned();
+        "nobody".clone_into(&mut stranger.id);
         stranger.join(peer, version);
     }
     peer.note("all join");
@@ -288,7 +288,7 @@ fn stable_calls(peer: &mut Peer) {
         members[1].join(peer, version);
     }
     peer.note("a follower joins with something new to say");
-    members[1].protocols[0].1 = "0102".to_owned();
+    "0102".clone_into(&mut members[1].protocols[0].1);
     members[1].begin_join(peer, 5);
     await_state(peer, &group, "PreparingRebalance");
     peer.note("the leader joins");
@@ -327,7 +327,7 @@ fn session_bounds(peer: &mut Peer) {
             let group = peer.name(&format!("{version}-{session_ms}"));
             let mut member = Member::new(peer, &group, None);
             member.session_ms = session_ms;
-            member.id = "nobody".to_owned();
+            "nobody".clone_into(&mut member.id);
             member.join(peer, version);
         }
     }

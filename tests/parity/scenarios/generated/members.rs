@@ -90,13 +90,17 @@ impl Walk<'_> {
         } else {
             self.draw.below(self.members.len())
         };
-        match self.draw.below(5) {
+        let waiting = match self.draw.below(5) {
             0 if !self.members.is_empty() => self.depart(place),
             1 if !self.members.is_empty() => self.rejoin(place),
-            2 if self.members.get(place).is_some_and(|member| member.instance.is_some()) => self.come_back(place),
+            2 if self.members.get(place).is_some_and(|member| member.instance.is_some()) => {
+                self.come_back(place);
+                return None;
+            }
             _ if self.members.len() < MOST => self.enter(),
             _ => self.rejoin(place),
-        }
+        };
+        Some(waiting)
     }
 
     /// What a member can speak: in its own order, and one protocol that all have.
@@ -112,7 +116,7 @@ impl Walk<'_> {
             .collect()
     }
 
-    fn enter(&mut self) -> Option<Vec<usize>> {
+    fn enter(&mut self) -> Vec<usize> {
         self.born += 1;
         let instance = self.draw.one_in(2).then(|| format!("instance-{}", self.born));
         let mut member = Member::new(self.peer, &self.group, instance.as_deref());
@@ -124,31 +128,30 @@ impl Walk<'_> {
         };
         member.begin_join(self.peer, version);
         self.members.push(member);
-        Some(vec![self.members.len() - 1])
+        vec![self.members.len() - 1]
     }
 
     /// A member joins again with something else to say.
-    fn rejoin(&mut self, place: usize) -> Option<Vec<usize>> {
+    fn rejoin(&mut self, place: usize) -> Vec<usize> {
         let protocols = self.protocols();
         let member = &mut self.members[place];
         member.protocols = protocols;
         member.protocols[0].1.push_str("ff");
         let version = version_for(self.turns, member);
         member.begin_join(self.peer, version);
-        Some(vec![place])
+        vec![place]
     }
 
     /// A static member that has forgotten its id: as it was, so that nobody else hears of it.
-    fn come_back(&mut self, place: usize) -> Option<Vec<usize>> {
+    fn come_back(&mut self, place: usize) {
         let member = &mut self.members[place];
         member.id = String::new();
         let version = self.turns.next_from("JoinGroup", 5);
         member.join(self.peer, version);
         self.remarks(State::Stable);
-        None
     }
 
-    fn depart(&mut self, place: usize) -> Option<Vec<usize>> {
+    fn depart(&mut self, place: usize) -> Vec<usize> {
         // Who leads several others after the leader left is left to chance by Kafka.
         let follower = self.members.iter().position(|member| !member.leads);
         let place = follower.filter(|_| self.members.len() > 2).unwrap_or(place);
@@ -159,7 +162,7 @@ impl Walk<'_> {
             self.turns.next("LeaveGroup")
         };
         member.leave(self.peer, version);
-        Some(Vec::new())
+        Vec::new()
     }
 
     /// All that are not `waiting` join as well, and all are answered.

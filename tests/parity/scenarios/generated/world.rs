@@ -117,8 +117,7 @@ impl World {
     fn of_names(&self, field: &str) -> Option<(Json, Json)> {
         Some(match field.rsplit('.').next()? {
             "topic_id" => (json!(self.ids), json!([NO_TOPIC_ID])),
-            "topic" | "topic_name" | "resource_name" => (json!(self.topics), json!(["never-created", "a b"])),
-            "name" => (json!(self.topics), json!(["never-created", "a b"])),
+            "topic" | "topic_name" | "resource_name" | "name" => (json!(self.topics), json!(["never-created", "a b"])),
             "topic_names" => (json!(self.topics), json!(["never-created", "a b", "", "."])),
             _ => return None,
         })
