@@ -144,16 +144,11 @@ fn votes(peer: &mut Peer) {
                 members[0].join(peer, version);
             }
             members[1].end_join(peer);
-            let [one, two] = members;
-            sync_all(
-                peer,
-                &[one, two]
-                    .into_iter()
-                    .filter(|member| member.generation > 0)
-                    .collect::<Vec<_>>(),
-                version.min(5),
-            );
+            let taken = members.into_iter().filter(|member| member.generation > 0);
+            let taken: Vec<Member> = taken.collect();
+            sync_all(peer, &taken, version.min(5));
             peer.ask("DescribeGroups", 5, &json!({ "groups": [group] }));
+            disperse(peer, &group, &taken);
         }
     }
 }

@@ -140,8 +140,9 @@ impl World {
             (_, "group_instance_id") => (json!(self.instances), json!([null, "an-instance"])),
             ("OffsetCommit", "generation_id_or_member_epoch") => (json!([-1]), json!([0, 1, 2, i32::MAX])),
             (_, "generation_id") => (json!([1, 1, 2]), json!([-1, 0, 3, i32::MAX])),
-            (_, "session_timeout_ms") => (json!([30_000, 60_000, 1_800_000]), json!([5_999, 1_800_001, 0, -1])),
-            (_, "rebalance_timeout_ms") => (json!([20_000, 60_000]), json!([0, -1, i32::MAX])),
+            (_, "session_timeout_ms") => (json!([300_000, 600_000, 1_800_000]), json!([5_999, 1_800_001, 0, -1])),
+            // Whoever joined and does not sync is dropped after this time.
+            (_, "rebalance_timeout_ms") => (json!([300_000, 600_000]), json!([i32::MAX])),
             (_, "protocol_type") => (json!(["consumer"]), json!(["", "connect"])),
             ("SyncGroup", "protocol_name") => (json!(["range"]), json!(["other", "", null])),
             ("JoinGroup", _) if field == "JoinGroupRequestProtocol.name" => {
