@@ -254,7 +254,7 @@ fn changed(before: &Settings, change: &ConfigChange, lists: Lists) -> Result<Set
                 let list = list.join(",");
                 if list.len() > MAX_TEXT_BYTES {
                     let text = format!("{key}: a value has at most {MAX_TEXT_BYTES} bytes.");
-                    return refused(lists.error, text);
+                    return refused(ErrorCode::InvalidConfig, text);
                 }
                 after.insert(key.clone(), list);
             }
