@@ -49,6 +49,14 @@ pub fn most_during<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (result, HELD.get().1.saturating_sub(before))
 }
 
+/// Runs `work`, and says how many bytes more this thread holds after it, in what it returns. As wrong as [`most_during`]
+/// without the [`CountingAllocator`].
+pub fn held_after<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = HELD.get().0;
+    let (result, _) = most_during(work);
+    (result, HELD.get().0.saturating_sub(before))
+}
+
 /// How many bytes decoding a frame may take: what [`Reader`](klamm_core::wire::Reader) allows its arrays, and the
 /// few hundred bytes that sharing the frame and the message itself take.
 pub fn decode_bound(frame: usize) -> usize {

@@ -280,3 +280,32 @@ fn a_topic_named_twice_is_refused_and_answered_once() {
     let deleted: Vec<_> = response.responses.iter().map(|topic| topic.error_code).collect();
     assert_eq!(deleted, [invalid, ErrorCode::UnknownTopicOrPartition.code()]);
 }
+
+#[test]
+fn partitions_that_nobody_uses_are_not_woken_by_what_happens_to_others() {
+    let mut broker = Broker::start(2);
+    let client = broker.connect(0);
+    for name in ["a", "b", "c"] {
+        assert_eq!(broker.create(client, name, 10_000).0, 0);
+    }
+    let active = |broker: &Broker| -> u64 { broker.shards.iter().map(|it| it.counters().active_partitions).sum() };
+    assert_eq!(active(&broker), 0);
+    assert_eq!(broker.produce(client, "b", 9_999, batch(&["x"])), (0, 0));
+    assert_eq!(broker.describe(client, "c").partitions.len(), 10_000);
+    // The looks for what retention and compaction have to do.
+    broker.pass(301_000);
+    assert_eq!(active(&broker), 1);
+    broker.stop_and_start(2);
+    assert_eq!(active(&broker), 0);
+    let logs = |broker: &Broker| {
+        let files = broker.disk.files();
+        files
+            .iter()
+            .filter(|name| name.starts_with("b-") && name.strip_suffix(".log").is_some())
+            .count()
+    };
+    assert_eq!(logs(&broker), 1);
+    let client = broker.connect(1);
+    assert_eq!(broker.consume(client, "b", 9_999), ["x"]);
+    assert_eq!(active(&broker), 1);
+}
