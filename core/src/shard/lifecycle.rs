@@ -96,7 +96,7 @@ impl Shard {
                 }
                 self.halt(Halt::Stopped, effects);
             }
-            (TaskFor::Replay, TaskOutcome::Replayed(chunk)) => self.metadata_replayed(*chunk, effects),
+            (TaskFor::Replay, TaskOutcome::Replayed(chunk)) => self.metadata_replayed(now, *chunk, effects),
             (TaskFor::Metadata, TaskOutcome::Log(job)) => self.metadata_job(now, job, effects),
             (TaskFor::Groups(id, leases, next), TaskOutcome::GroupsRead(loaded)) => {
                 self.groups_read(now, (id, leases, next), *loaded, effects);

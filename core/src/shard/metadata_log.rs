@@ -10,12 +10,12 @@
 use super::lifecycle::Phase;
 use super::mail::Mail;
 use super::task::{Task, TaskFor};
-use super::{Effect, Effects, Halt, Report, Shard};
+use super::{Effect, Effects, Halt, Report, Shard, Timer};
 use crate::config::{FlushMode, TopicConfig};
 use crate::controller::{CLUSTER_METADATA, Controller, ControllerRequest, Publication};
 use crate::log::{Log, LogConfig, LogPlace, Recover, RecoverSettings, ReplayChunk, Source, Writes};
 use crate::metadata::{Delta, Image, MetadataRecord};
-use crate::partition::{Closed, LogJob, LogOutcome};
+use crate::partition::{Closed, LogJob, LogOutcome, Matter};
 use crate::record::build::{BatchBuilder, Producer};
 use crate::record::codec::Level;
 use crate::record::{Batch, Compression};
@@ -34,6 +34,9 @@ const PARTITION: TopicPartition = TopicPartition {
     topic: TOPIC,
     partition: 0,
 };
+
+/// Milliseconds before a log that lacked something is tried again.
+const AGAIN_AFTER_MS: u64 = 1000;
 
 /// The metadata log and its controller.
 #[derive(Debug)]
@@ -155,7 +158,7 @@ impl Shard {
             (LogOutcome::Recovered(recovered), State::Recovering) => {
                 let recovered = match *recovered {
                     Ok(recovered) => recovered,
-                    Err(fault) => return self.metadata_lost(fault, effects),
+                    Err(fault) => return self.metadata_unread(fault, now, effects),
                 };
                 let log = Log::open(metadata.id, metadata.config.clone(), recovered, now, &mut self.storage);
                 let replay = log.replay(&mut self.storage);
@@ -173,6 +176,27 @@ impl Shard {
         }
     }
 
+    /// The metadata log cannot be read. A broker that serves waits for what it lacks only.
+    fn metadata_unread(&mut self, fault: Fault, now: Now, effects: &mut Effects) {
+        if self.phase == Phase::Starting || !fault.is_shortage() {
+            return self.metadata_lost(fault, effects);
+        }
+        if let Some(metadata) = &mut self.metadata {
+            metadata.state = State::Recovering;
+        }
+        let text = format!("the metadata log cannot be read now, and nothing is changed until it can: {fault}");
+        self.warn((PARTITION, Matter::Offline), &text, effects);
+        self.wheel
+            .arm(now.monotonic.plus_millis(AGAIN_AFTER_MS), Timer::Metadata);
+    }
+
+    /// Tries once more to bring back the metadata log.
+    pub(super) fn read_metadata_again(&mut self, now: Now, effects: &mut Effects) {
+        let Some(metadata) = &self.metadata else { return };
+        let recover = metadata.recovery(Source::Directory, now, &mut self.storage);
+        self.run_log_job(TaskFor::Metadata, LogJob::Recover(Box::new(recover)), effects);
+    }
+
     fn metadata_lost(&mut self, fault: Fault, effects: &mut Effects) {
         if let Some(metadata) = &mut self.metadata {
             metadata.state = State::Lost;
@@ -181,7 +205,7 @@ impl Shard {
     }
 
     /// A piece of the metadata log was read.
-    pub(super) fn metadata_replayed(&mut self, chunk: Result<ReplayChunk, Fault>, effects: &mut Effects) {
+    pub(super) fn metadata_replayed(&mut self, now: Now, chunk: Result<ReplayChunk, Fault>, effects: &mut Effects) {
         let Some(metadata) = &mut self.metadata else {
             panic!("a metadata log was read that is not there")
         };
@@ -191,7 +215,10 @@ impl Shard {
         let (image, delta) = &mut *read;
         let rest = match chunk.and_then(|chunk| apply(&chunk.batches, image, delta).map(|()| chunk.rest)) {
             Ok(rest) => rest,
-            Err(fault) => return self.metadata_lost(fault, effects),
+            Err(fault) => {
+                log.forget(&mut self.storage);
+                return self.metadata_unread(fault, now, effects);
+            }
         };
         if let Some(rest) = rest {
             metadata.state = State::Replaying { log, read };

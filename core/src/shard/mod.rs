@@ -150,6 +150,8 @@ enum Timer {
     Sync(LogId),
     /// Logs may have to be compacted.
     Compaction,
+    /// The metadata log, which something was lacking to read, is tried again.
+    Metadata,
 }
 
 impl Shard {
@@ -352,6 +354,7 @@ impl Shard {
                     }
                 }
                 Timer::Compaction => self.look_for_compaction(now, effects),
+                Timer::Metadata => self.read_metadata_again(now, effects),
             }
         }
         self.fired = fired;

@@ -117,6 +117,32 @@ fn a_topic_is_not_created_on_a_full_disk_and_is_once_it_has_room() {
 }
 
 #[test]
+fn a_metadata_log_that_cannot_be_brought_back_for_want_of_descriptors_waits_for_them() {
+    let mut broker = Broker::start(2);
+    let client = broker.connect(1);
+    assert_eq!(broker.create(client, "orders", 1).0, 0);
+    assert_eq!(broker.produce(client, "orders", 0, batch(&["a"])), (0, 0));
+    (broker.disk.room, broker.disk.descriptors) = (Some(0), Some(0));
+    broker.send(client, &create_request("others", 1), 7);
+    for _ in 0..3 {
+        broker.pass(1000);
+        assert_eq!(broker.halted, [None, None], "the rest can still be served");
+        assert!(broker.reported("the metadata log cannot be read now"));
+    }
+    (broker.disk.room, broker.disk.descriptors) = (None, None);
+    let reader = broker.connect(0);
+    assert_eq!(broker.consume(reader, "orders", 0), ["a"]);
+    assert!(broker.answered(client).is_empty(), "changes wait");
+    broker.pass(1000);
+    let refused: CreateTopicsResponse = broker.receive(client, 7).expect("the log is back");
+    assert_eq!(refused.topics[0].error_code, storage_error());
+    assert_eq!(broker.create(client, "others", 1).0, 0);
+    broker.power_cut(2);
+    let client = broker.connect(0);
+    assert_eq!(broker.describe(client, "others").partitions.len(), 1);
+}
+
+#[test]
 fn a_change_whose_write_reached_the_disk_but_was_refused_is_taken_over() {
     let mut broker = Broker::start(2);
     let client = broker.connect(1);
