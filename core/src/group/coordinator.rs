@@ -19,7 +19,7 @@ use super::reading::Ignored;
 use crate::config::BrokerConfig;
 use crate::metadata::{Delta, Image};
 use crate::partition::Matter;
-use crate::types::{ErrorCode, Monotonic, Now, Offset, Seed, TopicId};
+use crate::types::{ErrorCode, Monotonic, Now, Offset, Seed, Timestamp, TopicId};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -64,6 +64,8 @@ impl<T> Default for Outcome<T> {
 pub struct View<'a> {
     /// The time of the step.
     pub now: Now,
+    /// A wall clock that no step since the broker's start makes run ahead: what tells the age of records that are read.
+    pub steady: Timestamp,
     /// The state of the cluster: which topics there are.
     pub image: &'a Image,
 }

@@ -32,8 +32,13 @@ impl<T: Copy + Debug> Coordinator<T> {
         }
         match result {
             Ok((loaded, next)) => {
+                // Ages are those at the broker's start: a step of the wall clock since then is none of theirs.
+                let now = Now {
+                    wall: view.steady,
+                    ..view.now
+                };
                 for loaded in loaded {
-                    self.replay(loaded, view.now);
+                    self.replay(loaded, now);
                 }
                 match next {
                     Some(next) => outcome.want = Some(Want::Read(next)),

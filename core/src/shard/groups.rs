@@ -198,8 +198,12 @@ impl Shard {
             return;
         };
         let mut outcome = Outcome::default();
-        let image = &self.view.image;
-        act(&mut coordinated.machine, View { now, image }, &mut outcome);
+        let view = View {
+            now,
+            steady: self.storage.steady(now),
+            image: &self.view.image,
+        };
+        act(&mut coordinated.machine, view, &mut outcome);
         let unread = coordinated.machine.is_unread();
         self.counters.unread_group_partitions += u64::from(unread);
         self.counters.unread_group_partitions -= u64::from(core::mem::replace(&mut coordinated.unread, unread));

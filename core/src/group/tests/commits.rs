@@ -225,6 +225,22 @@ fn a_step_of_the_wall_clock_expires_nothing_while_the_broker_runs() {
 }
 
 #[test]
+fn nor_does_one_before_the_groups_are_read_anew() {
+    let mut scene = Scene::with(short_lived());
+    let part = scene.commit("", -1, 5);
+    assert_eq!(scene.committed(part), ErrorCode::None);
+    scene.now.wall = Timestamp(scene.now.wall.0 + 100 * HOUR as i64);
+    scene.log = Log::Full;
+    let part = scene.commit("", -1, 6);
+    assert_eq!(scene.committed(part), ErrorCode::NotCoordinator, "the write failed");
+    scene.pass(9 * HOUR);
+    assert_eq!(scene.offset(GROUP, 0), Some(5));
+    scene.restart();
+    scene.pass(3 * HOUR);
+    assert_eq!(scene.offset(GROUP, 0), None, "a start believes the clock");
+}
+
+#[test]
 fn offsets_age_across_restarts() {
     let mut scene = Scene::with(short_lived());
     let part = scene.commit("", -1, 5);

@@ -47,6 +47,8 @@ pub(super) struct Scene {
     pub(super) coordinator: Coordinator<u32>,
     pub(super) image: Image,
     pub(super) now: Now,
+    /// When the process began.
+    began: Now,
     pub(super) log: Log,
     /// The batches that are durable.
     pub(super) batches: Vec<Bytes>,
@@ -130,6 +132,7 @@ impl Scene {
             config,
             image: Image::default(),
             now,
+            began: now,
             log: Log::Prompt,
             batches: Vec::new(),
             appending: None,
@@ -178,6 +181,7 @@ impl Scene {
     /// The process ends, however; another one reads what was durable.
     pub(super) fn restart(&mut self) {
         self.starts += 1;
+        self.began = self.now;
         self.appending = None;
         self.log = Log::Prompt;
         let config = Arc::new(self.config.clone());
@@ -199,11 +203,20 @@ impl Scene {
         self.coordinator.limit(max_batch);
     }
 
+    fn steady(&self) -> Timestamp {
+        let elapsed = self.now.monotonic.millis_since(self.began.monotonic) as i64;
+        Timestamp(self.now.wall.0.min(self.began.wall.0 + elapsed))
+    }
+
     /// Has the coordinator do something, whose outcome the caller has to see to.
     pub(super) fn act(&mut self, act: impl FnOnce(&mut Coordinator<u32>, View<'_>, &mut Outcome<u32>)) -> Outcome<u32> {
         let mut outcome = Outcome::default();
-        let (now, image) = (self.now, &self.image);
-        act(&mut self.coordinator, View { now, image }, &mut outcome);
+        let view = View {
+            now: self.now,
+            steady: self.steady(),
+            image: &self.image,
+        };
+        act(&mut self.coordinator, view, &mut outcome);
         outcome
     }
 
