@@ -82,11 +82,17 @@ pub enum Bug {
     StartMarkNotSynced = 36,
     /// What is read from the device is sent whatever its CRC (recovery).
     BodyRotServed = 37,
+    /// The deletion of a group, or of offsets, is answered before it is durable (group-offsets, generations).
+    GroupDeletionAnsweredEarly = 38,
+    /// Committed offsets age by the wall clock, whatever it steps by (group-offsets).
+    OffsetsAgeByWallClock = 39,
+    /// A group that is deleted leaves its own record standing: after a start it is there again (generations).
+    GroupRecordOutlivesDeletion = 40,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 40] = [
         Self::AckBeforeFsync,
         Self::SyncCoversLaterWrites,
         Self::NoDirectorySync,
@@ -124,6 +130,9 @@ impl Bug {
         Self::LastValueCompactedAway,
         Self::StartMarkNotSynced,
         Self::BodyRotServed,
+        Self::GroupDeletionAnsweredEarly,
+        Self::OffsetsAgeByWallClock,
+        Self::GroupRecordOutlivesDeletion,
     ];
 }
 

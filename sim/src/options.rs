@@ -1,8 +1,9 @@
 //! What a run is like: everything here follows from the seed, and nothing else does.
 
+mod faults;
 mod members;
 
-pub(crate) use members::{Habit, MemberPlan};
+pub(crate) use members::{Habit, MemberPlan, ToolPlan};
 
 use crate::compaction::{Compaction, draw_removal};
 use crate::compress::Compression;
@@ -54,6 +55,8 @@ pub(crate) enum Fault {
     MisdirectWrite,
     /// No descriptor is left for a while.
     NoDescriptors { lasts: Nanos },
+    /// The system runs short of memory: the driver has every shard let go of what it keeps.
+    ShortOfMemory,
     /// The wall clock steps by this many milliseconds.
     WallStep(i64),
     /// A connection breaks at any byte.
@@ -98,6 +101,10 @@ pub(crate) enum Role {
     Recreator { rounds: u32 },
     /// Consumes in a group.
     Member(MemberPlan),
+    /// Does to groups what operators' tools do.
+    Tool(ToolPlan),
+    /// Asks about everything that there is.
+    Asker { pause: Nanos },
     /// Looks offsets and metadata up.
     Prober { pause: Nanos },
     /// Has records deleted.
@@ -192,10 +199,10 @@ impl Options {
         let mut faults = if calm {
             Vec::new()
         } else {
-            draw_faults(&mut draw, safety)
+            faults::draw(&mut draw, safety)
         };
         if broker.flush == FlushMode::Os {
-            faults.retain(|(_, fault)| promised_by_page_cache(fault));
+            faults.retain(|(_, fault)| faults::promised_by_page_cache(fault));
         }
         let mut options = Self {
             seed,
@@ -216,6 +223,8 @@ impl Options {
             crash_in_recovery: if calm { 0 } else { draw.pick(&[0, 2, 4]) },
         };
         members::draw(&mut draw, &mut options);
+        members::draw_removal(&mut options);
+        faults::draw_shortage(&mut options);
         options
     }
 }
@@ -231,7 +240,9 @@ impl Options {
 
     /// Whether clients take part in groups.
     pub(crate) fn has_groups(&self) -> bool {
-        self.clients.iter().any(|client| matches!(client.role, Role::Member(_)))
+        self.clients
+            .iter()
+            .any(|client| matches!(client.role, Role::Member(_) | Role::Tool(_)))
     }
 
     /// Whether anything but crashes makes records go.
@@ -470,7 +481,7 @@ fn draw_versions(draw: &mut Draw, codec: Codec) -> ApiVersions {
     ApiVersions {
         produce: draw.within(3, 13) as i16,
         fetch: draw.within(4, 18) as i16,
-        list_offsets: draw.within(4, codec.list_offsets_last() as u64) as i16,
+        list_offsets: draw.within(1, codec.list_offsets_last() as u64) as i16,
         metadata: draw.within(10, 13) as i16,
         create_topics: draw.within(2, 7) as i16,
         delete_topics: draw.within(1, 6) as i16,
@@ -491,76 +502,6 @@ fn draw_delays(draw: &mut Draw) -> Delays {
         shard: range((1, 5), (1, 200)),
         segment: draw.pick(&[16, 1460, 65_536]),
     }
-}
-
-/// Which kinds of fault a run has: each is in or out on its own.
-fn draw_faults(draw: &mut Draw, safety: Nanos) -> Vec<(Nanos, Fault)> {
-    let mut faults = Vec::new();
-    let mut add = |draw: &mut Draw, one_in: u64, most: u64, make: &dyn Fn(&mut Draw) -> Fault| {
-        if draw.chance(1, one_in) {
-            for _ in 0..draw.within(1, most) {
-                let at = draw.within(20 * MILLIS, safety);
-                let fault = make(draw);
-                faults.push((at, fault));
-            }
-        }
-    };
-    let crash = |crash| {
-        move |draw: &mut Draw| Fault::Crash {
-            crash,
-            after_effects: draw.spread(0, 200),
-        }
-    };
-    let lasts = |draw: &mut Draw| draw.spread(1, 400) * MILLIS;
-    add(draw, 2, 5, &crash(Crash::Kill));
-    add(draw, 2, 5, &crash(Crash::PowerCut));
-    add(draw, 3, 3, &|_| Fault::Restart);
-    add(draw, 4, 2, &|draw| Fault::FailSync(draw_sync_failure(draw)));
-    add(draw, 4, 4, &|draw| {
-        Fault::FailWriteBack(draw.pick(&[Hearers::All, Hearers::First]))
-    });
-    add(draw, 4, 3, &|draw| Fault::FullDisk {
-        spare: draw.spread(0, 20_000),
-        lasts: lasts(draw),
-    });
-    add(draw, 4, 3, &|draw| Fault::SlowDisk { lasts: lasts(draw) });
-    add(draw, 4, 3, &|draw| Fault::StuckDisk { lasts: lasts(draw) });
-    add(draw, 8, 1, &|_| Fault::FailWrite);
-    add(draw, 5, 3, &|_| Fault::UnreadableSector);
-    add(draw, 8, 2, &|_| Fault::Rot);
-    add(draw, 6, 3, &|_| Fault::HeaderRot);
-    add(draw, 10, 1, &|_| Fault::MisdirectWrite);
-    add(draw, 5, 2, &|draw| Fault::NoDescriptors { lasts: lasts(draw) });
-    add(draw, 3, 4, &|draw| Fault::WallStep(draw_wall_step(draw)));
-    add(draw, 2, 25, &|_| Fault::Reset);
-    add(draw, 4, 4, &|_| Fault::HalfOpen);
-    add(draw, 3, 6, &|draw| Fault::Stall { lasts: lasts(draw) });
-    add(draw, 4, 3, &|draw| Fault::SlowLink { lasts: lasts(draw) });
-    faults.sort_by_key(|&(at, _)| at);
-    faults
-}
-
-/// Whether a page cache that has this fault still keeps what it took, which is all that `flush=os` relies on.
-fn promised_by_page_cache(fault: &Fault) -> bool {
-    !matches!(
-        fault,
-        Fault::FailSync(_) | Fault::FailWriteBack(_) | Fault::Rot | Fault::HeaderRot | Fault::MisdirectWrite
-    )
-}
-
-fn draw_sync_failure(draw: &mut Draw) -> SyncFailure {
-    draw.pick(&[
-        SyncFailure::CleanUntilEvicted,
-        SyncFailure::RevertedAtOnce,
-        SyncFailure::SizeWithoutData,
-        SyncFailure::StaysDirty,
-    ])
-}
-
-fn draw_wall_step(draw: &mut Draw) -> i64 {
-    let year = 365 * 24 * 3_600_000;
-    let width = draw.spread(1, 3 * year) as i64;
-    if draw.chance(1, 2) { width } else { -width }
 }
 
 #[cfg(test)]
@@ -588,6 +529,6 @@ mod tests {
                     .map(|(_, fault)| format!("{:?}", std::mem::discriminant(fault)))
             })
             .collect();
-        assert_eq!(kinds.len(), 18, "{kinds:?}");
+        assert_eq!(kinds.len(), 19, "{kinds:?}");
     }
 }

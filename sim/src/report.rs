@@ -4,7 +4,7 @@ use crate::options::Options;
 use crate::oracle::{Checker, Counts, GroupCounts, Tally};
 use crate::stage::{MILLIS, Stage};
 use crate::trace::TraceHash;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a run did, in numbers.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -85,6 +85,8 @@ pub struct Report {
     pub deletions: u64,
     /// Answers that clients could read, by API.
     pub answers: BTreeMap<&'static str, u64>,
+    /// The versions that they came in.
+    pub versions: BTreeSet<(&'static str, i16)>,
     /// Faults that hit something, by name.
     pub victims: BTreeMap<&'static str, u64>,
     /// How often each checker had something to judge, by name.

@@ -216,7 +216,13 @@ impl<T: Copy + Debug> Coordinator<T> {
             let charge = self.budget.charge(GroupAsk::Delete.bytes());
             return group.held.push_front((part, GroupAsk::Delete, charge));
         }
-        group.store(group.shown(), After::Removed(Some(part)));
+        let reply = if bug!(GroupDeletionAnsweredEarly) {
+            outcome.answers.push((part, GroupAnswer::Deleted(ErrorCode::None)));
+            None
+        } else {
+            Some(part)
+        };
+        group.store(group.shown(), After::Removed(reply));
     }
 
     /// Forgets offsets that nobody uses (`OffsetMetadataManager.deleteOffsets`).
@@ -255,10 +261,14 @@ impl<T: Copy + Debug> Coordinator<T> {
         }
         let tombstone = |(topic, partition): &(Arc<str>, i32)| record::offset_gone(name, topic, *partition).ok();
         let records = gone.iter().filter_map(tombstone).collect();
+        let mut reply = Some((part, GroupAnswer::OffsetsDeleted(Ok(codes))));
+        if bug!(GroupDeletionAnsweredEarly) {
+            outcome.answers.extend(reply.take());
+        }
         let then = Then::Forgotten {
             group: Arc::clone(name),
             offsets: gone,
-            reply: Some((part, GroupAnswer::OffsetsDeleted(Ok(codes)))),
+            reply,
         };
         // All at once, or none: whoever is told that it failed may believe it.
         self.queue.append(records, then);

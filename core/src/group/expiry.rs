@@ -8,6 +8,7 @@
 //! since the last of them left; never one of a topic that members subscribe to.
 
 use super::classic::{Group, State};
+use crate::bugs::bug;
 use crate::types::{Now, Timestamp};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -71,6 +72,10 @@ impl<T: Copy + Debug> Group<T> {
         for (topic, partition, committed) in self.offsets.iter() {
             let over = match committed.expires {
                 Some((_, at)) => Since::at(now) >= at,
+                None if bug!(OffsetsAgeByWallClock) => {
+                    let age = now.wall.0.saturating_sub(committed.at.0);
+                    u64::try_from(age).is_ok_and(|age| age >= retention_ms)
+                }
                 None => left.unwrap_or(committed.since).age_ms(now) >= retention_ms,
             };
             if over && !self.is_subscribed_to(topic) {

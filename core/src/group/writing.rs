@@ -36,7 +36,8 @@ impl<T: Copy + Debug> Coordinator<T> {
             Record::Tombstone => {
                 let offsets = group.offsets.iter();
                 let gone = offsets.map(|(topic, partition, _)| record::offset_gone(name, topic, partition));
-                gone.chain([record::group_gone(name)]).collect::<Result<_, _>>().ok()
+                let itself = (!bug!(GroupRecordOutlivesDeletion)).then(|| record::group_gone(name));
+                gone.chain(itself).collect::<Result<_, _>>().ok()
             }
             Record::Members => {
                 let whole = record::group(group, Extent::Members).ok().map(|pair| Vec::from([pair]));

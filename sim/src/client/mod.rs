@@ -1,6 +1,7 @@
 //! Simulated clients: they connect, keep requests in order, give up on answers that do not come, and leave what to ask
 //! and what to make of the answer to their role.
 
+mod asker;
 mod consumer;
 mod hostile;
 mod member;
@@ -8,8 +9,10 @@ mod prober;
 mod producer;
 mod recreator;
 mod setup;
+mod tool;
 mod trimmer;
 mod verifier;
+mod visitor;
 
 use crate::frame::{Api, Request, Response};
 use crate::link::{End, LinkId, Links};
@@ -68,10 +71,10 @@ enum State {
     Consumer(consumer::Consumer),
     Member(Box<member::Member>),
     Recreator(recreator::Recreator),
-    Prober(prober::Prober),
+    Visitor(visitor::Visitor),
     Hostile(hostile::Hostile),
     Setup(setup::Setup),
-    Trimmer(trimmer::Trimmer),
+    Tool(tool::Tool),
     Verifier(verifier::Verifier),
     /// It does nothing any more.
     Retired,
@@ -241,6 +244,7 @@ impl Wire {
         match self.plan.codec.decode(api, pending.version, frame) {
             Ok((_, response)) => {
                 self.answers += 1;
+                hands.oracle.answers_in(pending.request.kind(), pending.version);
                 hands.oracle.heard(&pending.request, pending.sent_at, &response);
                 Some((pending, response))
             }
@@ -265,10 +269,12 @@ impl Client {
             Role::Consumer(role) => State::Consumer(consumer::Consumer::new(role)),
             Role::Member(role) => State::Member(Box::new(member::Member::new(index, role))),
             Role::Recreator { rounds } => State::Recreator(recreator::Recreator::new(index, *rounds)),
-            Role::Prober { pause } => State::Prober(prober::Prober::new(*pause)),
+            Role::Prober { pause } => State::Visitor(visitor::Visitor::new(*pause, prober::Prober::default())),
             Role::Hostile { pause } => State::Hostile(hostile::Hostile::new(*pause)),
             Role::Setup => State::Setup(setup::Setup::new(options)),
-            Role::Trimmer { pause } => State::Trimmer(trimmer::Trimmer::new(*pause)),
+            Role::Asker { pause } => State::Visitor(visitor::Visitor::new(*pause, asker::Asker::default())),
+            Role::Tool(role) => State::Tool(tool::Tool::new(index, role)),
+            Role::Trimmer { pause } => State::Visitor(visitor::Visitor::new(*pause, trimmer::Trimmer)),
             Role::Verifier { appends, max_bytes } => {
                 State::Verifier(verifier::Verifier::new(index, *appends, *max_bytes))
             }
@@ -300,9 +306,10 @@ impl Client {
     pub(crate) fn finished(&self) -> bool {
         match &self.state {
             State::Producer(producer) => producer.finished() && self.wire.pending.is_empty(),
-            State::Consumer(_) | State::Prober(_) | State::Hostile(_) | State::Trimmer(_) | State::Retired => true,
+            State::Consumer(_) | State::Visitor(_) | State::Hostile(_) | State::Retired => true,
             State::Member(member) => member.finished(),
             State::Setup(setup) => setup.finished(),
+            State::Tool(tool) => tool.finished(),
             State::Verifier(verifier) => verifier.finished(),
             State::Recreator(recreator) => recreator.finished(),
         }
@@ -451,9 +458,9 @@ impl Client {
             State::Consumer(consumer) => consumer.connected(&mut self.wire, hands),
             State::Member(member) => member.connected(hands),
             State::Recreator(_)
-            | State::Prober(_)
+            | State::Visitor(_)
             | State::Setup(_)
-            | State::Trimmer(_)
+            | State::Tool(_)
             | State::Verifier(_)
             | State::Retired => {}
             State::Hostile(hostile) => hostile.connected(),
@@ -466,9 +473,9 @@ impl Client {
             State::Consumer(consumer) => consumer.disconnected(),
             State::Member(member) => member.disconnected(hands),
             State::Recreator(recreator) => recreator.disconnected(),
-            State::Prober(prober) => prober.disconnected(),
+            State::Visitor(visitor) => visitor.disconnected(),
             State::Setup(setup) => setup.disconnected(),
-            State::Trimmer(trimmer) => trimmer.disconnected(),
+            State::Tool(tool) => tool.disconnected(),
             State::Verifier(verifier) => verifier.disconnected(),
             State::Hostile(_) | State::Retired => {}
         }
@@ -480,9 +487,9 @@ impl Client {
             State::Consumer(consumer) => consumer.answer(&mut self.wire, hands, pending, response),
             State::Member(member) => member.answer(&mut self.wire, hands, pending, response),
             State::Recreator(recreator) => recreator.answer(&mut self.wire, hands, pending, response),
-            State::Prober(prober) => prober.answer(&mut self.wire, hands, pending, response),
+            State::Visitor(visitor) => visitor.answer(&self.wire, hands, pending, response),
             State::Setup(setup) => setup.answer(hands, pending, response),
-            State::Trimmer(trimmer) => trimmer.answer(hands, pending, response),
+            State::Tool(tool) => tool.answer(hands, pending, response),
             State::Verifier(verifier) => verifier.answer(&mut self.wire, hands, pending, response),
             State::Hostile(_) | State::Retired => {}
         }
@@ -497,10 +504,10 @@ impl Client {
             State::Consumer(consumer) => consumer.step(&mut self.wire, hands),
             State::Member(member) => member.step(&mut self.wire, hands),
             State::Recreator(recreator) => recreator.step(&mut self.wire, hands),
-            State::Prober(prober) => prober.step(&mut self.wire, hands),
+            State::Visitor(visitor) => visitor.step(&mut self.wire, hands),
             State::Hostile(hostile) => hostile.step(&mut self.wire, hands),
             State::Setup(setup) => setup.step(&mut self.wire, hands),
-            State::Trimmer(trimmer) => trimmer.step(&mut self.wire, hands),
+            State::Tool(tool) => tool.step(&mut self.wire, hands),
             State::Verifier(verifier) => verifier.step(&mut self.wire, hands),
             State::Retired => {}
         }
@@ -513,10 +520,10 @@ impl Client {
             State::Consumer(consumer) => consumer.next_at(),
             State::Member(member) => member.next_at(),
             State::Recreator(recreator) => recreator.next_at(),
-            State::Prober(prober) => prober.next_at(),
+            State::Visitor(visitor) => visitor.next_at(),
             State::Hostile(hostile) => hostile.next_at(),
             State::Setup(setup) => setup.next_at(),
-            State::Trimmer(trimmer) => trimmer.next_at(),
+            State::Tool(tool) => tool.next_at(),
             State::Verifier(verifier) => verifier.next_at(),
             State::Retired => return,
         };

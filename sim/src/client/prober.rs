@@ -1,67 +1,34 @@
 //! A prober: it looks up offsets and metadata and compares them with what was acknowledged before it asked.
 
 use super::recreator::NAME as PASSING_TOPIC;
+use super::visitor::Errand;
 use super::{Hands, Pending, Wire, judge_error};
 use crate::frame::{Api, EARLIEST, Fetch, FetchPart, Listed, Request, Response, TopicRef};
 use crate::oracle::{Checker, Place};
-use crate::stage::Nanos;
 
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(super) struct Prober {
-    pause: Nanos,
-    next_at: Nanos,
-    waiting: bool,
-    topics: Vec<TopicRef>,
     /// What the end of each partition asked for must reach.
     expected: Vec<(Place, i64)>,
 }
 
-impl Prober {
-    pub(super) fn new(pause: Nanos) -> Self {
-        Self {
-            pause,
-            next_at: 0,
-            waiting: false,
-            topics: Vec::new(),
-            expected: Vec::new(),
-        }
-    }
-
-    pub(super) fn next_at(&self) -> Nanos {
-        self.next_at
-    }
-
-    pub(super) fn disconnected(&mut self) {
-        self.waiting = false;
-    }
-
-    pub(super) fn step(&mut self, wire: &mut Wire, hands: &mut Hands<'_>) {
-        let now = hands.stage.now();
-        if self.waiting || now < self.next_at || !hands.working {
-            self.next_at = self.next_at.max(now + self.pause);
-            return;
-        }
-        self.next_at = now + hands.stage.draw.within(1, self.pause);
-        self.waiting = true;
-        if self.topics.is_empty() || hands.stage.draw.chance(1, 4) {
+impl Errand for Prober {
+    fn next(&mut self, topics: &[TopicRef], wire: &Wire, hands: &mut Hands<'_>) -> Request {
+        if hands.stage.draw.chance(1, 4) {
             let topics = hands.options.topics.iter().map(|topic| topic.name.clone());
             let passing = hands.stage.draw.chance(1, 2).then(|| PASSING_TOPIC.to_owned());
             let topics = topics.chain(passing).collect();
-            wire.send(hands, Request::Metadata { topics }, 0);
-            return;
+            return Request::Metadata { topics };
         }
         if hands.stage.draw.chance(1, 3) {
-            wire.send(hands, Request::InitProducerId, 0);
-            return;
+            return Request::InitProducerId;
         }
-        let at = hands.stage.draw.index(self.topics.len());
-        let topic = self.topics[at].clone();
+        let topic = topics[hands.stage.draw.index(topics.len())].clone();
         if hands.stage.draw.chance(1, 2)
             && let Some(fetch) = random_read(&topic, hands)
         {
             hands.oracle.assigned(wire.index);
-            wire.send(hands, Request::Fetch(fetch), 0);
-            return;
+            return Request::Fetch(fetch);
         }
         let timestamp = hands.stage.draw.pick(&[-1, -1, -2]);
         let count = hands.options.topics.iter().find(|plan| plan.name == topic.name);
@@ -71,27 +38,15 @@ impl Prober {
             let place = Place::new(topic.id, partition);
             self.expected.push((place, hands.oracle.acked_end(place)));
         }
-        let request = Request::ListOffsets {
+        Request::ListOffsets {
             topic,
             partitions,
             timestamp,
-        };
-        wire.send(hands, request, 0);
+        }
     }
 
-    pub(super) fn answer(&mut self, wire: &mut Wire, hands: &mut Hands<'_>, pending: &Pending, response: Response) {
-        self.waiting = false;
+    fn answer(&mut self, client: usize, hands: &mut Hands<'_>, pending: &Pending, response: Response) {
         match (response, &pending.request) {
-            (Response::Metadata { topics }, _) => {
-                for told in topics.into_iter().filter(|told| told.topic.name != PASSING_TOPIC) {
-                    hands.oracle.metadata(&told);
-                    if told.error != 0 {
-                        judge_error(hands, Api::Metadata, told.error);
-                    } else if !self.topics.contains(&told.topic) {
-                        self.topics.push(told.topic);
-                    }
-                }
-            }
             (Response::ListOffsets(listed), Request::ListOffsets { timestamp, .. }) => {
                 for (place, end) in std::mem::take(&mut self.expected) {
                     let found = listed.iter().find(|found| found.partition == place.partition);
@@ -115,7 +70,7 @@ impl Prober {
                 } else if let (Some(part), Some(from)) = (parts.first(), asked.parts.first()) {
                     let place = Place::new(from.topic.id, from.partition);
                     match part.error {
-                        0 => _ = hands.oracle.fetched(place, wire.index, from.offset, part, asked),
+                        0 => _ = hands.oracle.fetched(place, client, from.offset, part, asked),
                         // OFFSET_OUT_OF_RANGE
                         1 if hands.oracle.may_lack(place) || hands.oracle.may_be_removed(place, from.offset) => {}
                         1 => {

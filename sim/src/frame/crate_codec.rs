@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
     InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest,
     ProduceResponse, RequestHeader, ResponseHeader, TopicName,
 };
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request as Sent, StrBytes};
 
 pub(super) fn encode(correlation: i32, client: &str, request: &Request, version: i16) -> Bytes {
     let header = |api: ApiKey| {
@@ -26,7 +26,7 @@ pub(super) fn encode(correlation: i32, client: &str, request: &Request, version:
             .with_client_id(Some(text(client)))
     };
     match request {
-        Request::Metadata { topics } => {
+        Request::Metadata { topics } | Request::Look { topics, .. } => {
             let topic = |name: &String| MetadataRequestTopic::default().with_name(Some(topic_name(name)));
             let message = MetadataRequest::default()
                 .with_topics(Some(topics.iter().map(topic).collect()))
@@ -75,6 +75,7 @@ pub(super) fn encode(correlation: i32, client: &str, request: &Request, version:
             frame(&header(ApiKey::ListOffsets), &message, version)
         }
         Request::Group(request) => Codec::Crate.encode_group(correlation, client, request, version),
+        Request::Ask { question, .. } => Codec::Crate.encode_question(correlation, client, question, version),
         Request::DeleteRecords {
             topic,
             partition,
@@ -119,7 +120,17 @@ pub(super) fn topic_name(name: &str) -> TopicName {
     TopicName(text(name))
 }
 
-pub(super) fn frame<M: Encodable + HeaderVersion>(header: &RequestHeader, message: &M, version: i16) -> Bytes {
+/// The frame of a request of this client.
+pub(super) fn frame_of<M: Sent>((correlation, client): (i32, &str), message: &M, version: i16) -> Bytes {
+    let header = RequestHeader::default()
+        .with_request_api_key(M::KEY)
+        .with_request_api_version(version)
+        .with_correlation_id(correlation)
+        .with_client_id(Some(text(client)));
+    frame(&header, message, version)
+}
+
+fn frame<M: Encodable + HeaderVersion>(header: &RequestHeader, message: &M, version: i16) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_i32(0);
     header
@@ -259,6 +270,10 @@ pub(super) fn decode(api: Api, version: i16, bytes: &Bytes) -> Result<(i32, Resp
         Api::Group(api) => {
             let (correlation, message) = Codec::Crate.decode_group(api, version, bytes)?;
             (correlation, Response::Group(message))
+        }
+        Api::Ask(api) => {
+            let (correlation, answer) = Codec::Crate.decode_question(api, version, bytes)?;
+            (correlation, Response::Told(answer))
         }
         Api::DeleteRecords => {
             let (correlation, message) = read::<DeleteRecordsResponse>(bytes, version)?;

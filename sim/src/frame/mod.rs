@@ -4,12 +4,13 @@
 mod crate_codec;
 mod groups;
 mod own_codec;
+mod questions;
 
-#[cfg(test)]
-pub(crate) use groups::Committed;
 pub(crate) use groups::{
-    CommitPart, GroupApi, GroupRequest, GroupResponse, GroupVersions, Joined, Speaker, ToldOffset,
+    CommitPart, Committed, GroupApi, GroupRequest, GroupResponse, GroupVersions, Joined, Speaker, ToldOffset,
 };
+
+pub(crate) use questions::{Answer, LAST_API_VERSIONS, Question, QuestionApi, ToldConfig};
 
 use bytes::Bytes;
 use klamm_core::wire::frame::LENGTH_BYTES;
@@ -103,6 +104,15 @@ pub(crate) enum Request {
         timestamp: i64,
     },
     Group(GroupRequest),
+    /// Metadata in a version that names no topic ids.
+    Look {
+        topics: Vec<String>,
+        version: i16,
+    },
+    Ask {
+        question: Question,
+        version: i16,
+    },
     DeleteRecords {
         topic: TopicRef,
         partition: i32,
@@ -124,14 +134,26 @@ impl Request {
             Self::Fetch(_) => versions.fetch,
             Self::ListOffsets { .. } => versions.list_offsets,
             Self::Group(request) => request.version(&versions.groups),
-            Self::DeleteRecords { version, .. } => *version,
+            Self::DeleteRecords { version, .. } | Self::Look { version, .. } | Self::Ask { version, .. } => *version,
+        }
+    }
+
+    /// What it is counted as: its API, but for what is asked in another way than most.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Ask {
+                question: Question::Versions,
+                version,
+            } if *version > LAST_API_VERSIONS => "ApiVersions of the future",
+            _ => self.api().name(),
         }
     }
 
     /// Which API this is.
     pub(crate) fn api(&self) -> Api {
         match self {
-            Self::Metadata { .. } => Api::Metadata,
+            Self::Metadata { .. } | Self::Look { .. } => Api::Metadata,
+            Self::Ask { question, .. } => Api::Ask(question.api()),
             Self::CreateTopic { .. } => Api::CreateTopics,
             Self::DeleteTopic { .. } => Api::DeleteTopics,
             Self::InitProducerId => Api::InitProducerId,
@@ -155,6 +177,7 @@ pub(crate) enum Api {
     Fetch,
     ListOffsets,
     Group(GroupApi),
+    Ask(QuestionApi),
     DeleteRecords,
 }
 
@@ -170,6 +193,7 @@ impl Api {
             Self::Fetch => "Fetch",
             Self::ListOffsets => "ListOffsets",
             Self::Group(api) => api.name(),
+            Self::Ask(api) => api.name(),
             Self::DeleteRecords => "DeleteRecords",
         }
     }
@@ -243,6 +267,7 @@ pub(crate) enum Response {
     },
     ListOffsets(Vec<Listed>),
     Group(GroupResponse),
+    Told(Answer),
     /// The error, and where the log begins now.
     DeleteRecords {
         error: i16,

@@ -32,7 +32,7 @@ pub(super) fn encode(correlation: i32, client: &str, request: &Request, version:
         };
     }
     match request {
-        Request::Metadata { topics } => frame!(MetadataRequest {
+        Request::Metadata { topics } | Request::Look { topics, .. } => frame!(MetadataRequest {
             topics: Some(topics.iter().map(|name| metadata_topic(name)).collect()),
             allow_auto_topic_creation: version < 4,
             ..MetadataRequest::default()
@@ -67,6 +67,7 @@ pub(super) fn encode(correlation: i32, client: &str, request: &Request, version:
             ..ListOffsetsRequest::default()
         }),
         Request::Group(request) => Codec::Own.encode_group(correlation, client, request, version),
+        Request::Ask { question, .. } => Codec::Own.encode_question(correlation, client, question, version),
         Request::DeleteRecords {
             topic,
             partition,
@@ -211,6 +212,11 @@ pub(super) fn decode(api: Api, version: i16, frame: &Bytes) -> Result<(i32, Resp
         Api::Group(api) => {
             let (correlation, message) = Codec::Own.decode_group(api, version, frame)?;
             let message = Response::Group(message);
+            Read { correlation, message }
+        }
+        Api::Ask(api) => {
+            let (correlation, answer) = Codec::Own.decode_question(api, version, frame)?;
+            let message = Response::Told(answer);
             Read { correlation, message }
         }
         Api::DeleteRecords => {

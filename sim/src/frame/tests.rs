@@ -1,7 +1,8 @@
 //! Both codecs must put the same bytes on the wire.
 
 use super::{
-    Api, Codec, CommitPart, Fetch, FetchPart, GroupApi, GroupRequest, ProducePart, Request, Speaker, TopicRef,
+    Answer, Api, Codec, CommitPart, Fetch, FetchPart, GroupApi, GroupRequest, ProducePart, Question, QuestionApi,
+    Request, Response, Speaker, TopicRef,
 };
 use bytes::Bytes;
 
@@ -132,16 +133,51 @@ fn requests_of_members(instance: Option<&str>) -> Vec<(Request, std::ops::RangeI
             },
             1..=9,
         ),
+        (
+            GroupRequest::Delete {
+                group: "group".into(),
+                version: 0,
+            },
+            0..=2,
+        ),
+        (
+            GroupRequest::DeleteOffsets {
+                group: "group".into(),
+                parts: vec![(topic("one", 1), 0), (topic("two", 2), 1)],
+            },
+            0..=0,
+        ),
     ];
     requests
         .map(|(request, versions)| (Request::Group(request), versions))
         .into()
 }
 
+fn questions() -> Vec<(Request, std::ops::RangeInclusive<i16>)> {
+    let configs = |keys| Question::Configs {
+        topic: "one".into(),
+        keys,
+    };
+    let questions = [
+        (Question::Versions, 0..=4),
+        (configs(None), 1..=4),
+        (configs(Some(vec!["retention.ms".into()])), 1..=4),
+        (Question::Groups, 0..=5),
+        (Question::Group("group".into()), 0..=6),
+    ];
+    let request = |question| Request::Ask { question, version: 0 };
+    let look = Request::Look {
+        topics: vec!["one".into()],
+        version: 0,
+    };
+    let questions = questions.map(|(question, versions)| (request(question), versions));
+    questions.into_iter().chain([(look, 0..=9)]).collect()
+}
+
 #[test]
 fn both_codecs_write_the_same_requests() {
     let members = [None, Some("instance")].into_iter().flat_map(requests_of_members);
-    for (request, versions) in requests().into_iter().chain(members) {
+    for (request, versions) in requests().into_iter().chain(members).chain(questions()) {
         for version in versions {
             let own = Codec::Own.encode(5, "client", &request, version);
             let other = Codec::Crate.encode(5, "client", &request, version);
@@ -155,6 +191,23 @@ fn both_codecs_write_the_same_requests() {
 }
 
 #[test]
+fn a_version_of_the_future_is_asked_for_and_answered_in_the_first() {
+    for codec in [Codec::Own, Codec::Crate] {
+        let (question, version) = (Question::Versions, 77);
+        let frame = codec.encode(5, "client", &Request::Ask { question, version }, version);
+        assert_eq!(frame[4..8], [0, 18, 0, 77], "{codec:?}");
+        let answer = Bytes::from_static(b"\0\0\0\x05\0\x23\0\0\0\x01\0\x12\0\0\0\x05");
+        let api = Api::Ask(QuestionApi::ApiVersions);
+        let expected = Answer::Versions {
+            error: 35,
+            apis: vec![(18, 0, 5)],
+        };
+        let decoded = codec.decode(api, version, &answer);
+        assert_eq!(decoded, Ok((5, Response::Told(expected))), "{codec:?}");
+    }
+}
+
+#[test]
 fn garbage_is_an_error_and_not_a_response() {
     for api in [
         Api::Metadata,
@@ -164,6 +217,7 @@ fn garbage_is_an_error_and_not_a_response() {
         Api::InitProducerId,
         Api::Group(GroupApi::JoinGroup),
         Api::Group(GroupApi::OffsetFetch),
+        Api::Ask(QuestionApi::DescribeGroups),
     ] {
         for codec in [Codec::Own, Codec::Crate] {
             assert!(

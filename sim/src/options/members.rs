@@ -1,10 +1,11 @@
 //! The groups of a run: who takes part in them, and how they behave.
 
-use super::{ClientPlan, Options, Role};
+use super::{ClientPlan, Fault, Options, Role};
 use crate::draw::Draw;
 use crate::frame::{Codec, GroupVersions};
 use crate::stage::{MICROS, MILLIS, Nanos};
 use klamm_core::config::GroupConfig;
+use std::collections::BTreeSet;
 
 /// What a member does besides consuming.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,10 +44,23 @@ pub(crate) struct MemberPlan {
     pub(crate) max_bytes: i32,
 }
 
+/// A client that does to groups what operators' tools do: it keeps offsets without being a member, and deletes groups and
+/// offsets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ToolPlan {
+    /// The group that it keeps offsets in.
+    pub(crate) own: String,
+    /// Groups of members that it deletes, or offsets of which.
+    pub(crate) others: Vec<String>,
+    pub(crate) pause: Nanos,
+    /// One in this many requests deletes something.
+    pub(crate) deletes_one_in: u64,
+}
+
 /// A retention that nothing outlives, in milliseconds.
 const FOREVER: u64 = 1_000_000_000_000;
 
-/// Draws what the broker's groups are like, and who takes part in them. Offsets do not expire.
+/// Draws what the broker's groups are like, and who takes part in them.
 pub(super) fn draw(draw: &mut Draw, options: &mut Options) {
     let defaults = GroupConfig::default();
     options.broker.groups = GroupConfig {
@@ -66,6 +80,124 @@ pub(super) fn draw(draw: &mut Draw, options: &mut Options) {
     for number in 0..draw.within(1, 2) {
         let plans = draw_group(draw, options, number);
         options.clients.extend(plans);
+    }
+}
+
+/// Draws how long offsets are kept, which groups come to be without members now and then, and who deletes what. In half of
+/// the runs nothing expires, and in a third of them nobody deletes anything.
+pub(super) fn draw_removal(options: &mut Options) {
+    let mut draw = Draw::new(options.seed ^ 0x0FF5_E7D3_1E7E_D0FF);
+    let expires = draw.chance(1, 2);
+    if expires {
+        let short = draw.spread(100, 1500);
+        options.broker.groups.offsets_retention_ms = draw.pick(&[short, 60_000]);
+        options.broker.groups.offsets_retention_check_interval_ms = draw.pick(&[10, 50, 300]);
+        // Nothing expires early, however far the clock goes ahead.
+        if !options.calm && draw.chance(1, 2) {
+            let at = draw.within(50 * MILLIS, options.safety);
+            let step = draw.within(60_000, 1 << 36) as i64;
+            options.faults.push((at, Fault::WallStep(step)));
+            options.faults.sort_by_key(|&(at, _)| at);
+        }
+    }
+    draw_asker(&mut draw, options);
+    if !expires && draw.chance(2, 3) {
+        return;
+    }
+    let mut others = Vec::new();
+    for name in ["group-0", "group-1"] {
+        let fleeting = draw.chance(1, 2);
+        if fleeting {
+            make_fleeting(&mut draw, options, name);
+        }
+        if fleeting || draw.chance(1, 4) {
+            others.push(name.to_owned());
+        }
+    }
+    let there = |name: &String| options.clients.iter().any(|client| is_member_of(client, name));
+    others.retain(there);
+    let Some(like) = options.clients.first().cloned() else {
+        return;
+    };
+    for _ in 0..draw.within(1, 2) {
+        let codec = if draw.chance(1, 4) { Codec::Crate } else { Codec::Own };
+        let plan = ToolPlan {
+            own: "loose".to_owned(),
+            others: others.clone(),
+            pause: draw.spread(2000, 40_000) * MICROS,
+            deletes_one_in: draw.pick(&[4, 15, 60]),
+        };
+        let mut versions = like.versions;
+        versions.metadata = draw.within(10, 13) as i16;
+        versions.groups = draw_versions(&mut draw, codec, false);
+        options.clients.push(ClientPlan {
+            role: Role::Tool(plan),
+            codec,
+            versions,
+            timeout: like.timeout,
+        });
+    }
+}
+
+impl Options {
+    /// The groups that anybody makes.
+    pub(crate) fn groups(&self) -> BTreeSet<String> {
+        let made = self.clients.iter().filter_map(|client| match &client.role {
+            Role::Member(member) => Some(member.group.clone()),
+            Role::Tool(tool) => Some(tool.own.clone()),
+            _ => None,
+        });
+        made.collect()
+    }
+
+    /// Whether nothing keeps the broker from reading what it has written of groups.
+    pub(crate) fn can_read_groups(&self) -> bool {
+        let mut faults = self.faults.iter();
+        !faults.any(|(_, fault)| matches!(fault, Fault::UnreadableSector))
+    }
+
+    /// How long committed offsets are kept, in milliseconds; `None` for longer than any run lasts.
+    pub(crate) fn group_retention(&self) -> Option<u64> {
+        Some(self.broker.groups.offsets_retention_ms).filter(|&kept| kept < FOREVER)
+    }
+}
+
+fn is_member_of(client: &ClientPlan, name: &str) -> bool {
+    matches!(&client.role, Role::Member(member) if member.group == *name)
+}
+
+/// In half of the runs somebody asks about everything that there is.
+fn draw_asker(draw: &mut Draw, options: &mut Options) {
+    let Some(like) = options.clients.first().cloned() else {
+        return;
+    };
+    if draw.chance(1, 2) {
+        let pause = draw.spread(5, 80) * MILLIS;
+        let codec = if draw.chance(1, 3) { Codec::Crate } else { Codec::Own };
+        options.clients.push(ClientPlan {
+            role: Role::Asker { pause },
+            codec,
+            ..like
+        });
+    }
+}
+
+/// Nobody stays in the group for long, and there are few to begin with.
+fn make_fleeting(draw: &mut Draw, options: &mut Options, name: &str) {
+    let most = draw.within(1, 2);
+    let mut count = 0;
+    options.clients.retain(|client| {
+        count += u64::from(is_member_of(client, name));
+        !is_member_of(client, name) || count <= most
+    });
+    for client in &mut options.clients {
+        if let Role::Member(member) = &mut client.role
+            && member.group == name
+        {
+            member.habit = draw.pick(&[Habit::Leaves, Habit::Leaves, Habit::Crashes]);
+            member.habit_every = draw.within(50, 500) * MILLIS;
+            member.late = 0;
+        }
     }
 }
 

@@ -142,7 +142,7 @@ impl Oracle {
         self.expected_deletions.clear();
         self.attempts.clear();
         self.scans.forget();
-        self.groups.forget_process();
+        self.groups.forget_process(self.now);
     }
 
     /// The promise was the page cache, and the power went: what is gone is gone.

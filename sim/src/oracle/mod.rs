@@ -67,6 +67,8 @@ pub(crate) struct Oracle {
     pub(crate) judged: BTreeMap<Checker, u64>,
     /// Answers that clients could read, by API.
     pub(crate) answers: BTreeMap<&'static str, u64>,
+    /// The versions that they came in.
+    pub(crate) versions: BTreeSet<(&'static str, i16)>,
     violation: Option<Violation>,
     partitions: BTreeMap<Place, Partition>,
     /// Names by topic id.
@@ -106,6 +108,7 @@ impl Oracle {
             counts: Counts::default(),
             judged: BTreeMap::new(),
             answers: BTreeMap::new(),
+            versions: BTreeSet::new(),
             violation: None,
             partitions: BTreeMap::new(),
             names: BTreeMap::new(),

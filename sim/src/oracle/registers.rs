@@ -29,6 +29,8 @@ pub(super) enum TopicOutput {
     /// There is no such topic, or none of this name.
     Unknown,
     Found([u8; 16]),
+    /// There is one, and the version does not tell its id.
+    There,
 }
 
 /// What a name stands for.
@@ -65,7 +67,9 @@ impl Model for Topic {
         };
         match (input, output) {
             (TopicInput::Create, Some(TopicOutput::Created(id))) => (state == Absent).then_some(Present(*id)),
-            (TopicInput::Create, Some(TopicOutput::Exists)) => (state != Absent).then_some(state),
+            (TopicInput::Create, Some(TopicOutput::Exists)) | (TopicInput::Look, Some(TopicOutput::There)) => {
+                (state != Absent).then_some(state)
+            }
             (TopicInput::Create, None) if state == Absent => Some(Present(None)),
             (TopicInput::Delete(asked), Some(TopicOutput::Deleted)) => meant(asked).then_some(Absent),
             (TopicInput::Delete(asked), Some(TopicOutput::Unknown)) => {
@@ -94,9 +98,14 @@ pub(super) struct Registers {
 }
 
 impl Oracle {
+    /// An answer came in this version of what was asked.
+    pub(crate) fn answers_in(&mut self, kind: &'static str, version: i16) {
+        self.versions.insert((kind, version));
+    }
+
     /// A client heard the answer to a request that it had sent at `begin`.
     pub(crate) fn heard(&mut self, request: &Request, begin: Nanos, response: &Response) {
-        *self.answers.entry(request.api().name()).or_default() += 1;
+        *self.answers.entry(request.kind()).or_default() += 1;
         self.judging(Checker::Protocol);
         if let (Request::Group(request), Response::Group(response)) = (request, response) {
             return self.group_heard(request, begin, response);
@@ -130,6 +139,11 @@ impl Oracle {
                     _ => None,
                 };
                 push(&topic.name, TopicInput::Delete(by_id.then_some(topic.id)), output);
+            }
+            (Request::Look { .. }, Response::Metadata { topics }) => {
+                for told in topics.iter().filter(|told| told.error == 0) {
+                    push(&told.topic.name, TopicInput::Look, Some(TopicOutput::There));
+                }
             }
             (Request::Metadata { .. }, Response::Metadata { topics }) => {
                 for told in topics {

@@ -32,6 +32,8 @@ pub(super) struct WallClock {
     started: i64,
     /// The latest that any process that has ended can have gone by.
     latest: Option<i64>,
+    /// When each process started, and the most that it showed then.
+    processes: Vec<(Nanos, i64)>,
 }
 
 impl WallClock {
@@ -40,6 +42,9 @@ impl WallClock {
         self.steps.push((now, offset));
         if !serving {
             self.started = self.started.max(offset);
+            if let Some((_, started)) = self.processes.last_mut() {
+                *started = offset.max(*started);
+            }
         }
     }
 
@@ -51,6 +56,23 @@ impl WallClock {
             self.latest = Some(self.latest(now));
         }
         self.started = offset;
+        self.processes.push((now, offset));
+    }
+
+    /// Whether anything of the moment `from` may have been `kept_ms` old by `by`, to a process that counts the time since
+    /// and believes what the wall clock showed when it started.
+    pub(super) fn may_have_aged(&self, from: Nanos, by: Nanos, kept_ms: u64) -> bool {
+        // Both clocks are read in whole milliseconds.
+        let kept = i128::from(kept_ms) - 2;
+        if i128::from(by.saturating_sub(from) / MILLIS) >= kept {
+            return true;
+        }
+        self.processes.iter().enumerate().any(|(index, &(since, offset))| {
+            let until = self.processes.get(index + 1).map_or(Nanos::MAX, |&(next, _)| next);
+            let end = by.min(until);
+            let shown = i128::from(offset) + i128::from(end / MILLIS);
+            since <= by && end > from && shown - i128::from(self.least(from, end)) >= kept
+        })
     }
 
     /// The latest time that a process can go by, in milliseconds.
@@ -160,6 +182,19 @@ mod tests {
             9050,
             "what an earlier one could remove stays removed"
         );
+    }
+
+    #[test]
+    fn what_has_aged_is_told_by_the_time_since_or_by_a_start_that_believes_the_clock() {
+        let mut clock = WallClock::default();
+        clock.process_started(0, 1000);
+        clock.stepped(10 * MILLIS, 90_000, true);
+        let aged = |clock: &WallClock, from: u64, by: u64| clock.may_have_aged(from * MILLIS, by * MILLIS, 500);
+        assert!(!aged(&clock, 5, 400), "a step while the process runs");
+        assert!(aged(&clock, 5, 505));
+        clock.process_started(100 * MILLIS, 90_000);
+        assert!(aged(&clock, 5, 150), "a start believes it");
+        assert!(!aged(&clock, 20, 150), "what came behind the step is no older");
     }
 
     #[test]

@@ -46,6 +46,15 @@ impl World {
             Fault::HeaderRot => self.rot(Damage::is_outside_the_crc),
             Fault::MisdirectWrite => self.weather.misdirect_write = true,
             Fault::NoDescriptors { lasts } => self.weather.no_descriptors_until = now + lasts,
+            Fault::ShortOfMemory => {
+                let shards = usize::from(self.options.shards);
+                if self.process.is_some() {
+                    self.weather.hit("memory that ran short");
+                    for shard in 0..shards {
+                        self.deliver(shard, Input::Reclaim);
+                    }
+                }
+            }
             Fault::WallStep(millis) => {
                 self.wall += millis;
                 let serving = self.process.as_ref().is_some_and(Process::is_serving);

@@ -122,6 +122,7 @@ impl World {
         let compacted = options.topics.iter();
         let rules = compacted.filter_map(|topic| Some((topic.name.clone(), topic.compaction?)));
         oracle.set_compaction(rules.collect());
+        oracle.set_group_retention(options.group_retention());
         Self {
             stage,
             disk: Disk::new(),
@@ -304,6 +305,7 @@ impl World {
             }
         }
         let judged = self.oracle.judged.iter();
+        self.report.versions = std::mem::take(&mut self.oracle.versions);
         self.report.judged = judged.map(|(checker, &count)| (checker.name(), count)).collect();
         let report = self.report.finish(
             &self.oracle.counts,

@@ -53,10 +53,11 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         Bug::StartMarkNotSynced => &[Checker::DeletedRecords],
         Bug::EffectsReordered => &[Checker::Order],
         Bug::LostCredit | Bug::LostLease => &[Checker::Liveness, Checker::Bounds],
-        Bug::GenerationNotDurable => &[Checker::Generations],
+        Bug::GenerationNotDurable | Bug::GroupRecordOutlivesDeletion => &[Checker::Generations],
         Bug::StaleGenerationCommits => &[Checker::Generations, Checker::GroupOffsets],
         Bug::RebalanceWithoutWaiting => &[Checker::OneOwner],
-        Bug::OffsetAnsweredEarly => &[Checker::GroupOffsets],
+        Bug::OffsetAnsweredEarly | Bug::OffsetsAgeByWallClock => &[Checker::GroupOffsets],
+        Bug::GroupDeletionAnsweredEarly => &[Checker::GroupOffsets, Checker::Generations],
         Bug::AssignmentAnsweredEarly => &[Checker::OneOwner, Checker::Generations],
     }
 }

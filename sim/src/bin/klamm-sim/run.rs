@@ -103,7 +103,8 @@ impl Run {
         }
         println!("{}", totals.summary(&clock, self.twice));
         let missing = if count >= ENOUGH_SEEDS {
-            totals.missing()
+            let missing = totals.missing().into_iter().map(str::to_owned);
+            missing.chain(totals.missing_versions()).collect()
         } else {
             Vec::new()
         };

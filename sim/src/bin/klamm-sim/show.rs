@@ -48,7 +48,7 @@ pub(crate) fn progress_done() {
 }
 
 /// The APIs that simulated clients use.
-const APIS: [&str; 15] = [
+const APIS: [&str; 22] = [
     "Metadata",
     "CreateTopics",
     "DeleteTopics",
@@ -64,10 +64,42 @@ const APIS: [&str; 15] = [
     "OffsetCommit",
     "OffsetFetch",
     "DeleteRecords",
+    "DeleteGroups",
+    "OffsetDelete",
+    "ApiVersions",
+    "ApiVersions of the future",
+    "DescribeConfigs",
+    "ListGroups",
+    "DescribeGroups",
+];
+
+/// The versions that each must have been answered in.
+const VERSIONS: [(&str, i16, i16); 21] = [
+    ("Produce", 3, 13),
+    ("Fetch", 4, 18),
+    ("ListOffsets", 1, 11),
+    ("Metadata", 0, 13),
+    ("OffsetCommit", 2, 10),
+    ("OffsetFetch", 1, 10),
+    ("FindCoordinator", 0, 6),
+    ("JoinGroup", 0, 9),
+    ("Heartbeat", 0, 4),
+    ("LeaveGroup", 0, 5),
+    ("SyncGroup", 0, 5),
+    ("DescribeGroups", 0, 6),
+    ("ListGroups", 0, 5),
+    ("ApiVersions", 0, 5),
+    ("CreateTopics", 2, 7),
+    ("DeleteTopics", 1, 6),
+    ("DeleteRecords", 0, 2),
+    ("InitProducerId", 0, 5),
+    ("DescribeConfigs", 1, 4),
+    ("DeleteGroups", 0, 3),
+    ("OffsetDelete", 0, 0),
 ];
 
 /// Every fault, as its victims are counted.
-const FAULTS: [&str; 17] = [
+const FAULTS: [&str; 18] = [
     "bit rot",
     "connection reset",
     "failed read",
@@ -75,6 +107,7 @@ const FAULTS: [&str; 17] = [
     "failed write",
     "failed write-back",
     "half-open connection",
+    "memory that ran short",
     "misdirected write",
     "no descriptor left",
     "remains of a deleted topic",
@@ -161,6 +194,7 @@ impl Totals {
             *total += part;
         }
         sum.groups.add(&report.groups);
+        sum.versions.extend(&report.versions);
         for (name, count) in &report.answers {
             *sum.answers.entry(name).or_default() += count;
         }
@@ -220,6 +254,17 @@ impl Totals {
             .chain(victims)
             .chain(judged);
         all.filter(|&(_, count)| count == 0).map(|(what, _)| what).collect()
+    }
+
+    /// Versions that no answer came in.
+    pub(crate) fn missing_versions(&self) -> Vec<String> {
+        let all = VERSIONS
+            .iter()
+            .flat_map(|&(name, first, last)| (first..=last).map(move |version| (name, version)));
+        let missing = all.filter(|version| !self.sum.versions.contains(version));
+        missing
+            .map(|(name, version)| format!("an answer to {name} {version}"))
+            .collect()
     }
 
     pub(crate) fn summary(&self, clock: &Clock, twice: bool) -> String {
@@ -345,7 +390,7 @@ fn broker(report: &Report) -> [Row; 4] {
 
 #[cfg(test)]
 mod tests {
-    use super::{APIS, CHECKERS, FAULTS, Totals};
+    use super::{APIS, CHECKERS, FAULTS, Totals, VERSIONS};
     use klamm_sim::Report;
 
     /// What a range has done that did everything that is counted by name, and nothing else.
@@ -400,5 +445,21 @@ mod tests {
             assert_eq!(lacking.len(), marks.len() + 1);
             assert!(lacking.contains(&what), "{what}");
         }
+    }
+
+    #[test]
+    fn each_version_that_no_answer_came_in_is_named() {
+        let mut report = Report::default();
+        for (name, first, last) in VERSIONS {
+            report.versions.extend((first..=last).map(|version| (name, version)));
+        }
+        let missing = |report: &Report| {
+            let mut totals = Totals::default();
+            totals.add(report);
+            totals.missing_versions()
+        };
+        assert_eq!(missing(&report), [""; 0]);
+        report.versions.remove(&("Fetch", 7));
+        assert_eq!(missing(&report), ["an answer to Fetch 7"]);
     }
 }

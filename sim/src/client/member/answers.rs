@@ -277,8 +277,8 @@ impl Member {
                 }
                 self.lose(wire, hands);
             }
-            // UNKNOWN_MEMBER_ID; GROUP_ID_NOT_FOUND where the group was in a page cache that is gone.
-            25 | 69 if error == 25 || hands.oracle.may_have_lost() => {
+            // UNKNOWN_MEMBER_ID, GROUP_ID_NOT_FOUND
+            25 | 69 if error == 25 || hands.oracle.may_lack_group(&self.plan.group) => {
                 self.lose(wire, hands);
                 self.id.clear();
                 self.generation = -1;

@@ -2,9 +2,11 @@
 
 mod crate_codec;
 mod own_codec;
+mod speak;
 
 use super::{Codec, TopicRef};
 use bytes::Bytes;
+use speak::{message, speak};
 
 /// The protocol type of consumers (`ConsumerProtocol.PROTOCOL_TYPE`).
 const CONSUMER: &str = "consumer";
@@ -19,6 +21,8 @@ pub(crate) enum GroupApi {
     LeaveGroup,
     OffsetCommit,
     OffsetFetch,
+    DeleteGroups,
+    OffsetDelete,
 }
 
 impl GroupApi {
@@ -32,6 +36,8 @@ impl GroupApi {
             Self::LeaveGroup => "LeaveGroup",
             Self::OffsetCommit => "OffsetCommit",
             Self::OffsetFetch => "OffsetFetch",
+            Self::DeleteGroups => "DeleteGroups",
+            Self::OffsetDelete => "OffsetDelete",
         }
     }
 }
@@ -122,6 +128,16 @@ pub(crate) enum GroupRequest {
         parts: Vec<(TopicRef, i32)>,
         stable: bool,
     },
+    /// Deletes a group.
+    Delete {
+        group: String,
+        version: i16,
+    },
+    /// Deletes offsets (KIP-496).
+    DeleteOffsets {
+        group: String,
+        parts: Vec<(TopicRef, i32)>,
+    },
 }
 
 impl GroupRequest {
@@ -134,6 +150,8 @@ impl GroupRequest {
             Self::Leave(_) => versions.leave,
             Self::Commit { .. } => versions.commit,
             Self::Fetch { .. } => versions.fetch,
+            Self::Delete { version, .. } => *version,
+            Self::DeleteOffsets { .. } => 0,
         }
     }
 
@@ -146,6 +164,8 @@ impl GroupRequest {
             Self::Leave(_) => GroupApi::LeaveGroup,
             Self::Commit { .. } => GroupApi::OffsetCommit,
             Self::Fetch { .. } => GroupApi::OffsetFetch,
+            Self::Delete { .. } => GroupApi::DeleteGroups,
+            Self::DeleteOffsets { .. } => GroupApi::OffsetDelete,
         }
     }
 
@@ -172,7 +192,7 @@ pub(crate) struct Joined {
     pub(crate) members: Vec<String>,
 }
 
-/// What became of one offset that was to be committed.
+/// What became of one offset that was to be committed, or to go.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Committed {
     pub(crate) topic: TopicRef,
@@ -200,6 +220,8 @@ pub(crate) enum GroupResponse {
     Left { error: i16 },
     Committed(Vec<Committed>),
     Offsets { error: i16, parts: Vec<ToldOffset> },
+    Deleted { error: i16 },
+    OffsetsDeleted { error: i16, parts: Vec<Committed> },
 }
 
 impl Codec {

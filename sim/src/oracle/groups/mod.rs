@@ -8,13 +8,19 @@
 //!   and each member one part of it; nobody does anything in a generation after somebody was told a later one; and a start
 //!   of the broker alone is no reason to rebalance.
 //! - *group offsets*: see [`offsets`].
+//!
+//! A group that was deleted, or may have expired, is another one from then on: see [`removal`].
 
+mod counts;
 mod device;
 mod offsets;
 mod records;
+mod removal;
 
 #[cfg(test)]
 mod tests;
+
+pub use counts::GroupCounts;
 
 use super::{Checker, Oracle};
 use crate::frame::{GroupRequest, GroupResponse, Joined, Speaker};
@@ -22,101 +28,8 @@ use crate::stage::{MILLIS, Nanos};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
-impl GroupCounts {
-    /// Every number with what it counts, in the plural and as one of them.
-    pub fn named(&self) -> [(u64, &'static str, &'static str); 14] {
-        [
-            (self.joins, "joins", "a join"),
-            (self.generations, "generations", "a generation"),
-            (self.syncs, "parts handed out", "a part handed out"),
-            (self.heartbeats, "heartbeats", "a heartbeat"),
-            (
-                self.rebalances,
-                "told of a rebalance",
-                "a rebalance that a member heard of",
-            ),
-            (self.commits, "offsets committed", "a committed offset"),
-            (self.stale_commits, "stale commits refused", "a stale commit refused"),
-            (self.fenced, "fenced", "a fenced member"),
-            (self.evictions, "evictions", "an eviction"),
-            (self.leaves, "leaves", "a member that left"),
-            (
-                self.survivals,
-                "parts that outlived a start",
-                "a part that outlived a start",
-            ),
-            (self.offsets_told, "offsets told", "an offset told"),
-            (
-                self.offsets_judged,
-                "judged",
-                "an operation on an offset that was judged",
-            ),
-            (
-                self.checked_on_device,
-                "answers checked on the device",
-                "a member's answer checked on the device",
-            ),
-        ]
-    }
-
-    /// Takes another run's counts up.
-    pub fn add(&mut self, other: &Self) {
-        for (total, part) in [
-            (&mut self.joins, other.joins),
-            (&mut self.generations, other.generations),
-            (&mut self.syncs, other.syncs),
-            (&mut self.heartbeats, other.heartbeats),
-            (&mut self.rebalances, other.rebalances),
-            (&mut self.commits, other.commits),
-            (&mut self.stale_commits, other.stale_commits),
-            (&mut self.fenced, other.fenced),
-            (&mut self.evictions, other.evictions),
-            (&mut self.leaves, other.leaves),
-            (&mut self.survivals, other.survivals),
-            (&mut self.offsets_told, other.offsets_told),
-            (&mut self.offsets_judged, other.offsets_judged),
-            (&mut self.checked_on_device, other.checked_on_device),
-        ] {
-            *total += part;
-        }
-    }
-}
-
 /// A partition by its topic's name.
 pub(crate) type Owned = BTreeSet<(String, i32)>;
-
-/// What groups did, in numbers.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct GroupCounts {
-    /// Joins that were answered well.
-    pub joins: u64,
-    /// Generations that somebody was told.
-    pub generations: u64,
-    /// Parts that were handed out.
-    pub syncs: u64,
-    /// Heartbeats that were answered well.
-    pub heartbeats: u64,
-    /// Requests that were told of a rebalance.
-    pub rebalances: u64,
-    /// Commits that were answered well, by partition.
-    pub commits: u64,
-    /// Commits of members that were refused for their generation or their id.
-    pub stale_commits: u64,
-    /// Requests of a static member that another has taken the place of.
-    pub fenced: u64,
-    /// Members that were told that they are none any more.
-    pub evictions: u64,
-    /// Members that left.
-    pub leaves: u64,
-    /// Members whose part a start of the broker did not take.
-    pub survivals: u64,
-    /// Committed offsets that were told.
-    pub offsets_told: u64,
-    /// Commits and fetches of offsets whose order was judged.
-    pub offsets_judged: u64,
-    /// Answers compared with what the device held when they left.
-    pub checked_on_device: u64,
-}
 
 /// What was told of a generation.
 #[derive(Debug)]
@@ -140,6 +53,8 @@ struct Belief {
     /// The broker's process that handed out the part, and the one that last confirmed it.
     handed_in: u32,
     confirmed_in: u32,
+    /// When it was handed the part.
+    since: Nanos,
     /// How long it is a member after it was last heard of, and is waited for in a rebalance.
     lasts: Nanos,
     /// Until when it may believe; `None` before a heartbeat confirmed the part.
@@ -162,12 +77,15 @@ struct Group {
     instances: BTreeMap<String, (String, Nanos)>,
     /// The last process of the broker in which somebody asked to join or to leave.
     asked_in: u32,
+    life: removal::Life,
 }
 
 /// Everything that is known of groups.
 #[derive(Default, Debug)]
 pub(super) struct Groups {
     by_name: BTreeMap<String, Group>,
+    /// How long offsets are kept, in milliseconds; `None` for ever.
+    retention_ms: Option<u64>,
     device: device::Device,
     offsets: offsets::Offsets,
 }
@@ -204,10 +122,12 @@ impl Oracle {
     pub(crate) fn member_joined(&mut self, speaker: &Speaker, begin: Nanos, joined: &Joined) {
         self.counts.groups.joins += 1;
         let now = self.now;
-        if self.lost_page_cache {
+        self.sign_of_life(&speaker.group, begin);
+        if self.lost_page_cache || self.is_of_an_earlier_life(&speaker.group, begin) {
             return;
         }
         let group = self.group(&speaker.group);
+        group.life.ids.entry(joined.member.clone()).or_insert(now);
         if let Some(instance) = &speaker.instance {
             let before = group.instances.insert(instance.clone(), (joined.member.clone(), now));
             // Of two answers under way at once nobody knows which is the later.
@@ -243,7 +163,7 @@ impl Oracle {
             }
         }
         self.counts.groups.generations += u64::from(fresh);
-        if let Some(problem) = problem {
+        if let Some(problem) = problem.filter(|_| !self.may_be_another(&speaker.group)) {
             let text = format!("generation {} of {} {problem}", joined.generation, speaker.group);
             self.violate(Checker::Generations, text);
         }
@@ -271,7 +191,7 @@ impl Oracle {
             .map(|(&later, _)| later)
             .max();
         let ended = group.ended.get(member).is_some_and(|&ended| ended < begin);
-        if let Some(later) = later {
+        if let Some(later) = later.filter(|_| !self.may_be_another(name)) {
             let text =
                 format!("{member} {what} in generation {generation} of {name}, after generation {later} was told");
             self.violate(Checker::Generations, text);
@@ -290,7 +210,8 @@ impl Oracle {
         (bytes, part): (&Bytes, &Owned),
     ) {
         self.counts.groups.syncs += 1;
-        if self.lost_page_cache {
+        self.sign_of_life(&speaker.group, begin);
+        if self.lost_page_cache || self.is_of_an_earlier_life(&speaker.group, begin) {
             return;
         }
         self.judging(Checker::OneOwner);
@@ -342,11 +263,12 @@ impl Oracle {
             part: part.clone(),
             handed_in: incarnation,
             confirmed_in: incarnation,
+            since: now,
             lasts,
             until: None,
         };
         group.beliefs.insert(client, belief);
-        if let Some((checker, text)) = problem {
+        if let Some((checker, text)) = problem.filter(|_| !self.may_be_another(name)) {
             self.violate(checker, text);
         }
         self.not_stale(speaker, begin, "was handed its part");
@@ -369,6 +291,7 @@ impl Oracle {
             let survived = belief.confirmed_in != incarnation;
             belief.confirmed_in = incarnation;
             self.counts.groups.survivals += u64::from(survived);
+            self.sign_of_life(&speaker.group, begin);
         } else {
             belief.until = None;
         }
@@ -445,6 +368,9 @@ impl Oracle {
                     let text = format!("{} offsets were committed, {} answered", offsets.len(), answers.len());
                     self.violate(Checker::Protocol, text);
                 }
+                if good > 0 && speaker.generation >= 0 {
+                    self.sign_of_life(&speaker.group, begin);
+                }
                 if good > 0 && !self.lost_page_cache {
                     self.not_stale(speaker, begin, "committed offsets");
                 }
@@ -452,25 +378,30 @@ impl Oracle {
             (GroupRequest::Fetch { .. }, GroupResponse::Offsets { error: 0, parts }) => {
                 self.offsets_told(request, begin, parts);
             }
-            _ => {}
+            _ => self.removal_heard(request, begin, response),
         }
     }
 
     /// Nobody will hear what became of a request that was sent at `begin`.
     pub(super) fn group_unheard(&mut self, request: &GroupRequest, begin: Nanos) {
         self.groups.offsets.committed(request, begin, None);
+        self.removal_unheard(request, begin);
     }
 
     /// A member sends a request.
     pub(crate) fn group_sending(&mut self, request: &GroupRequest) {
-        self.groups.offsets.sending(request);
+        self.groups.offsets.sending(request, self.now);
+        self.removal_sending(request);
     }
 }
 
 impl Groups {
     /// Nothing that was under way with the last process concerns the next.
-    pub(super) fn forget_process(&mut self) {
+    pub(super) fn forget_process(&mut self, now: Nanos) {
         self.device.forget_process();
+        for group in self.by_name.values_mut() {
+            group.settle_doubt(now);
+        }
     }
 }
 

@@ -7,18 +7,74 @@ use super::{Checker, Oracle};
 use crate::frame::{GroupRequest, GroupResponse, ToldOffset};
 use crate::oracle::Place;
 use crate::stage::Nanos;
-use klamm_jepsen::{Call, Linearizability, Register, RegisterInput, linearizable};
+use klamm_jepsen::{Call, Linearizability, Model, linearizable};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How far the search for an explanation goes for one object.
 const BUDGET: u64 = 400_000;
 
 type Object = (String, Place);
+type OffsetCall = Call<Object, Input, Option<i64>>;
+
+/// What is asked of an offset.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Input {
+    /// Hold what this token was committed with.
+    Commit(i64),
+    /// Hold nothing.
+    Delete,
+    /// What is held? Answered at this time: what has been kept for long enough by then may be gone.
+    Fetch { group: String, by: Nanos },
+}
+
+/// An offset, as the oracle knows what may have expired.
+struct Kept<'a> {
+    oracle: &'a Oracle,
+    /// When each token was sent.
+    sent: &'a BTreeMap<i64, Nanos>,
+}
+
+impl Model for Kept<'_> {
+    type State = Option<i64>;
+    type Input = Input;
+    /// What a fetch found; `None` of anything else.
+    type Output = Option<i64>;
+
+    fn start(&self) -> Option<i64> {
+        None
+    }
+
+    fn only_looks(&self, input: &Input) -> bool {
+        matches!(input, Input::Fetch { .. })
+    }
+
+    fn step(&self, state: &Option<i64>, input: &Input, output: Option<&Option<i64>>) -> Option<Option<i64>> {
+        match (input, output) {
+            (Input::Commit(token), _) => Some(Some(*token)),
+            (Input::Delete, _) => Some(None),
+            (Input::Fetch { .. }, Some(found)) if found == state => Some(*state),
+            (Input::Fetch { group, by }, Some(None)) => {
+                let sent = self.sent.get(&(*state)?)?;
+                self.oracle.may_have_expired(group, *sent, *by).then_some(None)
+            }
+            (Input::Fetch { .. }, Some(Some(_))) => None,
+            (Input::Fetch { .. }, None) => Some(*state),
+        }
+    }
+}
 
 /// What was committed and fetched.
 #[derive(Default, Debug)]
 pub(super) struct Offsets {
-    calls: Vec<Call<Object, RegisterInput, Option<i64>>>,
+    calls: Vec<OffsetCall>,
+    /// When each token was sent.
+    sent_at: BTreeMap<i64, Nanos>,
+    /// When the commit of each token was answered well.
+    answered: BTreeMap<i64, Nanos>,
+    /// What was committed, and nobody deletes.
+    standing: BTreeSet<Object>,
+    /// What each group committed anything for.
+    objects: BTreeMap<String, BTreeSet<Place>>,
     /// What each token was sent for.
     sent: BTreeMap<i64, (Object, i64)>,
     /// Tokens of commits that were refused.
@@ -36,13 +92,21 @@ fn is_refusal(error: i16) -> bool {
 
 impl Offsets {
     /// A commit is sent.
-    pub(super) fn sending(&mut self, request: &GroupRequest) {
+    pub(super) fn sending(&mut self, request: &GroupRequest, now: Nanos) {
+        match request {
+            GroupRequest::Delete { group, .. } | GroupRequest::DeleteOffsets { group, .. } => {
+                self.standing.retain(|(name, _)| name != group);
+            }
+            _ => {}
+        }
         let GroupRequest::Commit { speaker, offsets } = request else {
             return;
         };
         for part in offsets {
             let object = (speaker.group.clone(), Place::new(part.topic.id, part.partition));
+            self.objects.entry(object.0.clone()).or_default().insert(object.1);
             self.sent.insert(part.token, (object, part.offset));
+            self.sent_at.insert(part.token, now);
         }
     }
 
@@ -66,10 +130,15 @@ impl Offsets {
                 self.refused.insert(part.token);
                 continue;
             }
+            if let Some((at, 0)) = answered {
+                self.answered.insert(part.token, at);
+                self.standing
+                    .insert((speaker.group.clone(), Place::new(part.topic.id, part.partition)));
+            }
             self.calls.push(Call {
                 object: (speaker.group.clone(), Place::new(part.topic.id, part.partition)),
                 begin,
-                input: RegisterInput::Write(part.token),
+                input: Input::Commit(part.token),
                 answer: answered.filter(|&(_, error)| error == 0).map(|(at, _)| (at, None)),
             });
         }
@@ -102,13 +171,59 @@ impl Offsets {
             }
             self.told.insert(token);
         }
+        self.fetched(object, (begin, at), token);
+        None
+    }
+
+    fn fetched(&mut self, object: Object, (begin, at): (Nanos, Nanos), found: Option<i64>) {
+        let group = object.0.clone();
         self.calls.push(Call {
             object,
             begin,
-            input: RegisterInput::Read,
-            answer: Some((at, token)),
+            input: Input::Fetch { group, by: at },
+            answer: Some((at, found)),
         });
-        None
+    }
+
+    /// An offset was deleted, by an answer that came at `answered`; `None` where nobody knows.
+    pub(super) fn deleted(&mut self, object: Object, begin: Nanos, answered: Option<Nanos>) {
+        self.calls.push(Call {
+            object,
+            begin,
+            input: Input::Delete,
+            answer: answered.map(|at| (at, None)),
+        });
+    }
+
+    fn objects_of(&self, group: &str) -> Vec<Object> {
+        let places = self.objects.get(group).into_iter().flatten();
+        places.map(|&place| (group.to_owned(), place)).collect()
+    }
+
+    /// All offsets of a group were deleted.
+    pub(super) fn group_deleted(&mut self, group: &str, begin: Nanos, answered: Option<Nanos>) {
+        for object in self.objects_of(group) {
+            self.deleted(object, begin, answered);
+        }
+    }
+
+    /// Somebody was told that there is no such group, hence no offset of it.
+    pub(super) fn group_missing(&mut self, group: &str, begin: Nanos, at: Nanos) {
+        for object in self.objects_of(group) {
+            self.fetched(object, (begin, at), None);
+        }
+    }
+
+    /// Whether the group has an offset for sure, unless it has expired.
+    pub(super) fn has_any(&self, group: &str) -> bool {
+        let from = (group.to_owned(), Place::new([0; 16], i32::MIN));
+        let mut standing = self.standing.range(from..);
+        standing.next().is_some_and(|(name, _)| name == group)
+    }
+
+    /// Whether the commit of the token had been answered well by then.
+    pub(super) fn was_committed(&self, token: i64, by: Nanos) -> bool {
+        self.answered.get(&token).is_some_and(|&at| at < by)
     }
 }
 
@@ -130,6 +245,8 @@ impl Oracle {
             let object = (group.clone(), Place::new(topic.id, *partition));
             let now = self.now;
             self.counts.groups.offsets_told += u64::from(told.offset >= 0);
+            let expired = told.offset < 0 && self.groups.offsets.standing.remove(&object);
+            self.counts.groups.expired += u64::from(expired);
             if let Some(text) = self.groups.offsets.told(object, (begin, now), told) {
                 self.violate(Checker::GroupOffsets, text);
             }
@@ -146,14 +263,19 @@ impl Oracle {
         let mut calls = std::mem::take(&mut offsets.calls);
         // A commit that nobody knows the outcome of and nobody was told need not have happened.
         calls.retain(|call| match (&call.input, &call.answer) {
-            (RegisterInput::Write(token), None) => told.contains(token),
+            (Input::Commit(token), None) => told.contains(token),
             _ => true,
         });
         self.counts.groups.offsets_judged += calls.len() as u64;
         if !calls.is_empty() {
             self.judging(Checker::GroupOffsets);
         }
-        match linearizable(&Register, &calls, BUDGET) {
+        let sent = std::mem::take(&mut self.groups.offsets.sent_at);
+        let kept = Kept {
+            oracle: self,
+            sent: &sent,
+        };
+        match linearizable(&kept, &calls, BUDGET) {
             Linearizability::Linearizable => {}
             Linearizability::Violated {
                 object: (group, place),

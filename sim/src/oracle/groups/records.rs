@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 pub(super) enum Said {
     Offset {
         group: String,
-        metadata: String,
+        topic: String,
+        partition: i32,
+        /// What the client keeps with it; `None` where it is taken back.
+        metadata: Option<String>,
     },
     Group {
         group: String,
@@ -18,18 +21,24 @@ pub(super) enum Said {
         members: BTreeMap<String, Vec<u8>>,
     },
     /// The group is gone.
-    Gone {
-        group: String,
-    },
+    Gone { group: String },
 }
 
 /// Reads a record; `None` for one that says nothing of these, or is none of theirs.
 pub(super) fn read(record: &Record<'_>) -> Option<Said> {
     let mut key = Bytes(record.key?);
     match key.int16()? {
-        0 | 1 if record.tombstone => None,
         0 | 1 => {
-            let group = key.string()?;
+            let (group, topic, partition) = (key.string()?, key.string()?, key.int32()?);
+            let offset = |metadata| Said::Offset {
+                group,
+                topic,
+                partition,
+                metadata,
+            };
+            if record.tombstone {
+                return Some(offset(None));
+            }
             let mut value = Bytes(record.value);
             let version = value.int16()?;
             value.take(8)?;
@@ -41,7 +50,7 @@ pub(super) fn read(record: &Record<'_>) -> Option<Said> {
             } else {
                 value.string()?
             };
-            Some(Said::Offset { group, metadata })
+            Some(offset(Some(metadata)))
         }
         2 if record.tombstone => Some(Said::Gone { group: key.string()? }),
         2 => read_group(key.string()?, Bytes(record.value)),
@@ -148,9 +157,14 @@ mod tests {
         value.extend(b"\x0342");
         value.extend([0; 9]);
         let said = read(&record(key, Some(&value)));
-        let (group, metadata) = ("g".to_owned(), "42".to_owned());
-        assert_eq!(said, Some(Said::Offset { group, metadata }));
-        assert_eq!(read(&record(key, None)), None, "an offset that is taken back");
+        let offset = |metadata| Said::Offset {
+            group: "g".to_owned(),
+            topic: "t".to_owned(),
+            partition: 5,
+            metadata,
+        };
+        assert_eq!(said, Some(offset(Some("42".to_owned()))));
+        assert_eq!(read(&record(key, None)), Some(offset(None)), "it is taken back");
 
         let key = b"\0\x02\0\x01g";
         let mut value = b"\0\x03\0\x08consumer\0\0\0\x07\0\x05range\0\x01m".to_vec();

@@ -291,3 +291,5 @@ fn a_commit_without_an_answer_may_take_effect_later() {
     told.is_told(8, 7, 1);
     assert_eq!(told.judged(), Some(Checker::GroupOffsets), "and is not undone");
 }
+
+mod removal;
