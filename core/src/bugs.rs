@@ -88,11 +88,13 @@ pub enum Bug {
     OffsetsAgeByWallClock = 39,
     /// A group that is deleted leaves its own record standing: after a start it is there again (generations).
     GroupRecordOutlivesDeletion = 40,
+    /// What a waiting fetch was charged is not given back at disconnect (bounds).
+    LostCharge = 41,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::AckBeforeFsync,
         Self::SyncCoversLaterWrites,
         Self::NoDirectorySync,
@@ -133,6 +135,7 @@ impl Bug {
         Self::GroupDeletionAnsweredEarly,
         Self::OffsetsAgeByWallClock,
         Self::GroupRecordOutlivesDeletion,
+        Self::LostCharge,
     ];
 }
 

@@ -242,6 +242,7 @@ impl CloseKind {
             CloseReason::UnsupportedRequest { .. } => Self::Unsupported,
             CloseReason::FailedWithoutAcks(_) => Self::FailedWithoutAcks,
             CloseReason::Idle => Self::Idle,
+            CloseReason::Unread(_) => Self::Stalled,
             CloseReason::Unsendable(_) => Self::Unsendable,
             CloseReason::Shutdown => Self::Shutdown,
         }

@@ -46,6 +46,17 @@ pub struct Limits {
     pub producers_per_partition: usize,
     /// Fetch sessions a shard keeps (`max.incremental.fetch.session.cache.slots`).
     pub fetch_sessions: usize,
+    /// Bytes of memory that a shard's fetch sessions hold together.
+    pub fetch_session_bytes: usize,
+    /// Bytes of memory that a shard's fetches hold together while they wait for records.
+    pub waiting_bytes: usize,
+    /// Bytes of a connection's responses that wait to be sent, from which on none of its requests begins.
+    pub connection_unsent_bytes: usize,
+    /// Bytes of a shard's responses that wait to be sent, from which on only requests with short answers begin.
+    pub unsent_bytes: usize,
+    /// Units of work a shard does in one turn before it looks for what came meanwhile: a unit is a request, a partition
+    /// that it asks, or 256 bytes of request or response (16 KiB of a produce request).
+    pub turn_work: u32,
     /// Producer ids reserved durably at a time.
     pub producer_id_block: u32,
     /// Timers fired by one tick.
@@ -75,6 +86,11 @@ impl Default for Limits {
             round_wait_nanos: 2_000_000,
             producers_per_partition: 10_000,
             fetch_sessions: 1000,
+            fetch_session_bytes: 64 << 20,
+            waiting_bytes: 64 << 20,
+            connection_unsent_bytes: 64 << 10,
+            unsent_bytes: 64 << 20,
+            turn_work: 2048,
             producer_id_block: 1000,
             timers_per_tick: 256,
             asks_in_flight: 1024,

@@ -1,6 +1,9 @@
 //! Fetch sessions (KIP-227): what a client fetches, remembered, so that it need not be said again.
 //!
-//! Invariants: a shard keeps no more sessions than its slots, and no more partitions in them than it may; a session's epoch grows by one with each of its requests.
+//! Invariants: a shard keeps no more sessions than its slots, and no more bytes in them than it may; a session's epoch
+//! grows by one with each of its requests. A session remembers topics that do not exist, as Kafka's do, since its client
+//! will not name them again; names that no topic can have are remembered by none. Who has no room for a session has its
+//! requests answered without one.
 //! A session lives on the shard that made it: a client that reconnects to another shard is told that its session is
 //! unknown and makes a new one, as after an eviction.
 
@@ -11,8 +14,13 @@ use alloc::vec::Vec;
 
 /// A session unused for this long makes room for a new one (`FetchSessionCache`'s eviction after 120 s).
 const EVICTABLE_AFTER_MS: u64 = 120_000;
-/// Partitions that all sessions of a shard remember together: some 50 MB.
-const MAX_PARTITIONS: usize = 200_000;
+/// A session unused for this long is forgotten, in milliseconds: its client is gone, or makes a new one.
+const IDLE_MS: u64 = 600_000;
+/// Bytes of memory that a session takes, and each partition in it, without its topic's name.
+const SESSION_BYTES: usize = 256;
+const PARTITION_BYTES: usize = 400;
+/// The longest name of a topic (`Topic.MAX_NAME_LENGTH`).
+const LONGEST_NAME: usize = 249;
 /// The epoch of a request that wants no session.
 const FINAL_EPOCH: i32 = -1;
 /// The epoch of a request that begins a session.
@@ -62,8 +70,9 @@ pub struct FetchSessions {
     slots: usize,
     seed: Seed,
     sessions: BTreeMap<i32, FetchSession>,
-    /// Partitions of all sessions together.
-    partitions: usize,
+    /// Bytes of all sessions together, and at most.
+    bytes: usize,
+    limit: usize,
 }
 
 #[derive(Debug)]
@@ -75,6 +84,7 @@ struct FetchSession {
     order: BTreeMap<u64, Cached>,
     places: BTreeMap<(TopicKey, i32), u64>,
     next_place: u64,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -85,19 +95,38 @@ struct Cached {
 }
 
 impl FetchSessions {
-    /// No sessions yet; at most `slots` later.
-    pub const fn new(slots: usize, seed: Seed) -> Self {
+    /// No sessions yet; at most `slots` later, of `limit` bytes together.
+    pub const fn new(slots: usize, limit: usize, seed: Seed) -> Self {
         Self {
             slots,
             seed,
             sessions: BTreeMap::new(),
-            partitions: 0,
+            bytes: 0,
+            limit,
         }
     }
 
     fn remove(&mut self, id: i32) {
         if let Some(session) = self.sessions.remove(&id) {
-            self.partitions -= session.order.len();
+            self.bytes -= session.bytes;
+        }
+    }
+
+    /// Bytes of memory that the sessions hold.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Forgets sessions that nobody uses.
+    pub fn expire(&mut self, now: Monotonic) {
+        let idle = |session: &FetchSession| now.millis_since(session.last_used) > IDLE_MS;
+        let ids = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| idle(session))
+            .map(|(&id, _)| id);
+        for id in ids.collect::<Vec<_>>() {
+            self.remove(id);
         }
     }
 
@@ -143,20 +172,24 @@ impl FetchSessions {
         }
         session.next_epoch = if header.epoch == i32::MAX { 1 } else { header.epoch + 1 };
         session.last_used = now;
-        self.partitions -= session.order.len();
+        if targets.iter().any(is_misnamed) {
+            self.remove(header.id);
+            return Err(ErrorCode::FetchSessionIdNotFound);
+        }
+        self.bytes -= session.bytes;
         for target in targets {
             session.put(target);
         }
         for key in forgotten {
             session.forget(key);
         }
-        self.partitions += session.order.len();
+        self.bytes += session.bytes;
         let targets: Vec<_> = session.order.values().map(|cached| cached.target.clone()).collect();
         if targets.is_empty() {
             self.remove(header.id);
             return Ok((Mode::Sessionless, targets));
         }
-        if self.partitions > MAX_PARTITIONS {
+        if self.bytes > self.limit {
             // The client begins anew, and is answered without a session then.
             self.remove(header.id);
             return Err(ErrorCode::FetchSessionIdNotFound);
@@ -166,11 +199,15 @@ impl FetchSessions {
 
     /// Begins the session that a full response offers; 0 where there is no room.
     pub(super) fn create(&mut self, by_id: bool, targets: &[Target], now: Monotonic) -> i32 {
-        if self.slots == 0 || self.partitions + targets.len() > MAX_PARTITIONS {
+        let bytes = SESSION_BYTES + targets.iter().map(cost).sum::<usize>();
+        let fits = self.slots > 0 && bytes <= self.limit;
+        if !fits || targets.iter().any(is_misnamed) {
             return 0;
         }
-        if self.sessions.len() >= self.slots && !self.evict(now) {
-            return 0;
+        while self.sessions.len() >= self.slots || self.bytes + bytes > self.limit {
+            if !self.evict(now) {
+                return 0;
+            }
         }
         let id = loop {
             let id = self.seed.within(1, i32::MAX as u64) as i32;
@@ -186,9 +223,10 @@ impl FetchSessions {
             order,
             places,
             next_place: 0,
+            bytes: SESSION_BYTES,
         };
         targets.iter().cloned().for_each(|target| session.put(target));
-        self.partitions += session.order.len();
+        self.bytes += session.bytes;
         self.sessions.insert(id, session);
         id
     }
@@ -233,6 +271,16 @@ pub(super) struct Told {
     pub(super) urgent: bool,
 }
 
+/// Bytes of memory that a partition takes in a session.
+fn cost(target: &Target) -> usize {
+    PARTITION_BYTES + target.topic.name.len()
+}
+
+/// Whether no topic can have this name.
+fn is_misnamed(target: &Target) -> bool {
+    target.topic.name.len() > LONGEST_NAME
+}
+
 impl FetchSession {
     fn put(&mut self, target: Target) {
         let key = (target.topic.clone(), target.partition);
@@ -240,6 +288,7 @@ impl FetchSession {
             cached.target = target;
             return;
         }
+        self.bytes += cost(&target);
         self.places.insert(key, self.next_place);
         self.order.insert(
             self.next_place,
@@ -253,8 +302,9 @@ impl FetchSession {
     }
 
     fn forget(&mut self, key: &(TopicKey, i32)) {
-        if let Some(place) = self.places.remove(key) {
-            self.order.remove(&place);
+        let place = self.places.remove(key);
+        if let Some(cached) = place.and_then(|place| self.order.remove(&place)) {
+            self.bytes -= cost(&cached.target);
         }
     }
 
@@ -313,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_session_fetches_what_it_was_told_before() {
-        let mut sessions = FetchSessions::new(2, Seed::new(1));
+        let mut sessions = FetchSessions::new(2, 1 << 20, Seed::new(1));
         let all = vec![target(0), target(1)];
         assert_eq!(
             begin(&mut sessions, 0, 0, all.clone()),
@@ -342,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_session_of_nothing_learns_what_it_fetches_or_ends() {
-        let mut sessions = FetchSessions::new(2, Seed::new(1));
+        let mut sessions = FetchSessions::new(2, 1 << 20, Seed::new(1));
         let id = sessions.create(false, &[], Monotonic(0));
         assert_eq!(
             begin(&mut sessions, id, 1, vec![target(3)]),
@@ -355,7 +405,7 @@ mod tests {
 
     #[test]
     fn a_partition_is_listed_only_with_news_and_then_waits_its_turn() {
-        let mut sessions = FetchSessions::new(2, Seed::new(1));
+        let mut sessions = FetchSessions::new(2, 1 << 20, Seed::new(1));
         let id = sessions.create(false, &[target(0), target(1)], Monotonic(0));
         assert!(sessions.must_list(id, &target(0), told(9, true)));
         assert!(sessions.must_list(id, &target(1), told(3, false)));
@@ -366,7 +416,7 @@ mod tests {
 
     #[test]
     fn slots_are_bounded_and_only_an_idle_session_makes_room() {
-        let mut sessions = FetchSessions::new(1, Seed::new(1));
+        let mut sessions = FetchSessions::new(1, 1 << 20, Seed::new(1));
         let first = sessions.create(false, &[target(0)], Monotonic(0));
         assert_eq!(
             sessions.create(false, &[target(0)], Monotonic(0).plus_millis(120_000)),
@@ -378,10 +428,12 @@ mod tests {
     }
 
     #[test]
-    fn partitions_are_bounded_over_all_sessions() {
-        let mut sessions = FetchSessions::new(10, Seed::new(1));
+    fn bytes_are_bounded_over_all_sessions() {
+        const MOST: i32 = 100;
+        let each = cost(&target(0));
+        let mut sessions = FetchSessions::new(10, SESSION_BYTES + MOST as usize * each, Seed::new(1));
         let id = sessions.create(false, &[target(0)], Monotonic(0));
-        let many: Vec<_> = (0..MAX_PARTITIONS as i32).map(target).collect();
+        let many: Vec<_> = (0..MOST).map(target).collect();
         assert_eq!(sessions.create(false, &many, Monotonic(0)), 0);
         assert!(begin(&mut sessions, id, 1, many[1..].to_vec()).is_ok());
         let other = sessions.create(false, &[target(0)], Monotonic(0));
@@ -391,6 +443,48 @@ mod tests {
             begin(&mut sessions, id, 2, more),
             Err(ErrorCode::FetchSessionIdNotFound)
         );
-        assert_eq!(sessions.partitions, 0);
+        assert_eq!(sessions.bytes(), 0);
+        let id = sessions.create(false, &many, Monotonic(0));
+        let forgotten: Vec<_> = many[1..]
+            .iter()
+            .map(|target| (target.topic.clone(), target.partition))
+            .collect();
+        let header = SessionHeader {
+            id,
+            epoch: 1,
+            by_id: false,
+        };
+        assert!(sessions.begin(header, vec![], &forgotten, Monotonic(0)).is_ok());
+        assert_eq!(sessions.bytes(), SESSION_BYTES + each);
+        let late = Monotonic(0).plus_millis(EVICTABLE_AFTER_MS + 1);
+        assert_ne!(sessions.create(false, &many, late), 0, "the idle one gives way to it");
+        assert_eq!(sessions.len(), 1);
+    }
+
+    #[test]
+    fn nothing_keeps_the_name_of_a_topic_that_cannot_be() {
+        let mut sessions = FetchSessions::new(10, 1 << 20, Seed::new(1));
+        let misnamed = Target {
+            topic: TopicKey {
+                name: Text::from("x".repeat(LONGEST_NAME + 1)),
+                id: Uuid::ZERO,
+            },
+            ..target(0)
+        };
+        assert_eq!(sessions.create(false, &[target(0), misnamed.clone()], Monotonic(0)), 0);
+        let id = sessions.create(false, &[target(0)], Monotonic(0));
+        let refused = begin(&mut sessions, id, 1, vec![misnamed]);
+        assert_eq!(refused, Err(ErrorCode::FetchSessionIdNotFound));
+        assert_eq!((sessions.len(), sessions.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_session_that_nobody_uses_is_forgotten() {
+        let mut sessions = FetchSessions::new(10, 1 << 20, Seed::new(1));
+        sessions.create(false, &[target(0)], Monotonic(0));
+        sessions.expire(Monotonic(0).plus_millis(IDLE_MS));
+        assert_eq!(sessions.len(), 1);
+        sessions.expire(Monotonic(0).plus_millis(IDLE_MS + 1));
+        assert_eq!((sessions.len(), sessions.bytes()), (0, 0));
     }
 }

@@ -7,18 +7,21 @@
 //!   nothing begins before it is;
 //! - a request that ends the connection ends it at its place in the order: what was asked before is answered, and
 //!   nothing behind it begins;
-//! - no more frames are in progress than were granted, and each is granted again once what it held is released.
+//! - no more frames are in progress than were granted, and each is granted again once what it held is released;
+//! - nothing begins while the turn has no work left for it, nor while too much is not sent ([`Room`]).
 
 mod api;
 mod ask;
 mod fetch_sessions;
+mod room;
 mod scatter;
 
 pub use ask::{Answer, Ask};
 pub use fetch_sessions::FetchSessions;
+pub use room::Room;
 
 use crate::bugs::bug;
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, Limits};
 use crate::metadata::Image;
 use crate::storage::Lease;
 use crate::types::{ConnectionId, Monotonic, Now, OpId, Part, ShardId};
@@ -32,6 +35,15 @@ use alloc::vec::Vec;
 use api::{Progress, Work};
 use bytes::Bytes;
 use core::fmt;
+
+/// A connection that took nothing for this long may have to go when others wait, in milliseconds.
+const UNREAD_AFTER_MS: u64 = 1000;
+
+/// Bytes of a request or a response that count as one unit of work.
+const WORK_BYTES: usize = 256;
+
+/// Bytes of a produce request that do: they are hardly looked at.
+const BATCH_WORK_BYTES: usize = 16 << 10;
 
 /// What a session may look at while it handles an input.
 pub struct Context<'a> {
@@ -51,6 +63,8 @@ pub struct Context<'a> {
     pub config: &'a BrokerConfig,
     /// The fetch sessions of this shard.
     pub fetch_sessions: &'a mut FetchSessions,
+    /// What all sessions of this shard share.
+    pub room: &'a mut Room,
 }
 
 /// A request of one connection, by its place in the order sent.
@@ -88,6 +102,8 @@ pub enum Action {
         parts: Vec<Part>,
         /// What its ranges pin.
         leases: Vec<Lease>,
+        /// Bytes of memory that it alone holds: to be named to [`Session::sent`] and [`Room::sent`] once it is sent.
+        bytes: usize,
     },
     /// A read that is not used: release what it pins.
     Release(Vec<Lease>),
@@ -115,6 +131,8 @@ pub enum CloseReason {
     Idle,
     /// A response cannot be put into a frame; the text says why.
     Unsendable(String),
+    /// It takes nothing of so many bytes of responses, and others wait for the room.
+    Unread(usize),
     /// The broker stops.
     Shutdown,
 }
@@ -130,6 +148,7 @@ impl fmt::Display for CloseReason {
             Self::FailedWithoutAcks(code) => write!(f, "a produce request with acks=0 failed: {code}"),
             Self::Idle => f.write_str("idle for connections.max.idle.ms"),
             Self::Unsendable(text) => write!(f, "a response cannot be sent: {text}"),
+            Self::Unread(bytes) => write!(f, "it takes nothing of {bytes} bytes of responses, and others wait"),
             Self::Shutdown => f.write_str("the broker stops"),
         }
     }
@@ -149,6 +168,12 @@ pub struct Session {
     next_request: u64,
     /// Frames taken whose grant was not given back.
     held: u32,
+    /// Bytes of memory that responses hold which are not sent.
+    unsent: usize,
+    /// When a response left last, or the first of those came.
+    sent_at: Monotonic,
+    /// Whether it waits for its turn in the room.
+    queued: bool,
     last_activity: Monotonic,
 }
 
@@ -181,6 +206,8 @@ enum State {
     Ready {
         parts: Vec<Part>,
         leases: Vec<Lease>,
+        /// Bytes of memory that nobody else holds.
+        bytes: usize,
     },
     /// Done, and the protocol has no response for it.
     Silent,
@@ -210,6 +237,9 @@ impl Session {
             active: VecDeque::new(),
             next_request: 0,
             held: 0,
+            unsent: 0,
+            sent_at: context.now.monotonic,
+            queued: false,
             last_activity: context.now.monotonic,
         }
     }
@@ -267,10 +297,28 @@ impl Session {
         self.advance(context, actions);
     }
 
-    /// A response of this session left, or never will: what it held is free.
-    pub fn sent(&mut self, context: &Context<'_>, actions: &mut Vec<Action>) {
+    /// A response of this session, of so many bytes, left, or never will: what it held is free.
+    pub fn sent(&mut self, bytes: usize, context: &mut Context<'_>, actions: &mut Vec<Action>) {
         self.last_activity = context.now.monotonic;
+        self.sent_at = context.now.monotonic;
+        self.unsent -= bytes;
         self.give_back(actions);
+        self.advance(context, actions);
+    }
+
+    /// Its turn has come, which [`Room::next_turn`] says: begins one request that waits.
+    pub fn take_turn(&mut self, context: &mut Context<'_>, actions: &mut Vec<Action>) {
+        self.queued = false;
+        self.begin_at_most(1, context, actions);
+    }
+
+    /// Bytes of responses of which nothing was sent for a second or longer.
+    pub fn unread(&self, now: Monotonic) -> usize {
+        if now.millis_since(self.sent_at) < UNREAD_AFTER_MS || self.phase == Phase::Closing {
+            0
+        } else {
+            self.unsent
+        }
     }
 
     /// When the connection counts as idle, unless something happens before; a request in progress is not idle.
@@ -308,10 +356,13 @@ impl Session {
     }
 
     /// The connection is gone: gives up what its requests hold. Appends go on; only their replies are dropped.
-    pub fn abandon(self, actions: &mut Vec<Action>) {
+    pub fn abandon(self, context: &mut Context<'_>, actions: &mut Vec<Action>) {
+        if self.queued {
+            context.room.leave(self.connection);
+        }
         for request in self.active {
             match request.state {
-                State::Working(_, work) => work.abandon(actions),
+                State::Working(_, work) => work.abandon(context.room, actions),
                 State::Ready { leases, .. } => actions.push(Action::Release(leases)),
                 State::Silent | State::Ending(_) => {}
             }
@@ -319,18 +370,36 @@ impl Session {
     }
 
     fn advance(&mut self, context: &mut Context<'_>, actions: &mut Vec<Action>) {
+        // Whoever waits for a turn goes first.
+        let most = if context.room.is_contended() { 0 } else { u32::MAX };
+        self.begin_at_most(most, context, actions);
+    }
+
+    fn begin_at_most(&mut self, mut most: u32, context: &mut Context<'_>, actions: &mut Vec<Action>) {
         loop {
-            self.flush(actions);
-            if self.phase == Phase::Closing || !self.may_begin() {
+            self.flush(context, actions);
+            if self.phase == Phase::Closing || self.queued || !self.may_begin(&context.config.limits) {
                 return;
             }
-            let Some(frame) = self.waiting.pop_front() else { return };
-            self.begin(&frame, context, actions);
+            let Some(frame) = self.waiting.front() else { return };
+            if context.room.is_full() && !(self.unsent == 0 && is_answered_in_short(frame)) {
+                self.queued = true;
+                return context.room.park(self.connection, context.now.monotonic);
+            }
+            if most == 0 || !context.room.has_work() {
+                self.queued = true;
+                return context.room.queue(self.connection);
+            }
+            most -= 1;
+            if let Some(frame) = self.waiting.pop_front() {
+                context.room.worked(work_of(&frame));
+                self.begin(&frame, context, actions);
+            }
         }
     }
 
     /// Sends what is ready, up to the first request that is not.
-    fn flush(&mut self, actions: &mut Vec<Action>) {
+    fn flush(&mut self, context: &mut Context<'_>, actions: &mut Vec<Action>) {
         while let Some(request) = self.active.pop_front() {
             match request.state {
                 State::Working(..) => {
@@ -338,20 +407,29 @@ impl Session {
                     return;
                 }
                 State::Ready { leases, .. } if self.phase == Phase::Closing => actions.push(Action::Release(leases)),
-                State::Ready { parts, leases } => actions.push(Action::Respond { parts, leases }),
+                State::Ready { parts, leases, bytes } => {
+                    if self.unsent == 0 {
+                        self.sent_at = context.now.monotonic;
+                    }
+                    self.unsent += bytes;
+                    context.room.to_send(bytes);
+                    context.room.worked((bytes / WORK_BYTES) as u32);
+                    actions.push(Action::Respond { parts, leases, bytes });
+                }
                 State::Silent => self.give_back(actions),
                 State::Ending(reason) => self.close(reason, actions),
             }
         }
     }
 
-    fn may_begin(&self) -> bool {
+    fn may_begin(&self, limits: &Limits) -> bool {
         let Some(frame) = self.waiting.front() else {
             return false;
         };
-        let next = frame
-            .first_chunk()
-            .and_then(|&code| ApiKey::from_code(i16::from_be_bytes(code)));
+        if self.unsent >= limits.connection_unsent_bytes.max(1) {
+            return false;
+        }
+        let next = api_of(frame);
         let passable = |request: &Request| match &request.state {
             State::Working(header, _) => header.api == ApiKey::Produce,
             // Done, and behind one that is not: only produce requests come to that.
@@ -413,11 +491,33 @@ impl State {
     fn after(header: Header, progress: Progress) -> Self {
         match progress {
             Progress::Working(work) => Self::Working(header, work),
-            Progress::Ready { parts, leases } => Self::Ready { parts, leases },
+            Progress::Ready { parts, leases, bytes } => Self::Ready { parts, leases, bytes },
             Progress::Silent => Self::Silent,
             Progress::Close(reason) => Self::Ending(reason),
         }
     }
+}
+
+fn api_of(frame: &Bytes) -> Option<ApiKey> {
+    let code = frame.first_chunk()?;
+    ApiKey::from_code(i16::from_be_bytes(*code))
+}
+
+/// Whether the response is no larger than its request, or than a few bytes.
+fn is_answered_in_short(frame: &Bytes) -> bool {
+    matches!(
+        api_of(frame),
+        Some(ApiKey::Produce | ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::OffsetCommit | ApiKey::InitProducerId)
+    )
+}
+
+/// Units of work that a request is before it is answered.
+fn work_of(frame: &Bytes) -> u32 {
+    let unit = match api_of(frame) {
+        Some(ApiKey::Produce) => BATCH_WORK_BYTES,
+        _ => WORK_BYTES,
+    };
+    1 + (frame.len() / unit) as u32
 }
 
 /// The host of `host:port`, as Java's `InetAddress` writes an address without a name.

@@ -4,12 +4,18 @@
 use super::{Action, Answer, Ask, Call};
 use crate::partition::{PartitionAnswer, PartitionAsk, home};
 use crate::types::{ShardId, TopicPartition};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// Invariant: each part is answered once; `outstanding` counts the shards that have not answered yet.
+/// Parts that are asked of a shard at once: it may do something else between two such asks.
+const PARTS: usize = 512;
+
+/// Invariant: each part is answered once; `outstanding` counts the asks that are not answered yet.
 #[derive(Debug)]
 pub(super) struct Scatter {
     groups: Vec<Group>,
+    /// The group of each shard that takes more parts.
+    open: BTreeMap<ShardId, usize>,
     answers: Vec<Option<PartitionAnswer>>,
     outstanding: usize,
 }
@@ -25,6 +31,7 @@ impl Scatter {
     pub(super) const fn new() -> Self {
         Self {
             groups: Vec::new(),
+            open: BTreeMap::new(),
             answers: Vec::new(),
             outstanding: 0,
         }
@@ -40,21 +47,24 @@ impl Scatter {
         let shard = home(partition, shards);
         let place = self.answers.len();
         self.answers.push(None);
-        let known = self.groups.iter().position(|group| group.shard == shard);
-        let at = known.unwrap_or_else(|| {
-            self.groups.push(Group {
-                shard,
-                places: Vec::new(),
-                asks: Vec::new(),
+        let known = self.open.get(&shard).copied();
+        let at = known
+            .filter(|&at| self.groups[at].asks.len() < PARTS)
+            .unwrap_or_else(|| {
+                self.groups.push(Group {
+                    shard,
+                    places: Vec::new(),
+                    asks: Vec::new(),
+                });
+                self.groups.len() - 1
             });
-            self.groups.len() - 1
-        });
+        self.open.insert(shard, at);
         let group = &mut self.groups[at];
         group.places.push(place);
         group.asks.push((partition, ask));
     }
 
-    /// Asks every shard at once; the tag of an ask is its shard's place.
+    /// Asks every shard at once; the tag of an ask is its group's place.
     pub(super) fn send(&mut self, watch_below: Option<usize>, call: &mut Call<'_, '_>) {
         for (tag, group) in (0..).zip(&mut self.groups) {
             let parts = core::mem::take(&mut group.asks);
@@ -69,7 +79,7 @@ impl Scatter {
         self.outstanding = self.groups.len();
     }
 
-    /// Takes one shard's answers.
+    /// Takes the answers to one ask.
     pub(super) fn answer(&mut self, tag: u32, parts: Vec<PartitionAnswer>) {
         let group = &self.groups[tag as usize];
         assert_eq!(
@@ -85,7 +95,7 @@ impl Scatter {
         self.outstanding -= 1;
     }
 
-    /// Takes one shard's answer, to a request that asks partitions only.
+    /// Takes the answer to one ask, of a request that asks partitions only.
     pub(super) fn hear(&mut self, tag: u32, answer: Answer) {
         match answer {
             Answer::Partitions { parts, .. } => self.answer(tag, parts),

@@ -25,9 +25,12 @@ struct Harness {
     image: Arc<Image>,
     config: BrokerConfig,
     fetch_sessions: FetchSessions,
+    room: Room,
     now: Monotonic,
     asked: Vec<(RequestId, u32, ShardId, Ask)>,
     sent: Vec<Bytes>,
+    /// Bytes of the responses that are not reported as sent, in order.
+    unsent: VecDeque<usize>,
     closed: Vec<CloseReason>,
     granted: u32,
     deadline: Option<Monotonic>,
@@ -73,10 +76,12 @@ impl Harness {
             session: None,
             image: Arc::new(image(&["orders"])),
             config: BrokerConfig::default(),
-            fetch_sessions: FetchSessions::new(10, Seed::new(1)),
+            fetch_sessions: FetchSessions::new(10, 1 << 20, Seed::new(1)),
+            room: Room::new(&Limits::default()),
             now: Monotonic(0),
             asked: Vec::new(),
             sent: Vec::new(),
+            unsent: VecDeque::new(),
             closed: Vec::new(),
             granted: 0,
             deadline: None,
@@ -103,6 +108,7 @@ impl Harness {
             image: &self.image,
             config: &self.config,
             fetch_sessions: &mut self.fetch_sessions,
+            room: &mut self.room,
         })
     }
 
@@ -113,7 +119,10 @@ impl Harness {
                 Action::Unwatch { watch, .. } => self.unwatched.push(watch),
                 Action::SetDeadline(at) => self.deadline = Some(at),
                 Action::ClearDeadline => self.deadline = None,
-                Action::Respond { parts, .. } => self.sent.push(join(&parts).unwrap().slice(4..)),
+                Action::Respond { parts, bytes, .. } => {
+                    self.unsent.push_back(bytes);
+                    self.sent.push(join(&parts).unwrap().slice(4..));
+                }
                 Action::Release(leases) => assert!(leases.is_empty()),
                 Action::Grant(frames) => self.granted += frames,
                 Action::Close(reason) => self.closed.push(reason),
@@ -131,6 +140,13 @@ impl Harness {
 
     fn frame(&mut self, frame: Bytes) {
         self.drive(|session, context, actions| session.frame(frame, context, actions));
+    }
+
+    /// The oldest response that waits was sent.
+    fn respond(&mut self) {
+        let bytes = self.unsent.pop_front().expect("a response waits");
+        self.room.sent(bytes);
+        self.drive(|session, context, actions| session.sent(bytes, context, actions));
     }
 
     fn request<M: Message>(&mut self, correlation_id: i32, request: &M, version: i16) {
@@ -302,6 +318,27 @@ fn an_error_under_acks_0_closes_the_connection_and_nothing_behind_it_begins() {
 }
 
 #[test]
+fn nothing_begins_while_a_connection_has_too_much_to_take() {
+    let mut harness = Harness::new();
+    harness.config.limits.connection_unsent_bytes = 500;
+    for id in 1..=20 {
+        harness.request(id, &ApiVersionsRequest::default(), 0);
+    }
+    let begun = harness.sent.len();
+    assert!((2..20).contains(&begun), "{begun}");
+    harness.request(21, &produce(0, -1), 9);
+    for sent in begun..20 {
+        assert_eq!(harness.sent.len(), sent);
+        harness.respond();
+    }
+    while !harness.unsent.is_empty() {
+        harness.respond();
+    }
+    assert_eq!(harness.correlation_ids(), (1..=20).collect::<Vec<_>>());
+    assert_eq!(harness.asked.len(), 1, "and then the produce request");
+}
+
+#[test]
 fn a_frame_is_granted_again_once_its_response_is_sent() {
     let mut harness = Harness::new();
     let granted = harness.config.limits.frames_in_flight;
@@ -309,7 +346,7 @@ fn a_frame_is_granted_again_once_its_response_is_sent() {
     harness.request(1, &produce(0, -1), 9);
     harness.answer(0, produced(0));
     assert_eq!(harness.granted, granted);
-    harness.drive(|session, context, actions| session.sent(context, actions));
+    harness.respond();
     harness.request(2, &produce(0, 0), 9);
     harness.answer(0, produced(1));
     assert_eq!(
@@ -452,7 +489,8 @@ fn an_abandoned_fetch_gives_up_its_watch() {
     harness.request(1, &fetch(10), 12);
     harness.answer(0, fetched(b"", true));
     let mut actions = Vec::new();
-    harness.session.take().unwrap().abandon(&mut actions);
+    let session = harness.session.take().unwrap();
+    harness.with_context(|context| session.abandon(context, &mut actions));
     harness.act(actions);
     assert_eq!((harness.unwatched.len(), harness.deadline), (1, None));
 }
@@ -470,7 +508,7 @@ fn only_a_connection_that_does_nothing_is_idle() {
     );
     harness.answer(0, fetched(b"1234567890", false));
     harness.now = later;
-    harness.drive(|session, context, actions| session.sent(context, actions));
+    harness.respond();
     assert_eq!(
         harness.session.as_ref().unwrap().idle_at(later, &config),
         later.plus_millis(idle)

@@ -6,7 +6,7 @@ use super::{CONTROLLER, Effect, Effects, Pending, Phase, Shard, Timer};
 use crate::bugs::bug;
 use crate::config::BrokerConfig;
 use crate::metadata::Image;
-use crate::session::{Action, Answer, Ask, CloseReason, Context, FetchSessions, RequestId, Session};
+use crate::session::{Action, Answer, Ask, CloseReason, Context, FetchSessions, RequestId, Room, Session};
 use crate::storage::Lease;
 use crate::types::{ConnectionId, Monotonic, Now, OpId, ShardId, TopicPartition};
 use alloc::sync::Arc;
@@ -19,6 +19,14 @@ pub(super) struct Client {
     session: Session,
     deadline: Option<TimerKey>,
     idle: TimerKey,
+}
+
+/// What a response holds until it is sent.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) leases: Vec<Lease>,
+    /// Bytes of memory that it alone holds.
+    pub(super) bytes: usize,
 }
 
 /// Who waits for the answer to an ask.
@@ -45,6 +53,7 @@ pub(super) struct View {
     pub(super) cluster_id: Arc<str>,
     pub(super) image: Arc<Image>,
     pub(super) fetch_sessions: FetchSessions,
+    pub(super) room: Room,
 }
 
 impl View {
@@ -58,6 +67,7 @@ impl View {
             image: &self.image,
             config: &self.config,
             fetch_sessions: &mut self.fetch_sessions,
+            room: &mut self.room,
         }
     }
 }
@@ -95,7 +105,7 @@ impl Shard {
         });
     }
 
-    pub(super) fn disconnected(&mut self, connection: ConnectionId, effects: &mut Effects) {
+    pub(super) fn disconnected(&mut self, now: Now, connection: ConnectionId, effects: &mut Effects) {
         let Some(client) = self.clients.remove(&connection) else {
             panic!("{connection:?} disconnects, and was never connected");
         };
@@ -104,19 +114,47 @@ impl Shard {
             self.wheel.cancel(deadline);
         }
         let mut actions = core::mem::take(&mut self.actions);
-        client.session.abandon(&mut actions);
+        client.session.abandon(&mut self.view.context(now), &mut actions);
         self.act(connection, &mut actions, effects);
         self.actions = actions;
     }
 
     /// A response left, or never will.
-    pub(super) fn sent(&mut self, now: Now, connection: ConnectionId, leases: Vec<Lease>, effects: &mut Effects) {
+    pub(super) fn sent(&mut self, now: Now, (connection, response): (ConnectionId, Held), effects: &mut Effects) {
+        let Held { leases, bytes } = response;
         let gone = !self.clients.contains_key(&connection);
         if !(gone && bug!(LostLease)) {
             self.release(leases, effects);
         }
+        self.view.room.sent(bytes);
         self.with_session(now, connection, effects, &mut |session, context, actions| {
-            session.sent(context, actions);
+            session.sent(bytes, context, actions);
+        });
+    }
+
+    /// Lets the next session that waits for its turn begin a request; whether there was one.
+    pub(super) fn take_turn(&mut self, now: Now, effects: &mut Effects) -> bool {
+        let Some(connection) = self.view.room.next_turn() else {
+            return false;
+        };
+        self.with_session(now, connection, effects, &mut |session, context, actions| {
+            session.take_turn(context, actions);
+        });
+        true
+    }
+
+    /// Where requests wait for room, closes the connection that takes least of what it is owed.
+    pub(super) fn make_room(&mut self, now: Now, effects: &mut Effects) {
+        if !self.view.room.is_stuck(now.monotonic) {
+            return;
+        }
+        let unread =
+            |(&connection, client): (&ConnectionId, &Client)| (client.session.unread(now.monotonic), connection);
+        let Some((bytes, connection)) = self.clients.iter().map(unread).max().filter(|&(bytes, _)| bytes > 0) else {
+            return;
+        };
+        self.with_session(now, connection, effects, &mut |session, _, actions| {
+            session.close(CloseReason::Unread(bytes), actions);
         });
     }
 
@@ -248,8 +286,9 @@ impl Shard {
                 Action::Unwatch { to, watch } => self.mailbox.send(to, Mail::Unwatch { watch }, effects),
                 Action::SetDeadline(at) => self.set_deadline(connection, Some(at)),
                 Action::ClearDeadline => self.set_deadline(connection, None),
-                Action::Respond { parts, leases } => {
-                    let op = self.ops.begin(Pending::Response { connection, leases });
+                Action::Respond { parts, leases, bytes } => {
+                    let held = Held { leases, bytes };
+                    let op = self.ops.begin(Pending::Response { connection, held });
                     effects.push(Effect::Respond { connection, op, parts });
                 }
                 Action::Release(leases) => self.release(leases, effects),

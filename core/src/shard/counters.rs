@@ -62,6 +62,10 @@ pub struct Audit {
     pub leases: usize,
     /// Connections.
     pub connections: usize,
+    /// Bytes of responses that are not sent.
+    pub unsent_bytes: usize,
+    /// Bytes that fetches hold while they wait.
+    pub waiting_bytes: usize,
     /// Armed timers; those for retention and for compaction stay.
     pub timers: usize,
 }
@@ -78,6 +82,13 @@ impl Shard {
         }
     }
 
+    /// Bytes that fetches hold while they wait, and those that fetch sessions hold: [`Limits`] bounds both.
+    ///
+    /// [`Limits`]: crate::config::Limits
+    pub fn held_for_fetches(&self) -> (usize, usize) {
+        (self.view.room.waiting(), self.view.fetch_sessions.bytes())
+    }
+
     /// What the shard holds.
     pub fn audit(&self) -> Audit {
         Audit {
@@ -87,6 +98,8 @@ impl Shard {
             mail: self.mailbox.outstanding(),
             leases: self.storage.leases(),
             connections: self.clients.len(),
+            unsent_bytes: self.view.room.unsent(),
+            waiting_bytes: self.view.room.waiting(),
             timers: self.wheel.len(),
         }
     }

@@ -71,6 +71,19 @@ pub enum Mail {
     Closed(Vec<ManifestEntry>),
 }
 
+impl Mail {
+    /// Units of work that it is for its receiver.
+    pub(super) fn work(&self) -> u32 {
+        match self {
+            Self::Ask {
+                ask: Ask::Partitions { parts, .. },
+                ..
+            } => u32::try_from(parts.len()).unwrap_or(u32::MAX).max(1),
+            _ => 1,
+        }
+    }
+}
+
 /// What a shard needs to know at its start.
 #[derive(Clone, Debug)]
 pub struct Beginning {

@@ -77,6 +77,11 @@ impl Mailbox {
         self.local.pop_front()
     }
 
+    /// Whether there is a message to this very shard.
+    pub(super) fn has_local(&self) -> bool {
+        !self.local.is_empty()
+    }
+
     /// Credits that are out, and messages that wait for one.
     pub(super) fn outstanding(&self) -> usize {
         let out: usize = self.credits.iter().map(|left| self.limit - left).sum();

@@ -43,13 +43,13 @@ use crate::config::BrokerConfig;
 use crate::group::Budgets;
 use crate::metadata::Image;
 use crate::partition::{Outcome, Partition};
-use crate::session::{Action, FetchSessions, RequestId};
-use crate::storage::{Lease, LogId, Storage, StorageEvent, Token};
+use crate::session::{Action, FetchSessions, RequestId, Room};
+use crate::storage::{LogId, Storage, StorageEvent, Token};
 use crate::types::{ConnectionId, LogDirectoryId, Monotonic, Now, OpId, Seed, ShardId, TopicPartition};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use clients::{Asker, Client, View};
+use clients::{Asker, Client, Held, View};
 use early::{Asked, Early};
 use groups::Coordinated;
 use lifecycle::{Phase, Stopping};
@@ -122,7 +122,7 @@ enum Pending {
     Storage(Token),
     Response {
         connection: ConnectionId,
-        leases: Vec<Lease>,
+        held: Held,
     },
     Ask {
         asker: Asker,
@@ -160,7 +160,7 @@ impl Shard {
     pub fn new(id: ShardId, count: u16, config: &Arc<BrokerConfig>, seed: u64) -> Self {
         let mut seed = Seed::new(seed);
         let limits = &config.limits;
-        let fetch_sessions = FetchSessions::new(limits.fetch_sessions, seed.fork());
+        let fetch_sessions = FetchSessions::new(limits.fetch_sessions, limits.fetch_session_bytes, seed.fork());
         let (cluster_id, image) = (Arc::from(""), Arc::new(Image::default()));
         let view = View {
             id,
@@ -169,6 +169,7 @@ impl Shard {
             cluster_id,
             image,
             fetch_sessions,
+            room: Room::new(limits),
         };
         Self {
             given: Arc::clone(config),
@@ -212,14 +213,18 @@ impl Shard {
         if self.phase == Phase::Halted {
             return self.drop_input(&input);
         }
+        // Steps of one turn share its time, and what a turn left over has a tick come.
+        if now.monotonic != self.reports.now || matches!(input, Input::Tick) {
+            self.view.room.begin_turn();
+        }
         self.reports.now = now.monotonic;
         match input {
             Input::Start => self.start(effects),
             Input::Connected { connection, peer } => self.connected(now, connection, &peer, effects),
             Input::Frame { connection, frame } => self.frame(now, connection, frame, effects),
-            Input::Disconnected { connection } => self.disconnected(connection, effects),
+            Input::Disconnected { connection } => self.disconnected(now, connection, effects),
             Input::Sent { op } => match self.ops.complete(op) {
-                Pending::Response { connection, leases } => self.sent(now, connection, leases, effects),
+                Pending::Response { connection, held } => self.sent(now, (connection, held), effects),
                 other => panic!("{op:?} was sent, and is {other:?}"),
             },
             Input::Broken { file, broken } if file.shard() == self.view.id => self.found_broken(file, broken, effects),
@@ -254,18 +259,29 @@ impl Shard {
         if self.phase == Phase::Halted {
             None
         } else {
-            let deadlines = [self.wheel.next_deadline(), self.storage.next_deadline()];
+            let deadlines = [
+                self.wheel.next_deadline(),
+                self.storage.next_deadline(),
+                self.view.room.next_deadline(),
+                self.has_left_over().then_some(self.reports.now),
+            ];
             deadlines.into_iter().flatten().min()
         }
     }
 
-    /// Handles what the input caused inside the shard, until nothing is left but effects.
+    /// Whether the last turn had no work left for something: the next goes on with it.
+    fn has_left_over(&self) -> bool {
+        self.mailbox.has_local() || self.view.room.has_turns()
+    }
+
+    /// Handles what the input caused inside the shard, until nothing is left but effects, and what the turn has no work
+    /// left for.
     fn settle(&mut self, now: Now, effects: &mut Effects) {
         loop {
             if self.phase == Phase::Halted {
                 return;
             }
-            if let Some(mail) = self.mailbox.next_local() {
+            if let Some(mail) = self.next_local() {
                 self.receive(now, self.view.id, mail, effects);
             } else if !self.events.is_empty() || self.storage.has_events() {
                 let mut events = core::mem::take(&mut self.events);
@@ -275,13 +291,24 @@ impl Shard {
                 }
                 events.append(&mut self.events);
                 self.events = events;
-            } else if !self.run_controller(now, effects)
+            } else if !self.take_turn(now, effects)
+                && !self.run_controller(now, effects)
                 && !self.run_storage(now, effects)
-                && !self.run_stop(now, effects)
+                && (self.mailbox.has_local() || !self.run_stop(now, effects))
             {
                 return;
             }
         }
+    }
+
+    /// The next message of this shard to itself, if this turn has work left for it.
+    fn next_local(&mut self) -> Option<Mail> {
+        if !self.view.room.has_work() {
+            return None;
+        }
+        let mail = self.mailbox.next_local()?;
+        self.view.room.worked(mail.work());
+        Some(mail)
     }
 
     /// Hands the disk operations that storage wants to the driver; whether events came of it.
@@ -339,6 +366,8 @@ impl Shard {
     }
 
     fn tick(&mut self, now: Now, effects: &mut Effects) {
+        // Before what requests that began have left over: whoever waits does not wait for all of that.
+        self.take_turn(now, effects);
         let mut fired = core::mem::take(&mut self.fired);
         self.wheel
             .fire(now.monotonic, self.view.config.limits.timers_per_tick, &mut fired);
@@ -347,7 +376,10 @@ impl Shard {
                 Timer::Deadline(connection) => self.session_deadline(now, connection, effects),
                 Timer::Idle(connection) => self.idle(now, connection, effects),
                 Timer::Groups(id) => self.groups_due(now, id, effects),
-                Timer::Retention => self.retain(now, effects),
+                Timer::Retention => {
+                    self.view.fetch_sessions.expire(now.monotonic);
+                    self.retain(now, effects);
+                }
                 Timer::Sync(log) => {
                     if let Some(partition) = self.partitions.get_mut(&log) {
                         partition.sync(&mut self.storage);
@@ -358,6 +390,7 @@ impl Shard {
             }
         }
         self.fired = fired;
+        self.make_room(now, effects);
     }
 
     /// After a halt nothing is done any more, but completions are still taken, so that each comes to its end.

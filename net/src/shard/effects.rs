@@ -55,6 +55,13 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
             self.shared.counters.unsupported_request(*api, *version);
         }
         match reason {
+            // What it does not take is what is to go.
+            CloseReason::Unread(_) => {
+                self.shared
+                    .grumble
+                    .closing(self.shared.now, id, &connection.peer, reason);
+                return self.disconnect(id, CloseKind::of(reason));
+            }
             CloseReason::UnsupportedRequest { .. } | CloseReason::MalformedRequest(_) | CloseReason::Unsendable(_) => {
                 self.shared
                     .grumble

@@ -204,10 +204,22 @@ impl World {
             }
             self.report.steps += 1;
         }
+        self.judge_bounds(shard);
         if one_turn && !self.drive(shard, |slot, now, effects| slot.shard.end_turn(now, effects)) {
             return;
         }
         self.arm(shard);
+    }
+
+    /// What a shard holds for those who fetch stays within what it may, at any time.
+    fn judge_bounds(&mut self, shard: usize) {
+        let Some(process) = &self.process else { return };
+        let (waiting, sessions) = process.slots[shard].shard.held_for_fetches();
+        let limits = &self.options.broker.limits;
+        if waiting > limits.waiting_bytes || sessions > limits.fetch_session_bytes {
+            let text = format!("shard {shard} holds {waiting} bytes for fetches that wait, {sessions} for sessions");
+            self.oracle.violate(Checker::Bounds, text);
+        }
     }
 
     /// Lets a shard do something and carries out what it wants; false once the process is gone.

@@ -44,9 +44,11 @@ fn unsupported_version(call: &Call<'_, '_>) -> Result<Progress, CloseReason> {
     };
     let parts = encode_response(call.header.correlation_id, &response, 0)
         .map_err(|error| CloseReason::Unsendable(error.to_string()))?;
+    let bytes = super::bytes_in_memory(&parts);
     Ok(Progress::Ready {
         parts,
         leases: Vec::new(),
+        bytes,
     })
 }
 

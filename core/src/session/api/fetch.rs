@@ -2,13 +2,17 @@
 //!
 //! Every home answers with plans of what to read, not with data; they are trimmed here to what the client takes, in the
 //! order of the request. Homes that have too little watch their partitions, and the fetch asks again at their news.
+//!
+//! Invariants: a fetch that waits keeps nothing but what it asks for, which is charged to the room of its shard; where
+//! that has none, it does not wait.
 
-use super::{Progress, Work};
+use super::{Progress, Work, bytes_in_memory};
+use crate::bugs::bug;
 use crate::metadata::{Image, Registration};
 use crate::partition::{FetchAsk, Fetched, Fetcher, PartitionAnswer, PartitionAsk};
 use crate::session::fetch_sessions::{Mode, SessionHeader, Target, Told, TopicKey};
 use crate::session::scatter::Scatter;
-use crate::session::{Action, Answer, Call, Event};
+use crate::session::{self, Action, Answer, Call, Event};
 use crate::storage::Lease;
 use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Monotonic, Offset, OpId, ShardId, TopicId, TopicPartition, Uuid};
 use crate::wire::message::fetch::{
@@ -42,7 +46,16 @@ pub(in crate::session) struct Fetch {
     /// The watches of the round that runs.
     watches: Vec<(ShardId, OpId)>,
     stage: Stage,
+    /// Bytes of memory that it holds, here and at the homes, while it waits.
+    size: usize,
+    /// What of that was charged.
+    charged: usize,
 }
+
+/// Bytes of memory that a fetch holds while it waits, whatever it asks for.
+const FETCH_BYTES: usize = 512;
+/// Bytes that it holds for each partition, its home's watch among them.
+const TARGET_BYTES: usize = 400;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
@@ -84,6 +97,7 @@ pub(super) fn begin(request: FetchRequest, call: &mut Call<'_, '_>) -> Progress 
     };
     let (scatter, watches) = (Scatter::new(), Vec::new());
     let stage = Stage::Asking;
+    let size = size_of_wait(&targets);
     Fetch {
         mode,
         by_id,
@@ -96,8 +110,24 @@ pub(super) fn begin(request: FetchRequest, call: &mut Call<'_, '_>) -> Progress 
         scatter,
         watches,
         stage,
+        size,
+        charged: 0,
     }
     .ask(call)
+}
+
+/// Partitions of one topic follow each other and share its name, unless their client orders them otherwise.
+fn size_of_wait(targets: &[Target]) -> usize {
+    let mut bytes = FETCH_BYTES + targets.len() * TARGET_BYTES;
+    let mut name: &[u8] = &[];
+    for target in targets {
+        let next = target.topic.name.as_bytes();
+        if next.as_ptr() != name.as_ptr() {
+            bytes += next.len();
+        }
+        name = next;
+    }
+    bytes
 }
 
 /// A broker gives its id; consumers give −1, and those that look for faults −2 (`FetchRequest.isValidBrokerId`).
@@ -244,7 +274,6 @@ impl Fetch {
         match self.stage {
             Stage::Watching => {
                 self.unwatch(call.actions);
-                core::mem::replace(&mut self.scatter, Scatter::new()).discard(call.actions);
                 self.ask(call)
             }
             Stage::Asking | Stage::AskingStale => {
@@ -270,15 +299,28 @@ impl Fetch {
         }
         let now = call.context.now.monotonic;
         if enough || bytes >= self.min_bytes || (now >= self.deadline && !stale) {
-            self.unwatch(call.actions);
-            call.actions.push(Action::ClearDeadline);
-            return self.respond(call);
+            return self.finish(call);
         }
         if stale {
             return self.ask_again(call);
         }
+        if self.charged == 0 {
+            if !call.context.room.charge_waiting(self.size) {
+                return self.finish(call);
+            }
+            self.charged = self.size;
+        }
+        // They are asked again before they are needed, and what they pin is not pinned meanwhile.
+        core::mem::replace(&mut self.scatter, Scatter::new()).discard(call.actions);
         call.actions.push(Action::SetDeadline(self.deadline));
         Progress::Working(Work::Fetch(self))
+    }
+
+    fn finish(mut self, call: &mut Call<'_, '_>) -> Progress {
+        self.unwatch(call.actions);
+        call.actions.push(Action::ClearDeadline);
+        call.context.room.discharge_waiting(self.charged);
+        self.respond(call)
     }
 
     fn unwatch(&mut self, actions: &mut Vec<Action>) {
@@ -300,13 +342,15 @@ impl Fetch {
             left: self.max_bytes,
             used: false,
         };
-        let mut leases = Vec::new();
+        let (mut leases, mut shared) = (Vec::new(), 0);
         let mut responses: Vec<FetchableTopicResponse> = Vec::new();
         for (target, answer) in self.targets.iter().zip(self.scatter.into_answers()) {
             let PartitionAnswer::Fetched(mut fetched) = answer else {
                 panic!("fetch was answered {answer:?}")
             };
             let records = room.take(&mut fetched, target.max_bytes, &mut leases, call.actions);
+            // Just-appended batches are the log's, too.
+            shared += bytes_in_memory(records.parts());
             let told = Told {
                 high_watermark: fetched.high_watermark,
                 log_start_offset: fetched.log_start_offset,
@@ -336,10 +380,13 @@ impl Fetch {
             node_endpoints,
             ..FetchResponse::default()
         };
-        call.respond_with(&response, leases)
+        call.respond_with(&response, leases, shared)
     }
 
-    pub(super) fn abandon(mut self, actions: &mut Vec<Action>) {
+    pub(super) fn abandon(mut self, room: &mut session::Room, actions: &mut Vec<Action>) {
+        if !bug!(LostCharge) {
+            room.discharge_waiting(self.charged);
+        }
         self.unwatch(actions);
         actions.push(Action::ClearDeadline);
         self.scatter.discard(actions);

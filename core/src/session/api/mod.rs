@@ -31,7 +31,7 @@ mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 
-use super::{Action, Call, CloseReason, Event};
+use super::{Action, Call, CloseReason, Event, Room};
 use crate::storage::Lease;
 use crate::types::Part;
 use crate::wire::frame::encode_response;
@@ -75,7 +75,12 @@ pub(super) enum Progress {
     /// It waits for answers.
     Working(Work),
     /// Its response can go.
-    Ready { parts: Vec<Part>, leases: Vec<Lease> },
+    Ready {
+        parts: Vec<Part>,
+        leases: Vec<Lease>,
+        /// Bytes of memory that nobody else holds.
+        bytes: usize,
+    },
     /// It is done and has no response.
     Silent,
     /// It ends the connection.
@@ -179,28 +184,42 @@ impl Work {
     }
 
     /// Nobody waits for the response any more.
-    pub(super) fn abandon(self, actions: &mut Vec<Action>) {
+    pub(super) fn abandon(self, room: &mut Room, actions: &mut Vec<Action>) {
         if let Self::Fetch(work) = self {
-            work.abandon(actions);
+            work.abandon(room, actions);
         }
     }
+}
+
+/// Bytes of these parts that lie in memory.
+fn bytes_in_memory(parts: &[Part]) -> usize {
+    let inline = |part: &Part| match part {
+        Part::Inline(bytes) => bytes.len(),
+        Part::Range(..) => 0,
+    };
+    parts.iter().map(inline).sum()
 }
 
 impl Call<'_, '_> {
     fn respond<M: Message>(&self, message: &M) -> Progress {
         match encode_response(self.header.correlation_id, message, self.header.version) {
             Ok(parts) => {
+                let bytes = bytes_in_memory(&parts);
                 let leases = Vec::new();
-                Progress::Ready { parts, leases }
+                Progress::Ready { parts, leases, bytes }
             }
             Err(error) => Progress::Close(CloseReason::Unsendable(error.to_string())),
         }
     }
 
-    /// Responds with parts that pin files until they are sent.
-    fn respond_with<M: Message>(&mut self, message: &M, leases: Vec<Lease>) -> Progress {
+    /// Responds with parts that pin files until they are sent, and `shared` bytes of memory that others hold as well.
+    fn respond_with<M: Message>(&mut self, message: &M, leases: Vec<Lease>, shared: usize) -> Progress {
         match self.respond(message) {
-            Progress::Ready { parts, .. } => Progress::Ready { parts, leases },
+            Progress::Ready { parts, bytes, .. } => Progress::Ready {
+                parts,
+                leases,
+                bytes: bytes.saturating_sub(shared),
+            },
             refused => {
                 self.actions.push(Action::Release(leases));
                 refused

@@ -188,7 +188,7 @@ impl Broker {
     pub(super) fn run(&mut self) {
         let mut effects = Effects::new();
         let mut steps = 0;
-        while let Some((shard, input)) = self.inbox.pop_front() {
+        while let Some((shard, input)) = self.next_input() {
             steps += 1;
             assert!(steps < 2_000_000, "it never comes to rest: {input:?}");
             self.shards[shard].step(self.now, input, &mut effects);
@@ -200,6 +200,21 @@ impl Broker {
                 }
             }
         }
+    }
+
+    /// What happened next; at rest, a tick for a shard whose turn left something over.
+    fn next_input(&mut self) -> Option<(usize, Input)> {
+        let left_over = || self.shards.iter().position(Shard::has_left_over);
+        self.inbox.pop_front().or_else(|| Some((left_over()?, Input::Tick)))
+    }
+
+    /// Whose responses are held back, in the order emitted.
+    pub(super) fn held_responses(&self) -> Vec<ConnectionId> {
+        let connection = |(_, effect): &(usize, Effect)| match effect {
+            Effect::Respond { connection, .. } => Some(*connection),
+            _ => None,
+        };
+        self.held.iter().filter_map(connection).collect()
     }
 
     fn is_held(&self, effect: &Effect) -> bool {

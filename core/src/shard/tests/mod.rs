@@ -1,6 +1,7 @@
 //! Whole brokers on a disk in memory, driven by Kafka frames: scenarios that read as text.
 
 mod administering;
+mod bounds;
 mod broker;
 mod changes;
 mod client;

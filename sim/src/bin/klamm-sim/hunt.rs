@@ -54,6 +54,7 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         Bug::EffectsReordered => &[Checker::Order],
         Bug::LostCredit | Bug::LostLease => &[Checker::Liveness, Checker::Bounds],
         Bug::GenerationNotDurable | Bug::GroupRecordOutlivesDeletion => &[Checker::Generations],
+        Bug::LostCharge => &[Checker::Bounds],
         Bug::StaleGenerationCommits => &[Checker::Generations, Checker::GroupOffsets],
         Bug::RebalanceWithoutWaiting => &[Checker::OneOwner],
         Bug::OffsetAnsweredEarly | Bug::OffsetsAgeByWallClock => &[Checker::GroupOffsets],

@@ -1,0 +1,216 @@
+//! What the sessions of a shard share: the work of a turn, and the memory that waits for clients.
+//!
+//! Invariants:
+//! - a turn begins no request, and takes no message of the shard to itself, once its work is used up: what is left is
+//!   done in the next turn, in order, one request a connection and round, so no connection keeps others waiting;
+//! - no request begins while its connection has [`Limits::connection_unsent_bytes`] or more that are not sent, nor,
+//!   unless its answer is no larger than itself, while those of the shard have [`Limits::unsent_bytes`]: what is unsent
+//!   exceeds these by the answers of requests that had begun, at most;
+//! - fetches that wait hold no more than [`Limits::waiting_bytes`];
+//! - what is charged is given back: without connections nothing is.
+
+use crate::config::Limits;
+use crate::types::{ConnectionId, Monotonic};
+use alloc::collections::VecDeque;
+
+/// How long a request waits for room before a connection that takes nothing goes, in milliseconds.
+const PATIENCE_MS: u64 = 1000;
+
+/// How long until the next one goes, in milliseconds.
+const LOOK_MS: u64 = 100;
+
+/// The work and the memory that sessions of a shard share.
+#[derive(Debug)]
+pub struct Room {
+    /// Units of work that are left of this turn.
+    work: u32,
+    work_of_a_turn: u32,
+    unsent: usize,
+    unsent_limit: usize,
+    waiting: usize,
+    waiting_limit: usize,
+    /// Connections with a request that may begin in a later turn.
+    queue: VecDeque<ConnectionId>,
+    /// Connections with a request that may begin once less is unsent, and since when.
+    parked: VecDeque<(ConnectionId, Monotonic)>,
+    /// Not before this time does another connection go to make room.
+    next_look: Monotonic,
+}
+
+impl Room {
+    /// All of the room.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            work: limits.turn_work,
+            work_of_a_turn: limits.turn_work.max(1),
+            unsent: 0,
+            unsent_limit: limits.unsent_bytes,
+            waiting: 0,
+            waiting_limit: limits.waiting_bytes,
+            queue: VecDeque::new(),
+            parked: VecDeque::new(),
+            next_look: Monotonic(0),
+        }
+    }
+
+    /// A turn begins.
+    pub const fn begin_turn(&mut self) {
+        self.work = self.work_of_a_turn;
+    }
+
+    /// Whether this turn may begin more.
+    pub const fn has_work(&self) -> bool {
+        self.work > 0
+    }
+
+    /// So much of this turn's work is done.
+    pub const fn worked(&mut self, units: u32) {
+        self.work = self.work.saturating_sub(units);
+    }
+
+    /// Bytes of responses that are not sent.
+    pub const fn unsent(&self) -> usize {
+        self.unsent
+    }
+
+    /// Bytes that fetches hold while they wait.
+    pub const fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// So many bytes of responses left, or never will.
+    pub fn sent(&mut self, bytes: usize) {
+        self.unsent = self
+            .unsent
+            .checked_sub(bytes)
+            .expect("no more leaves than was to be sent");
+    }
+
+    /// The connection that may begin a request now.
+    pub fn next_turn(&mut self) -> Option<ConnectionId> {
+        if !self.has_work() {
+            return None;
+        }
+        self.queue.pop_front().or_else(|| match self.is_full() {
+            true => None,
+            false => self.parked.pop_front().map(|(connection, _)| connection),
+        })
+    }
+
+    /// Whether a later turn has something to begin.
+    pub fn has_turns(&self) -> bool {
+        !self.queue.is_empty() || (!self.parked.is_empty() && !self.is_full())
+    }
+
+    /// When [`is_stuck`](Self::is_stuck) is to be asked.
+    pub fn next_deadline(&self) -> Option<Monotonic> {
+        let (_, since) = self.parked.front()?;
+        Some(since.plus_millis(PATIENCE_MS).max(self.next_look))
+    }
+
+    /// Whether somebody has waited for room too long: a connection that takes nothing has to make some. Answers so once
+    /// a tenth of a second.
+    pub fn is_stuck(&mut self, now: Monotonic) -> bool {
+        let stuck = self.is_full() && self.next_deadline().is_some_and(|at| at <= now);
+        if stuck {
+            self.next_look = now.plus_millis(LOOK_MS);
+        }
+        stuck
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
+        self.unsent >= self.unsent_limit
+    }
+
+    /// Whether others wait for their turn.
+    pub(super) fn is_contended(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    pub(super) fn queue(&mut self, connection: ConnectionId) {
+        self.queue.push_back(connection);
+    }
+
+    pub(super) fn park(&mut self, connection: ConnectionId, now: Monotonic) {
+        self.parked.push_back((connection, now));
+    }
+
+    /// The connection is gone, and waits for no turn.
+    pub(super) fn leave(&mut self, connection: ConnectionId) {
+        self.queue.retain(|&waiting| waiting != connection);
+        self.parked.retain(|&(waiting, _)| waiting != connection);
+    }
+
+    pub(super) const fn to_send(&mut self, bytes: usize) {
+        self.unsent += bytes;
+    }
+
+    /// Charges a fetch that is to wait; false where there is no room for it.
+    pub(super) const fn charge_waiting(&mut self, bytes: usize) -> bool {
+        let fits = bytes <= self.waiting_limit.saturating_sub(self.waiting);
+        if fits {
+            self.waiting += bytes;
+        }
+        fits
+    }
+
+    pub(super) fn discharge_waiting(&mut self, bytes: usize) {
+        self.waiting = self.waiting.checked_sub(bytes).expect("what is given back was charged");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room() -> Room {
+        Room::new(&Limits {
+            turn_work: 3,
+            unsent_bytes: 100,
+            waiting_bytes: 50,
+            ..Limits::default()
+        })
+    }
+
+    #[test]
+    fn a_turn_ends_with_its_work_and_the_next_goes_on_in_order() {
+        let mut room = room();
+        [1, 2].map(|connection| room.queue(ConnectionId(connection)));
+        room.worked(2);
+        assert_eq!(room.next_turn(), Some(ConnectionId(1)));
+        room.worked(7);
+        assert_eq!(room.next_turn(), None);
+        assert!(room.has_turns());
+        room.begin_turn();
+        assert_eq!(room.next_turn(), Some(ConnectionId(2)));
+        assert!(!room.has_turns());
+    }
+
+    #[test]
+    fn whoever_waits_for_room_has_it_once_some_was_sent_or_has_somebody_make_it() {
+        let mut room = room();
+        room.to_send(100);
+        room.park(ConnectionId(1), Monotonic(0));
+        assert_eq!((room.next_turn(), room.has_turns()), (None, false));
+        let late = Monotonic(0).plus_millis(PATIENCE_MS);
+        assert_eq!(room.next_deadline(), Some(late));
+        assert!(!room.is_stuck(Monotonic(1)));
+        assert!(room.is_stuck(late));
+        assert!(!room.is_stuck(late), "one at a time");
+        assert!(room.is_stuck(late.plus_millis(LOOK_MS)));
+        room.sent(1);
+        assert!(!room.is_stuck(late.plus_millis(2 * LOOK_MS)));
+        assert_eq!(room.next_turn(), Some(ConnectionId(1)));
+        assert_eq!(room.next_deadline(), None);
+    }
+
+    #[test]
+    fn fetches_wait_within_the_bound() {
+        let mut room = room();
+        assert!(room.charge_waiting(30));
+        assert!(!room.charge_waiting(21));
+        assert!(room.charge_waiting(20));
+        room.discharge_waiting(30);
+        assert_eq!(room.waiting(), 20);
+    }
+}

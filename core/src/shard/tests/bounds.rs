@@ -1,0 +1,183 @@
+//! What clients may have a shard hold, and how long one may have it work.
+
+use super::broker::{Broker, Hold};
+use super::client::{batch, fetch_request, produce_request};
+use crate::config::{BrokerConfig, Limits};
+use crate::shard::{Audit, CloseReason};
+use crate::types::ConnectionId;
+use crate::wire::frame::{encode_request, join};
+use crate::wire::message::fetch::{FetchRequest, FetchResponse};
+use crate::wire::message::metadata::MetadataRequest;
+use alloc::vec::Vec;
+
+fn start(shards: u16, limits: Limits) -> Broker {
+    let config = BrokerConfig {
+        limits,
+        ..BrokerConfig::default()
+    };
+    Broker::start_with(shards, config)
+}
+
+fn everything() -> MetadataRequest {
+    MetadataRequest {
+        topics: None,
+        ..MetadataRequest::default()
+    }
+}
+
+/// What the only shard holds.
+fn held(broker: &Broker) -> Audit {
+    broker.shards[0].audit()
+}
+
+/// A broker, and two connections of which the first takes nothing of what it asked for.
+fn full() -> (Broker, [ConnectionId; 2]) {
+    let mut broker = start(
+        1,
+        Limits {
+            unsent_bytes: 100,
+            ..Limits::default()
+        },
+    );
+    let clients = [broker.connect(0), broker.connect(0)];
+    broker.create(clients[0], "orders", 4);
+    broker.hold = Hold::Responses;
+    broker.send(clients[0], &everything(), 12);
+    assert!(held(&broker).unsent_bytes >= 100);
+    (broker, clients)
+}
+
+#[test]
+fn what_is_not_sent_keeps_all_but_short_answers_from_being_made() {
+    let (mut broker, [_, other]) = full();
+    let before = held(&broker).unsent_bytes;
+    let asked = broker.send(other, &everything(), 12);
+    assert_eq!(held(&broker).unsent_bytes, before);
+    let third = broker.connect(0);
+    let produced = broker.send(third, &produce_request("orders", 0, -1, batch(&["a"])), 9);
+    assert_eq!(broker.held_responses().last(), Some(&third));
+    broker.let_go();
+    assert_eq!(
+        (broker.answered(other), broker.answered(third)),
+        ([asked].into(), [produced].into())
+    );
+    assert_eq!(held(&broker).unsent_bytes, 0);
+}
+
+#[test]
+fn whoever_takes_nothing_goes_when_others_have_waited_for_a_second() {
+    let (mut broker, [silent, other]) = full();
+    let bytes = held(&broker).unsent_bytes;
+    broker.pass(2000);
+    assert_eq!(broker.connections[&silent].closed, None, "nobody waits");
+    let asked = broker.send(other, &everything(), 12);
+    broker.pass(999);
+    assert_eq!(broker.connections[&silent].closed, None);
+    broker.pass(1);
+    assert_eq!(broker.connections[&silent].closed, Some(CloseReason::Unread(bytes)));
+    broker.let_go();
+    assert_eq!(broker.answered(other), [asked]);
+    assert_eq!(broker.connections[&other].closed, None);
+}
+
+#[test]
+fn a_connection_that_asks_much_at_once_lets_others_have_their_turn() {
+    let mut broker = start(
+        1,
+        Limits {
+            turn_work: 4,
+            connection_unsent_bytes: 1 << 20,
+            ..Limits::default()
+        },
+    );
+    let (greedy, other) = (broker.connect(0), broker.connect(0));
+    broker.hold = Hold::Responses;
+    let frame = |id| {
+        join(&encode_request(id, None, &everything(), 12).unwrap())
+            .unwrap()
+            .slice(4..)
+    };
+    (0..20).for_each(|id| broker.frame(greedy, frame(id)));
+    broker.frame(other, frame(1));
+    broker.run();
+    let order = broker.held_responses();
+    let turn = order.iter().position(|&connection| connection == other);
+    assert_eq!(order.len(), 21);
+    assert!(turn.is_some_and(|turn| turn < 8), "{turn:?}");
+    broker.let_go();
+    let ids: Vec<i32> = (0..20).collect();
+    assert_eq!(broker.answered(greedy), ids);
+}
+
+#[test]
+fn a_turn_asks_no_more_partitions_than_it_has_work_for() {
+    let mut broker = start(
+        1,
+        Limits {
+            turn_work: 50,
+            ..Limits::default()
+        },
+    );
+    let (greedy, other) = (broker.connect(0), broker.connect(0));
+    broker.create(greedy, "orders", 2000);
+    broker.hold = Hold::Responses;
+    let wanted: Vec<_> = (0..2000).map(|partition| (partition, 0)).collect();
+    let request = encode_request(1, None, &fetch_request("orders", &wanted, 0), 12).unwrap();
+    broker.frame(greedy, join(&request).unwrap().slice(4..));
+    broker.frame(
+        other,
+        join(&encode_request(2, None, &everything(), 12).unwrap())
+            .unwrap()
+            .slice(4..),
+    );
+    broker.run();
+    assert_eq!(
+        broker.held_responses(),
+        [other, greedy],
+        "the small one does not wait for all of the large one"
+    );
+}
+
+fn patient(min_bytes: i32) -> FetchRequest {
+    FetchRequest {
+        min_bytes,
+        ..fetch_request("orders", &[0, 1, 2, 3].map(|partition| (partition, 0)), 60_000)
+    }
+}
+
+#[test]
+fn a_fetch_that_waits_is_charged_and_pins_nothing() {
+    let mut broker = Broker::start(1);
+    let clients = [broker.connect(0), broker.connect(0)];
+    broker.create(clients[0], "orders", 4);
+    broker.produce(clients[0], "orders", 0, batch(&["a"]));
+    broker.stop_and_start(1);
+    let clients = clients.map(|_| broker.connect(0));
+    clients.map(|client| broker.send(client, &patient(10_000), 12));
+    let waiting = held(&broker);
+    assert!(waiting.waiting_bytes > 2 * 4 * 100, "{waiting:?}");
+    assert_eq!((waiting.watches, waiting.leases), (2, 0));
+    broker.disconnect(clients[0]);
+    broker.run();
+    assert_eq!(held(&broker).waiting_bytes, waiting.waiting_bytes / 2);
+    broker.pass(60_001);
+    broker.pass(1);
+    let response: FetchResponse = broker.receive(clients[1], 12).expect("its time is up");
+    assert_eq!(response.responses[0].partitions.len(), 4);
+    assert_eq!(held(&broker).waiting_bytes, 0);
+}
+
+#[test]
+fn where_there_is_no_room_to_wait_a_fetch_is_answered_at_once() {
+    let mut broker = start(
+        1,
+        Limits {
+            waiting_bytes: 3000,
+            ..Limits::default()
+        },
+    );
+    let clients = [broker.connect(0), broker.connect(0)];
+    broker.create(clients[0], "orders", 4);
+    clients.map(|client| broker.send(client, &patient(1), 12));
+    assert_eq!(clients.map(|client| broker.answered(client).len()), [0, 1]);
+}
