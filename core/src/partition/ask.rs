@@ -77,6 +77,14 @@ pub enum PartitionAsk {
 }
 
 impl PartitionAsk {
+    /// How many bytes a read takes at most; 0 for all else.
+    pub const fn max_bytes(&self) -> usize {
+        match self {
+            Self::Fetch(ask) => ask.max_bytes,
+            _ => 0,
+        }
+    }
+
     /// The answer that refuses it.
     pub fn refused(&self, code: ErrorCode) -> PartitionAnswer {
         match self {

@@ -39,6 +39,8 @@ pub(super) struct Leader<T> {
     epoch: LeaderEpoch,
     config: Arc<TopicConfig>,
     high_watermark: Offset,
+    /// The ends and sizes of batches appended that lie at or above the high watermark, in order.
+    unreadable: VecDeque<(Offset, usize)>,
     /// Appends that wait for this replica, in the order of their ends.
     until_synced: VecDeque<Unacknowledged<T>>,
     /// Appends that wait for the high watermark, in the order of their ends.
@@ -63,6 +65,7 @@ impl<T: Copy + Debug> Leader<T> {
             config: Arc::clone(&setting.config),
             high_watermark: log.start(),
             log,
+            unreadable: VecDeque::new(),
             until_synced: VecDeque::new(),
             until_committed: VecDeque::new(),
             held: None,
@@ -168,12 +171,14 @@ impl<T: Copy + Debug> Leader<T> {
         }
     }
 
-    fn advance_high_watermark(&mut self) -> bool {
+    /// Answers how many more bytes readers find.
+    fn advance_high_watermark(&mut self) -> usize {
         self.replicas.synced(self.broker, self.log.durable_end());
         let committed = self.replicas.committed();
-        let advanced = committed > self.high_watermark;
-        if advanced {
-            self.high_watermark = committed;
+        self.high_watermark = committed.max(self.high_watermark);
+        let mut bytes = 0;
+        while let Some((_, more)) = self.unreadable.pop_front_if(|(end, _)| *end <= committed) {
+            bytes += more;
         }
         assert!(
             self.log.start() <= self.high_watermark && self.high_watermark <= self.log.end(),
@@ -182,7 +187,7 @@ impl<T: Copy + Debug> Leader<T> {
             self.log.start(),
             self.log.end()
         );
-        advanced
+        bytes
     }
 
     fn fetch(&mut self, part: T, ask: FetchAsk, storage: &mut Storage, outcome: &mut Outcome<T>) {
@@ -296,7 +301,7 @@ impl<T: Copy + Debug> Leader<T> {
         self.log.handle(event);
         match event {
             StorageEvent::Durable { .. } => {
-                outcome.news |= self.advance_high_watermark();
+                outcome.readable += self.advance_high_watermark();
                 self.acknowledge(outcome);
             }
             StorageEvent::Opened { .. } => {

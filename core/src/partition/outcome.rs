@@ -19,8 +19,10 @@ pub struct Outcome<T> {
     pub jobs: Vec<(Purpose<T>, LogJob)>,
     /// What an operator should know.
     pub reports: Vec<(Matter, String)>,
-    /// Readers may find more than before.
+    /// Whoever waits for the partition has to look at it anew.
     pub news: bool,
+    /// So many bytes more of records can be read.
+    pub readable: usize,
     /// The log directory failed.
     pub fault: Option<Fault>,
     /// Nothing works on the deleted partition's log any more: its directory can be removed.
@@ -61,6 +63,7 @@ impl<T> Default for Outcome<T> {
             jobs,
             reports,
             news: false,
+            readable: 0,
             fault: None,
             removable: false,
             recovered: None,

@@ -17,8 +17,8 @@ pub enum Ask {
     Partitions {
         /// Each partition and what it is asked.
         parts: Vec<(TopicPartition, PartitionAsk)>,
-        /// For reads: tell the asker once there is news, if all parts together answer less than this many bytes and
-        /// none of them anything urgent.
+        /// For reads: if all parts together answer less than this many bytes, and none of them anything urgent, tell the
+        /// asker once they would answer as many, or something urgent.
         watch_below: Option<usize>,
     },
     /// To the controller.

@@ -92,6 +92,15 @@ pub enum Action {
         /// The watch.
         watch: OpId,
     },
+    /// So many bytes of news are enough to end the watch.
+    Lower {
+        /// The watching shard.
+        to: ShardId,
+        /// The watch.
+        watch: OpId,
+        /// Bytes that came since the shard answered.
+        bytes: usize,
+    },
     /// Call [`Session::deadline`] at this time. Replaces a deadline set before.
     SetDeadline(Monotonic),
     /// No deadline is wanted any more.

@@ -35,6 +35,7 @@ struct Harness {
     granted: u32,
     deadline: Option<Monotonic>,
     unwatched: Vec<OpId>,
+    lowered: Vec<(OpId, usize)>,
 }
 
 fn image(topics: &[&str]) -> Image {
@@ -86,6 +87,7 @@ impl Harness {
             granted: 0,
             deadline: None,
             unwatched: Vec::new(),
+            lowered: Vec::new(),
         };
         let mut actions = Vec::new();
         let session =
@@ -117,6 +119,7 @@ impl Harness {
             match action {
                 Action::Ask { request, tag, to, ask } => self.asked.push((request, tag, to, ask)),
                 Action::Unwatch { watch, .. } => self.unwatched.push(watch),
+                Action::Lower { watch, bytes, .. } => self.lowered.push((watch, bytes)),
                 Action::SetDeadline(at) => self.deadline = Some(at),
                 Action::ClearDeadline => self.deadline = None,
                 Action::Respond { parts, bytes, .. } => {

@@ -284,6 +284,7 @@ impl Shard {
                     );
                 }
                 Action::Unwatch { to, watch } => self.mailbox.send(to, Mail::Unwatch { watch }, effects),
+                Action::Lower { to, watch, bytes } => self.mailbox.send(to, Mail::Lower { watch, bytes }, effects),
                 Action::SetDeadline(at) => self.set_deadline(connection, Some(at)),
                 Action::ClearDeadline => self.set_deadline(connection, None),
                 Action::Respond { parts, leases, bytes } => {

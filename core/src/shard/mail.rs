@@ -48,6 +48,13 @@ pub enum Mail {
         /// The asker's operation.
         watch: OpId,
     },
+    /// So many bytes are enough to end the watch, which was begun for as many or more.
+    Lower {
+        /// The asker's operation.
+        watch: OpId,
+        /// Bytes that can be read since the watch began.
+        bytes: usize,
+    },
     /// A file of the receiver holds something else than it must.
     Broken {
         /// The file.

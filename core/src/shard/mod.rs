@@ -344,6 +344,7 @@ impl Shard {
             Mail::Answer { op, answer } => self.answered(now, from, (op, answer), effects),
             Mail::Late { op, answer } => self.late_answer(now, op, answer, effects),
             Mail::WatchEnded { watch } => self.watch_ended(now, watch, effects),
+            Mail::Lower { watch, bytes } => self.lower((from, watch), bytes, effects),
             Mail::Unwatch { watch } => self.unwatch((from, watch), effects),
             Mail::Broken { file, broken } => self.found_broken(file, broken, effects),
             Mail::Release(leases) => self.release(leases, effects),

@@ -6,7 +6,7 @@ use super::early::Asked;
 use super::mail::Mail;
 use super::producer_ids::Issue;
 use super::task::{Task, TaskFor};
-use super::watches::Watch;
+use super::watches::{News, Watch};
 use super::{CONTROLLER, Effect, Effects, Halt, Pending, Phase, Shard, Timer};
 use crate::bugs::bug;
 use crate::config::{CleanupPolicy, TopicConfig, TopicOverrides};
@@ -31,7 +31,8 @@ pub(super) struct Gathering {
     op: OpId,
     /// The watch to begin when all parts answer less than this many bytes.
     watch: Option<(OpId, usize)>,
-    partitions: Vec<TopicPartition>,
+    /// Each part's partition, and how many bytes its reader takes of it.
+    partitions: Vec<(TopicPartition, usize)>,
     answers: Vec<Option<PartitionAnswer>>,
     missing: usize,
 }
@@ -52,7 +53,10 @@ impl Shard {
         match ask {
             Ask::Partitions { parts, watch_below } => {
                 let missing = parts.len();
-                let partitions = parts.iter().map(|(partition, _)| *partition).collect();
+                let partitions = parts
+                    .iter()
+                    .map(|(partition, ask)| (*partition, ask.max_bytes()))
+                    .collect();
                 let answers = parts.iter().map(|_| None).collect();
                 let watch = watch.zip(watch_below);
                 let gathering = self.gathering.begin(Gathering {
@@ -253,8 +257,11 @@ impl Shard {
         for (matter, text) in outcome.reports.drain(..) {
             self.warn((id, matter), &text, effects);
         }
+        let readable = core::mem::take(&mut outcome.readable);
         if core::mem::take(&mut outcome.news) {
-            self.news(id, effects);
+            self.news(id, News::Other, effects);
+        } else if readable > 0 {
+            self.news(id, News::Bytes(readable), effects);
         }
         if let Some(fault) = outcome.fault.take() {
             self.halt(Halt::Fault(fault), effects);
@@ -349,11 +356,11 @@ impl Shard {
     }
 
     /// Readers that wait for this partition may find something.
-    fn news(&mut self, id: TopicPartition, effects: &mut Effects) {
+    fn news(&mut self, id: TopicPartition, news: News, effects: &mut Effects) {
         if bug!(LostWakeUp) {
             return;
         }
-        for (to, watch) in self.watches.news(id) {
+        for (to, watch) in self.watches.news(id, news) {
             self.mailbox.send(to, Mail::WatchEnded { watch }, effects);
         }
     }
@@ -375,24 +382,25 @@ impl Shard {
             from,
             op,
             watch,
-            partitions,
+            mut partitions,
             answers,
             ..
         } = asked;
         let parts: Vec<PartitionAnswer> = answers.into_iter().flatten().collect();
         let (mut bytes, mut enough) = (0, false);
         let mut stale = false;
-        for (id, answer) in partitions.iter().zip(&parts) {
+        for ((id, room), answer) in partitions.iter_mut().zip(&parts) {
             if let PartitionAnswer::Fetched(fetched) = answer {
                 bytes += fetched.bytes();
+                *room = room.saturating_sub(fetched.bytes());
                 enough |= fetched.is_enough();
-                let partition = self.active.get(id).and_then(|log| self.partitions.get(log));
+                let partition = self.active.get(&*id).and_then(|log| self.partitions.get(log));
                 stale |= partition.and_then(Partition::high_watermark) != fetched.high_watermark;
             }
         }
         let watch = watch
             .filter(|&(_, below)| !enough && bytes < below)
-            .map(|(watch, _)| watch);
+            .map(|(watch, below)| (watch, below - bytes));
         let answer = Answer::Partitions {
             parts,
             watching: watch.is_some(),
@@ -400,9 +408,17 @@ impl Shard {
         self.mailbox.send(from, Mail::Answer { op, answer }, effects);
         match watch {
             // News came between the answers of the parts.
-            Some(watch) if stale => self.mailbox.send(from, Mail::WatchEnded { watch }, effects),
-            Some(watch) => self.watches.add((from, watch), partitions),
+            Some((watch, _)) if stale => self.mailbox.send(from, Mail::WatchEnded { watch }, effects),
+            Some((watch, missing)) => self.watches.add((from, watch), missing, partitions),
             None => {}
+        }
+    }
+
+    /// Fewer bytes are enough for a watch to end.
+    pub(super) fn lower(&mut self, watch: Watch, bytes: usize, effects: &mut Effects) {
+        if self.watches.lower(watch, bytes) {
+            let (to, watch) = watch;
+            self.mailbox.send(to, Mail::WatchEnded { watch }, effects);
         }
     }
 

@@ -116,8 +116,10 @@ impl<T: Copy + Debug> Leader<T> {
                 batch.restamp(restamp);
                 outcome.appended.batches += 1;
                 outcome.appended.records += u64::from(header.record_count.unsigned_abs());
-                outcome.appended.bytes += batch.len() as u64;
+                let bytes = batch.len();
+                outcome.appended.bytes += bytes as u64;
                 let appended = self.log.append([batch], self.epoch, now, storage);
+                self.unreadable.push_back((appended.end, bytes));
                 outcome.sync_at = self.log.sync_at().or(outcome.sync_at);
                 (appended.base_offset, appended.end)
             }

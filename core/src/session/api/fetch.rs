@@ -310,6 +310,13 @@ impl Fetch {
             }
             self.charged = self.size;
         }
+        // Each home waits for all that it lacks itself; several may have it together. While each of n has less than
+        // the nth part of what is missing, all have less than that.
+        if self.watches.len() > 1 {
+            let bytes = (self.min_bytes - bytes).div_ceil(self.watches.len());
+            let lower = |&(to, watch)| Action::Lower { to, watch, bytes };
+            call.actions.extend(self.watches.iter().map(lower));
+        }
         // They are asked again before they are needed, and what they pin is not pinned meanwhile.
         core::mem::replace(&mut self.scatter, Scatter::new()).discard(call.actions);
         call.actions.push(Action::SetDeadline(self.deadline));

@@ -181,3 +181,34 @@ fn where_there_is_no_room_to_wait_a_fetch_is_answered_at_once() {
     clients.map(|client| broker.send(client, &patient(1), 12));
     assert_eq!(clients.map(|client| broker.answered(client).len()), [0, 1]);
 }
+
+#[test]
+fn a_fetch_that_waits_for_much_is_not_asked_anew_for_every_little() {
+    let mut broker = Broker::start(1);
+    let (client, producer) = (broker.connect(0), broker.connect(0));
+    broker.create(client, "orders", 4);
+    broker.send(client, &patient(100_000), 12);
+    let watch = |broker: &Broker| broker.shards[0].watches.all().collect::<Vec<_>>();
+    let begun = watch(&broker);
+    assert_eq!(begun.len(), 1);
+    for partition in [0, 1, 2, 3, 0, 1] {
+        broker.produce(producer, "orders", partition, batch(&["a"]));
+        assert_eq!(watch(&broker), begun);
+    }
+}
+
+#[test]
+fn a_fetch_is_answered_when_all_shards_together_have_enough() {
+    let size = batch(&["a"]).len() as i32;
+    for (shards, batches) in [(1, 3), (2, 1), (2, 5), (3, 2), (3, 7), (3, 12)] {
+        let mut broker = Broker::start(shards);
+        let (client, producer) = (broker.connect(0), broker.connect(0));
+        broker.create(client, "orders", 4);
+        let sent = broker.send(client, &patient(batches * size), 12);
+        for count in 1..=batches {
+            assert_eq!(broker.answered(client), [], "{count} of {batches}, {shards} shards");
+            broker.produce(producer, "orders", count % 4, batch(&["a"]));
+        }
+        assert_eq!(broker.answered(client), [sent], "{batches} batches, {shards} shards");
+    }
+}
