@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn a_turn_ends_with_its_work_and_the_next_goes_on_in_order() {
         let mut room = room();
-        [1, 2].map(|connection| room.queue(ConnectionId(connection)));
+        (1..=2).for_each(|connection| room.queue(ConnectionId(connection)));
         room.worked(2);
         assert_eq!(room.next_turn(), Some(ConnectionId(1)));
         room.worked(7);

@@ -153,7 +153,9 @@ fn a_fetch_that_waits_is_charged_and_pins_nothing() {
     broker.produce(clients[0], "orders", 0, batch(&["a"]));
     broker.stop_and_start(1);
     let clients = clients.map(|_| broker.connect(0));
-    clients.map(|client| broker.send(client, &patient(10_000), 12));
+    for client in clients {
+        broker.send(client, &patient(10_000), 12);
+    }
     let waiting = held(&broker);
     assert!(waiting.waiting_bytes > 2 * 4 * 100, "{waiting:?}");
     assert_eq!((waiting.watches, waiting.leases), (2, 0));
@@ -178,7 +180,9 @@ fn where_there_is_no_room_to_wait_a_fetch_is_answered_at_once() {
     );
     let clients = [broker.connect(0), broker.connect(0)];
     broker.create(clients[0], "orders", 4);
-    clients.map(|client| broker.send(client, &patient(1), 12));
+    for client in clients {
+        broker.send(client, &patient(1), 12);
+    }
     assert_eq!(clients.map(|client| broker.answered(client).len()), [0, 1]);
 }
 
