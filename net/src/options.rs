@@ -37,6 +37,8 @@ pub struct NetLimits {
     pub memory_bytes: usize,
     /// How long a response may make no progress before its connection is closed.
     pub send_stall: Duration,
+    /// How long a stop waits for what clients have asked for and are being sent; those that are not done are closed then.
+    pub stop_patience: Duration,
     /// Runs of contiguous writes up to this many bytes are written on the shard's thread, larger ones on a disk thread.
     pub write_now_bytes: usize,
     /// Threads for writes, reads, syncs and everything else that names a file.
@@ -66,6 +68,7 @@ impl Default for NetLimits {
             max_request_bytes: 104_857_600,
             memory_bytes: 256 << 20,
             send_stall: Duration::from_secs(30),
+            stop_patience: Duration::from_secs(8),
             write_now_bytes: 512 << 10,
             disk_threads: 4,
             task_threads: 2,

@@ -177,6 +177,33 @@ fn a_client_that_takes_nothing_is_closed_and_keeps_nobody_waiting() {
     assert_eq!(broker.stop(), Exit::Stopped);
 }
 
+#[test]
+fn a_stop_does_not_wait_for_ever_for_a_client_that_reads_slowly() {
+    let scratch = Scratch::new();
+    let limits = NetLimits {
+        stop_patience: Duration::from_millis(300),
+        ..NetLimits::default()
+    };
+    let broker = serve(scratch.path(), 1, limits);
+    let mut slow = Connection::to(&broker);
+    slow.call(&frame(b'W', &vec![5; 8 << 20]));
+    for _ in 0..GRANTS {
+        slow.send(&range(0, 8 << 20));
+    }
+    eventually("it is being sent something", || broker.metrics().bytes_out > 100_000);
+    let reader = std::thread::spawn(move || {
+        let (mut read, mut some) = (0, vec![0; 100 << 10]);
+        while let Ok(bytes @ 1..) = std::io::Read::read(&mut slow.0, &mut some) {
+            read += bytes;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        read
+    });
+    assert_eq!(broker.stop(), Exit::Stopped);
+    let read = reader.join().expect("it reads to the end");
+    assert!(read < (8 << 20) * GRANTS as usize, "{read} bytes: all of it");
+}
+
 /// Ends at once with what it is told.
 struct Ending(Halt);
 

@@ -30,6 +30,8 @@ pub struct ServerConfig {
     pub shards: Option<u16>,
     /// `socket.request.max.bytes`.
     pub max_request_bytes: u32,
+    /// Klamm's `shutdown.timeout.ms`: how long a stop waits for clients.
+    pub shutdown_timeout_ms: u32,
     /// `max.connections`.
     pub max_connections: u32,
     /// `max.connections.per.ip`.
@@ -93,6 +95,7 @@ impl ServerConfig {
                 .get("shards")
                 .and_then(|shards| u16::try_from(shards.whole()).ok()),
             max_request_bytes: values.get("socket.request.max.bytes").map_or(100 << 20, Value::size32),
+            shutdown_timeout_ms: values.get("shutdown.timeout.ms").map_or(8000, Value::size32),
             max_connections: values.get("max.connections").map_or(10_000, Value::size32),
             max_connections_per_ip: values.get("max.connections.per.ip").map_or(u32::MAX, Value::size32),
             metrics: metrics(&values)?,

@@ -11,7 +11,7 @@ mod table;
 mod tests;
 
 pub(crate) use receive::Received;
-pub(crate) use send::{Response, Sending};
+pub(crate) use send::{Attempt, Response, Sending};
 pub(crate) use table::{Census, Connections, Permit};
 
 use crate::counters::{CloseKind, Counters};
@@ -45,6 +45,10 @@ pub trait Outlet: Send + Sized + Unpin + 'static {
     /// Sends some of `slices`, which hold at least one byte. Pending leaves a wake behind.
     fn poll_send(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
 
+    /// As [`poll_send`](Self::poll_send), without waiting to be told that there is room: a socket says so only once a good
+    /// part of its buffer is free, which takes a slow reader long. `WouldBlock` where there is none; leaves no wake.
+    fn send_now(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
     /// Nothing more will be sent; what was, is to arrive.
     fn finish(&mut self, cx: &mut Context<'_>);
 }
@@ -62,6 +66,10 @@ impl Outlet for TcpStream {
 
     fn poll_send(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         Pin::new(self).poll_write_vectored(cx, slices)
+    }
+
+    fn send_now(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(rustix::io::writev(&*self, slices)?)
     }
 
     fn finish(&mut self, cx: &mut Context<'_>) {

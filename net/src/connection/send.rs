@@ -12,7 +12,7 @@ use bytes::Buf;
 use klamm_core::shard::Input;
 use klamm_core::types::{Broken, Content, FileId, FileRange, Monotonic, OpId, Origin, Part};
 use std::collections::VecDeque;
-use std::io::IoSlice;
+use std::io::{ErrorKind, IoSlice};
 use std::task::{Context, Poll};
 
 /// Slices in one system call at most.
@@ -55,6 +55,8 @@ pub(crate) struct Outgoing {
     pub(crate) watched: bool,
     /// When bytes left last, or the first response came.
     pub(crate) progress: Monotonic,
+    /// Whether it waits for its socket to send.
+    pub(crate) attempt: Attempt,
     /// How much of a file to read at once.
     window: usize,
     /// Ranges that were found not to be in the page cache, until they are lent. To look was to have the system read them: a
@@ -70,6 +72,7 @@ impl Outgoing {
             due: false,
             watched: false,
             progress: now,
+            attempt: Attempt::WhenReady,
             window: WINDOW,
             missed: Vec::new(),
         }
@@ -175,6 +178,15 @@ fn advance_range(range: &mut FileRange, step: usize) -> bool {
     range.length == 0
 }
 
+/// When a connection tries to send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Attempt {
+    /// When its socket has said that there is room.
+    WhenReady,
+    /// Now, to find out whether its client takes anything at all.
+    Now,
+}
+
 /// How a turn of sending ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sending {
@@ -248,7 +260,7 @@ impl<O: Outlet> Connection<O> {
                 };
             }
             let offered = slices[..filled].iter().map(|slice| slice.len()).sum();
-            let sent = match send_slices(&mut self.outlet, &mut slices[..filled], cx) {
+            let sent = match send_slices(&mut self.outlet, &mut slices[..filled], self.outgoing.attempt, cx) {
                 Ok(sent) => sent,
                 Err(kind) => return Sending::Ended(kind),
             };
@@ -282,11 +294,19 @@ impl Outgoing {
 fn send_slices<O: Outlet>(
     outlet: &mut O,
     mut slices: &mut [IoSlice<'_>],
+    attempt: Attempt,
     cx: &mut Context<'_>,
 ) -> Result<usize, CloseKind> {
     let mut sent = 0;
     while !slices.is_empty() {
-        match outlet.poll_send(cx, slices) {
+        let taken = match attempt {
+            Attempt::WhenReady => outlet.poll_send(cx, slices),
+            Attempt::Now => match outlet.send_now(slices) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+                other => Poll::Ready(other),
+            },
+        };
+        match taken {
             Poll::Pending => break,
             Poll::Ready(Ok(0) | Err(_)) => return Err(CloseKind::Client),
             Poll::Ready(Ok(bytes)) => {

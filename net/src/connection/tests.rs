@@ -1,6 +1,6 @@
 //! Random traffic through a socket and a disk that do as little at a time as they may.
 
-use super::{Census, Connection, Connections, Outlet, Permit, Received, Response, Sending, Shared};
+use super::{Attempt, Census, Connection, Connections, Outlet, Permit, Received, Response, Sending, Shared};
 use crate::counters::Counters;
 use crate::disk::{Cached, Disk, Filled, Unfilled, Work};
 use crate::grumble::Grumble;
@@ -27,6 +27,8 @@ struct Wire {
     seed: Seed,
     incoming: VecDeque<u8>,
     outgoing: Vec<u8>,
+    /// Bytes it takes from who does not wait to be told so.
+    room: usize,
 }
 
 struct Socket(Arc<Mutex<Wire>>);
@@ -69,6 +71,17 @@ impl Outlet for Socket {
         };
         wire.outgoing.extend_from_slice(&bytes[..some]);
         Poll::Ready(Ok(some))
+    }
+
+    fn send_now(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut wire = lock(&self.0);
+        let most = slices.first().map_or(0, |slice| slice.len()).min(wire.room);
+        if most == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        wire.room -= most;
+        wire.outgoing.extend_from_slice(&slices[0][..most]);
+        Ok(most)
     }
 
     fn finish(&mut self, _cx: &mut Context<'_>) {}
@@ -139,6 +152,7 @@ fn connect(seed: u64) -> (Connections<Socket>, ConnectionId, Arc<Mutex<Wire>>) {
         seed: Seed::new(seed),
         incoming: VecDeque::new(),
         outgoing: Vec::new(),
+        room: 0,
     }));
     let mut connections = Connections::new(Arc::new(Inbox::default()));
     let socket = Socket(Arc::clone(&wire));
@@ -485,4 +499,31 @@ fn permits_are_bounded_in_all_and_by_address_and_come_back() {
     assert!(take(3).is_none(), "three in all are enough");
     drop(first);
     assert!(take(1).is_some());
+}
+
+#[test]
+fn who_looks_whether_a_client_takes_anything_does_not_wait_for_its_socket() {
+    let (mut connections, id, wire) = connect(1);
+    let disk = Cache {
+        seed: Mutex::new(Seed::new(1)),
+        content: Vec::new(),
+    };
+    let (mut shared, mut inputs) = (shared(1 << 20), VecDeque::new());
+    let connection = connections.get(id).expect("it is open");
+    let op = OpId { slot: 1, generation: 0 };
+    let part = Part::Inline(Bytes::from_static(b"a response"));
+    connection.outgoing.push(Response::new(op, vec![part]), Monotonic(0));
+    connection.outgoing.attempt = Attempt::Now;
+    shared.now = Monotonic(5);
+    assert_eq!(connection.send(&disk, &mut shared, &mut inputs), Sending::Blocked);
+    assert_eq!(connection.outgoing.progress, Monotonic(0));
+    lock(&wire).room = 3;
+    assert_eq!(connection.send(&disk, &mut shared, &mut inputs), Sending::Blocked);
+    assert_eq!(
+        (connection.outgoing.progress, &*lock(&wire).outgoing),
+        (Monotonic(5), &b"a r"[..])
+    );
+    lock(&wire).room = 100;
+    assert_eq!(connection.send(&disk, &mut shared, &mut inputs), Sending::Done);
+    assert!(matches!(inputs.pop_front(), Some(Input::Sent { op: sent }) if sent == op));
 }

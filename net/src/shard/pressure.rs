@@ -1,6 +1,7 @@
 //! What happens when clients send faster than they are served, or take nothing.
 //!
-//! Invariants: a response without progress for the configured time ends its connection. Connections that need memory
+//! Invariants: a response without progress for the configured time ends its connection: one whose client took nothing,
+//! not one whose socket did not say so. A stop closes, after a while, whoever is not done. Connections that need memory
 //! for an unfinished frame stand in a line, and while it stands only its head takes memory; a frame within the limits
 //! always fits once others have gone. When no memory came back for a second, unfinished frames give way until some
 //! does: first those whose clients send nothing, then those in the line that began first, the youngest only
@@ -10,7 +11,7 @@
 
 use super::Machine;
 use super::turn::Driver;
-use crate::connection::{Outlet, Received};
+use crate::connection::{Attempt, Outlet, Received};
 use crate::counters::{CloseKind, count};
 use crate::disk::{Disk, WorkKind};
 use crate::event::Event;
@@ -54,6 +55,8 @@ pub(super) struct Pressure {
     /// When to look whether a connection made progress, soonest first.
     watches: VecDeque<(Monotonic, ConnectionId)>,
     next_trim: Option<Monotonic>,
+    /// When a stop waits for clients no longer.
+    patient_until: Option<Monotonic>,
     reclaimed_at: Option<Monotonic>,
 }
 
@@ -66,7 +69,10 @@ impl Pressure {
     /// When something here is to be looked at.
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
         let watch = self.watches.front().map(|(deadline, _)| *deadline);
-        [watch, self.next_look, self.next_trim].into_iter().flatten().min()
+        [watch, self.next_look, self.next_trim, self.patient_until]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -77,6 +83,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         self.reclaim();
         self.relieve_fill_line();
         self.end_stalled();
+        self.end_patience();
         self.trim();
     }
 
@@ -294,7 +301,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
                 continue;
             }
             let progress = connection.outgoing.progress;
-            if progress.plus_millis(self.stall_ms()) > now {
+            if progress.plus_millis(self.stall_ms()) > now || self.takes_something(id) {
                 self.watch(id);
                 continue;
             }
@@ -303,6 +310,48 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
                 self.shared.grumble.closing(now, id, &connection.peer, why);
             }
             self.disconnect(id, CloseKind::Stalled);
+        }
+    }
+
+    /// Whether the client of `id` takes something now, or has taken all.
+    fn takes_something(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.connections.get(id) else {
+            return true;
+        };
+        let before = connection.outgoing.progress;
+        connection.outgoing.attempt = Attempt::Now;
+        // The caller watches it.
+        connection.outgoing.watched = true;
+        self.send(id);
+        let Some(connection) = self.connections.get(id) else {
+            return true;
+        };
+        connection.outgoing.attempt = Attempt::WhenReady;
+        connection.outgoing.watched = false;
+        connection.outgoing.is_empty() || connection.outgoing.progress > before
+    }
+
+    /// A stop has waited for its clients for long enough.
+    fn end_patience(&mut self) {
+        if self
+            .pressure
+            .patient_until
+            .is_none_or(|until| until > self.now.monotonic)
+        {
+            return;
+        }
+        self.pressure.patient_until = None;
+        let left: Vec<_> = self.connections.iter().map(|connection| connection.id).collect();
+        if !left.is_empty() {
+            let (shard, connections) = (self.links.id.0, left.len());
+            tracing::warn!(
+                shard,
+                connections,
+                "closing connections that are not done, since the broker stops"
+            );
+        }
+        for id in left {
+            self.disconnect(id, CloseKind::Shutdown);
         }
     }
 
@@ -321,6 +370,10 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
     /// The broker stops: who takes nothing gets less time.
     pub(super) fn hurry(&mut self) {
         self.stopping = true;
+        let patience = self.shared.limits.stop_patience.as_millis() as u64;
+        self.pressure
+            .patient_until
+            .get_or_insert(self.now.monotonic.plus_millis(patience));
         let latest = self.now.monotonic.plus_millis(self.stall_ms());
         for (deadline, _) in &mut self.pressure.watches {
             *deadline = latest.min(*deadline);

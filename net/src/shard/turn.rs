@@ -310,7 +310,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         self.due = due;
     }
 
-    fn send(&mut self, id: ConnectionId) {
+    pub(super) fn send(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(id) else {
             return;
         };

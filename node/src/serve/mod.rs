@@ -161,6 +161,7 @@ fn options(
         max_connections: (config.max_connections as usize).min(files / 2),
         max_connections_per_ip: config.max_connections_per_ip as usize,
         max_request_bytes: config.max_request_bytes as usize,
+        stop_patience: Duration::from_millis(config.shutdown_timeout_ms.into()),
         ..NetLimits::default()
     };
     Ok(BrokerOptions {

@@ -129,8 +129,10 @@ fn settings_reach_the_broker() {
         ("max.connections.per.ip", "3"),
         ("metrics.listener", "off"),
         ("log.retention.check.interval.ms", "12"),
+        ("shutdown.timeout.ms", "13"),
     ])
     .unwrap();
+    assert_eq!(config.shutdown_timeout_ms, 13);
     let broker = config.broker;
     assert_eq!(
         (broker.node_id, broker.rack.as_deref(), broker.num_partitions),
