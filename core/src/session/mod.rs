@@ -421,7 +421,7 @@ impl Session {
                         self.sent_at = context.now.monotonic;
                     }
                     self.unsent += bytes;
-                    context.room.to_send(bytes);
+                    context.room.owe(bytes);
                     context.room.worked((bytes / WORK_BYTES) as u32);
                     actions.push(Action::Respond { parts, leases, bytes });
                 }

@@ -91,10 +91,13 @@ impl Room {
         if !self.has_work() {
             return None;
         }
-        self.queue.pop_front().or_else(|| match self.is_full() {
-            true => None,
-            false => self.parked.pop_front().map(|(connection, _)| connection),
-        })
+        if let Some(connection) = self.queue.pop_front() {
+            return Some(connection);
+        }
+        if self.is_full() {
+            return None;
+        }
+        self.parked.pop_front().map(|(connection, _)| connection)
     }
 
     /// Whether a later turn has something to begin.
@@ -141,7 +144,7 @@ impl Room {
         self.parked.retain(|&(waiting, _)| waiting != connection);
     }
 
-    pub(super) const fn to_send(&mut self, bytes: usize) {
+    pub(super) const fn owe(&mut self, bytes: usize) {
         self.unsent += bytes;
     }
 
@@ -189,7 +192,7 @@ mod tests {
     #[test]
     fn whoever_waits_for_room_has_it_once_some_was_sent_or_has_somebody_make_it() {
         let mut room = room();
-        room.to_send(100);
+        room.owe(100);
         room.park(ConnectionId(1), Monotonic(0));
         assert_eq!((room.next_turn(), room.has_turns()), (None, false));
         let late = Monotonic(0).plus_millis(PATIENCE_MS);

@@ -274,6 +274,8 @@ impl Fetch {
         match self.stage {
             Stage::Watching => {
                 self.unwatch(call.actions);
+                // News that came while it asked: it holds the answers still.
+                core::mem::replace(&mut self.scatter, Scatter::new()).discard(call.actions);
                 self.ask(call)
             }
             Stage::Asking | Stage::AskingStale => {
