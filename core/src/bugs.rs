@@ -90,11 +90,14 @@ pub enum Bug {
     GroupRecordOutlivesDeletion = 40,
     /// What a waiting fetch was charged is not given back at disconnect (bounds).
     LostCharge = 41,
+    /// Recovery syncs what it found in the page cache, and does not write it: after a failed sync it counts as clean
+    /// (acknowledged-durability).
+    CleanPagesTrusted = 42,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::AckBeforeFsync,
         Self::SyncCoversLaterWrites,
         Self::NoDirectorySync,
@@ -136,6 +139,7 @@ impl Bug {
         Self::OffsetsAgeByWallClock,
         Self::GroupRecordOutlivesDeletion,
         Self::LostCharge,
+        Self::CleanPagesTrusted,
     ];
 }
 

@@ -154,6 +154,7 @@ impl Log {
         let settings = RecoverSettings {
             latest_epoch,
             writes: self.config.writes,
+            flush: self.config.flush,
             index_interval_bytes: self.config.index_interval_bytes,
             start_at_least: self.start,
             wall: now.wall,

@@ -157,6 +157,7 @@ impl<T: Copy + Debug> Partition<T> {
         let settings = RecoverSettings {
             latest_epoch: setting.epoch,
             writes: setting.log_config.writes,
+            flush: setting.log_config.flush,
             index_interval_bytes: setting.log_config.index_interval_bytes,
             start_at_least: known.start_at_least,
             wall: now.wall,

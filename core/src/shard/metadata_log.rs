@@ -100,6 +100,7 @@ impl MetadataLog {
             // Only the log itself says which epochs there were.
             latest_epoch: LeaderEpoch(i32::MAX),
             writes: self.config.writes,
+            flush: self.config.flush,
             index_interval_bytes: self.config.index_interval_bytes,
             start_at_least: Offset::ZERO,
             wall: now.wall,

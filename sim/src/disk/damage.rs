@@ -265,6 +265,8 @@ mod tests {
                 "the page cache shows what was meant"
             );
             disk.kill();
+            assert_eq!(bytes(&disk, View::Cache, "a"), [7; 2000], "a kill evicts nothing");
+            assert!(disk.evict(|| true));
             let count = |name: &str, value: u8| {
                 let mut bytes = bytes(&disk, View::Cache, name);
                 bytes.retain(|&byte| byte == value);

@@ -300,13 +300,17 @@ impl File {
         self.given_up = self.given_up.max(began);
     }
 
-    /// Clean pages that the device does not have leave the cache; the next read sees what the device has.
-    pub(super) fn evict_forsaken(&mut self) {
-        for (start, end) in std::mem::take(&mut self.forsaken) {
+    /// Clean pages that the device does not have leave the cache, those that `leaves` picks; the next read sees what the
+    /// device has. Returns whether there were such.
+    pub(super) fn evict_forsaken(&mut self, mut leaves: impl FnMut() -> bool) -> bool {
+        let (gone, kept): (Vec<_>, Vec<_>) = self.forsaken.drain(..).partition(|_| leaves());
+        self.forsaken = kept;
+        for &(start, end) in &gone {
             for at in start..end.min(self.size()) {
                 self.cache[at as usize] = self.durable.get(at as usize).copied().unwrap_or(0);
             }
         }
+        !gone.is_empty()
     }
 
     fn set_durable_size(&mut self, size: u64) {

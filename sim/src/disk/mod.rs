@@ -155,12 +155,19 @@ impl Disk {
         self.failures = 0;
         self.told.clear();
         self.locked = false;
+        self.collect();
+    }
+
+    /// Memory runs short: clean pages leave the page cache, those that `leaves` picks. Only where a write-back had failed
+    /// does anybody notice. Returns whether there was such a page.
+    pub fn evict(&mut self, mut leaves: impl FnMut() -> bool) -> bool {
+        let mut noticed = false;
         for inode in self.inodes.values_mut() {
             if let Inode::File(file) = inode {
-                file.evict_forsaken();
+                noticed |= file.evict_forsaken(&mut leaves);
             }
         }
-        self.collect();
+        noticed
     }
 
     /// The power goes: only what the device holds remains, and whatever part of the rest had arrived.

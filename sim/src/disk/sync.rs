@@ -112,7 +112,7 @@ impl Disk {
                 SyncFailure::CleanUntilEvicted => file.forsake(ticket.began),
                 SyncFailure::RevertedAtOnce => {
                     file.forsake(ticket.began);
-                    file.evict_forsaken();
+                    file.evict_forsaken(|| true);
                 }
                 SyncFailure::SizeWithoutData => file.persist_size_only(snapshot),
                 SyncFailure::StaysDirty => {}

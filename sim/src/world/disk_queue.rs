@@ -1,6 +1,7 @@
 //! The disk's threads: operations wait their turn per file, take their time, and fail when the weather says so.
 
 use super::Event;
+use super::faults::draw_eviction;
 use crate::disk::{Disk, SyncFailure, SyncTicket};
 use crate::options::Delays;
 use crate::oracle::{Damage, is_of_a_partition};
@@ -239,6 +240,12 @@ impl Turn<'_> {
         self.stage.after(delay, Event::Disk { incarnation, op });
     }
 
+    /// What the device does not hold leaves the page cache some time.
+    fn schedule_eviction(&mut self) {
+        let after = draw_eviction(&mut self.stage.draw);
+        self.stage.after(after, Event::Evict);
+    }
+
     fn lacks_descriptor(&mut self) -> Result<(), IoError> {
         if self.stage.now() >= self.weather.no_descriptors_until {
             return Ok(());
@@ -262,6 +269,7 @@ impl Turn<'_> {
             && let Some(failure) = self.weather.fail_sync.take()
         {
             self.weather.hit("failed sync");
+            self.schedule_eviction();
             return disk.fail_sync(ticket, failure);
         }
         if self.weather.misdirect_write
@@ -269,6 +277,7 @@ impl Turn<'_> {
         {
             self.weather.misdirect_write = false;
             self.weather.hit("misdirected write");
+            self.schedule_eviction();
             self.weather
                 .damages
                 .extend(Damage::of_misdirection(disk, &misdirection));

@@ -3,13 +3,20 @@
 use super::{Event, Process, World};
 use crate::client::Client;
 use crate::disk::{Disk, Flip, Hearers};
+use crate::draw::Draw;
 use crate::link::LinkId;
 use crate::options::Fault;
 use crate::oracle::{Damage, is_of_a_partition};
+use crate::stage::{MILLIS, Nanos};
 use klamm_core::shard::Input;
 
 /// How often a bit is drawn until one suits.
 const ROT_DRAWS: u32 = 100;
+
+/// How long it is until memory runs short: at once, or long after the next process has found the pages.
+pub(super) fn draw_eviction(draw: &mut Draw) -> Nanos {
+    draw.spread(1, 2000) * MILLIS
+}
 
 impl World {
     /// A fault begins.
@@ -93,9 +100,20 @@ impl World {
         let draw = &mut self.stage.draw;
         if self.disk.fail_write_back(hearers, |count| draw.index(count)) {
             self.weather.hit("failed write-back");
+            let after = draw_eviction(draw);
+            self.stage.after(after, Event::Evict);
             if let Some(process) = &mut self.process {
                 process.excused = true;
             }
+        }
+    }
+
+    /// Memory runs short, and what a failed write-back left in the page cache leaves it, or some of it does.
+    pub(super) fn evict(&mut self) {
+        let draw = &mut self.stage.draw;
+        let all = draw.chance(1, 2);
+        if self.disk.evict(|| all || draw.chance(1, 2)) {
+            self.weather.hit("eviction of what was not written back");
         }
     }
 

@@ -64,6 +64,8 @@ pub(crate) enum Event {
     Fault { index: usize },
     /// The disk has room again.
     RoomAgain,
+    /// Clean pages leave the page cache.
+    Evict,
     /// Somebody looks whether the phase is over.
     Look,
 }
@@ -195,6 +197,7 @@ impl World {
             Event::Fault { index } => (12, *index as u64),
             Event::RoomAgain => (13, 0),
             Event::Look => (14, 0),
+            Event::Evict => (15, 0),
         };
         self.stage.trace.event(now, draws, kind);
         self.stage.trace.word(detail);
@@ -241,6 +244,7 @@ impl World {
                 self.strike(fault);
             }
             Event::RoomAgain => self.disk.set_capacity(None),
+            Event::Evict => self.evict(),
             Event::Look => self.look(),
         }
     }

@@ -1,5 +1,6 @@
 //! What a recovery starts from, and what it brings home.
 
+use crate::config::FlushMode;
 use crate::log::config::Writes;
 use crate::log::epochs::EpochHistory;
 use crate::log::manifest::ManifestEntry;
@@ -26,6 +27,8 @@ pub struct RecoverSettings {
     pub latest_epoch: LeaderEpoch,
     /// How the log's batches were written.
     pub writes: Writes,
+    /// What made an append durable.
+    pub flush: FlushMode,
     /// `index.interval.bytes`.
     pub index_interval_bytes: u32,
     /// Records below this offset are gone, whether their files still are there or not.
@@ -39,6 +42,8 @@ pub struct RecoverSettings {
 pub struct RecoveryReport {
     /// Batches that had to be read because no checkpoint covers them.
     pub batches_read: u64,
+    /// Bytes that were written once more because nothing says that they were synced.
+    pub bytes_renewed: u64,
     /// Bytes that were cut off the end.
     pub bytes_truncated: u64,
     /// Segments that were removed because the one before them ends too early.

@@ -1,7 +1,8 @@
 //! Brings a log back: from the manifest of a clean stop, or from whatever a crash left.
 //!
 //! Invariants:
-//! - what is kept was synced, and its names too, before the job is done;
+//! - what is kept was synced, and its names too, before the job is done; what nobody knows to have been synced before was
+//!   [written](renew) for it;
 //! - nothing that a valid checkpoint or a note covers is ever cut off: less than it, or other bytes, is corruption, reported
 //!   and left as it is;
 //! - run again after a crash in it at any point, it comes to the same end.
@@ -20,12 +21,12 @@ mod cleaned;
 mod cut;
 mod found;
 mod lost;
+mod renew;
 mod scan;
 
 pub use found::{RecoverSettings, Recovered, RecoveryReport, Source};
 
 use super::checkpoint::{self, Checkpoint};
-use super::config::Writes;
 use super::epochs::EpochHistory;
 use super::place::{LogPlace, Stem};
 use super::producers::Producers;
@@ -40,9 +41,9 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use behind::Behind;
-use bytes::Bytes;
 use found::FoundSegment;
-use scan::{Bad, Rules, Scan, State};
+use renew::{Held, Then};
+use scan::{Scan, State};
 
 /// A segment that the directory shows, or the manifest.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +69,8 @@ enum Step {
     CheckpointClosed,
     SegmentOpened,
     ChunkRead,
+    /// What was found good of it is written once more.
+    Renewed(Then),
     /// What lies behind a bad batch.
     BehindRead,
     Truncated,
@@ -135,6 +138,7 @@ pub struct Recover {
     state: State,
     scan: Scan,
     position: u64,
+    held: Held,
     behind: Behind,
     torn: bool,
     /// How far the log is known to have been synced: by the manifest of a clean stop, and by its note.
@@ -180,6 +184,7 @@ impl Recover {
             },
             scan: Scan::new(),
             position: 0,
+            held: Held::default(),
             behind: Behind::default(),
             torn: false,
             promised: Offset::ZERO,
@@ -344,6 +349,7 @@ impl Recover {
             let text = format!("{path} has {size} bytes, of which {covered} were synced");
             return self.fail(Fault::Corruption(text));
         }
+        self.held = Held::before(self.position);
         self.read_chunk()
     }
 
@@ -362,32 +368,6 @@ impl Recover {
             length: left.min(CHUNK) as u32,
         };
         self.io(Step::ChunkRead, read)
-    }
-
-    fn chunk(&mut self, bytes: &Bytes) -> Turn {
-        if bytes.is_empty() {
-            return self.tear();
-        }
-        self.position += bytes.len() as u64;
-        let rules = Rules {
-            size: self.listed[self.at].size,
-            latest: self.settings.latest_epoch,
-            interval: self.settings.index_interval_bytes,
-        };
-        match self.scan.feed(bytes, &rules, &mut self.state) {
-            Ok(()) => self.read_chunk(),
-            // The batch in front of it was synced before this one was written: it is that one's epoch that may be wrong.
-            Err(Bad::Epoch(epoch)) if self.settings.writes == Writes::OneByOne => {
-                let path = self.place.segment(self.state.segment.stem());
-                let (at, epoch) = (self.state.segment.end, epoch.0);
-                let text = format!(
-                    "{path}, offset {at}: a whole batch carries leader epoch {epoch}, which does not follow the batches \
-                     before it, or is later than the present one"
-                );
-                self.fail(Fault::Corruption(text))
-            }
-            Err(Bad::Torn | Bad::Epoch(_)) => self.tear(),
-        }
     }
 
     fn sync_segment(&mut self) -> Turn {
@@ -582,6 +562,7 @@ impl Job for Recover {
             (Step::CheckpointClosed, _) => self.checkpoint_known(),
             (Step::SegmentOpened, IoValue::Opened { size }) => self.opened(size),
             (Step::ChunkRead, IoValue::Bytes(bytes)) => self.chunk(&bytes),
+            (&Step::Renewed(then), _) => self.renewed(then),
             (Step::BehindRead, IoValue::Bytes(bytes)) => self.behind_read(&bytes),
             (Step::Truncated, _) => self.sync_segment(),
             (Step::Synced, _) => self.close_segment(),

@@ -12,7 +12,7 @@ use crate::log::producers::Producers;
 use crate::log::segment::Segment;
 use crate::record::{BatchHeader, CRC_COVERS_FROM, HEADER_LEN, crc};
 use crate::storage::IndexEntry;
-use crate::types::{LeaderEpoch, Monotonic, Timestamp};
+use crate::types::{LeaderEpoch, Monotonic, Offset, Timestamp};
 
 /// What the batches of a log amount to, as far as they were read.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(in crate::log) struct Rules {
     pub(in crate::log) latest: LeaderEpoch,
     /// `index.interval.bytes`.
     pub(in crate::log) interval: u32,
+    /// Everything below it is known to have been synced.
+    pub(in crate::log) promised: Offset,
 }
 
 /// A batch that is being read.
@@ -50,6 +52,8 @@ pub(in crate::log) struct Scan {
     open: Option<Open>,
     /// Batches accepted.
     pub(in crate::log) batches: u64,
+    /// Bytes at the segment's beginning that are known to have been synced, as far as batches were accepted.
+    pub(in crate::log) promised_bytes: u64,
 }
 
 /// Why the scan ended before the file did.
@@ -69,6 +73,7 @@ impl Scan {
             have: 0,
             open: None,
             batches: 0,
+            promised_bytes: 0,
         }
     }
 
@@ -93,6 +98,13 @@ impl Scan {
     /// Whether the bytes fed so far end between two batches.
     pub(in crate::log) fn is_between(&self) -> bool {
         self.have == 0 && self.open.is_none()
+    }
+
+    /// Whether the batch that is being read ends, as its header has it, at `promised` or before.
+    pub(in crate::log) fn is_within(&self, promised: Offset) -> bool {
+        self.open
+            .as_ref()
+            .is_some_and(|open| open.header.next_offset() <= promised)
     }
 
     /// Takes the next bytes of the file into `state`.
@@ -163,6 +175,9 @@ impl Scan {
         state.producers.update(header, Monotonic(0));
         state.segment.add(header, open.length, rules.interval);
         self.batches += 1;
+        if header.next_offset() <= rules.promised {
+            self.promised_bytes = state.segment.size;
+        }
         Ok(())
     }
 }

@@ -177,6 +177,7 @@ impl Bench {
         let settings = RecoverSettings {
             latest_epoch: self.latest_epoch,
             writes: self.config.writes,
+            flush: self.config.flush,
             index_interval_bytes: self.config.index_interval_bytes,
             start_at_least: Offset::ZERO,
             wall: self.now.wall,

@@ -10,5 +10,6 @@ mod idempotence;
 mod keeping;
 mod reading;
 mod recovery;
+mod renewal;
 mod scenarios;
 mod synced;

@@ -15,6 +15,33 @@ pub(crate) const VOLUME: u64 = 1 << 40;
 struct Inode {
     bytes: Vec<u8>,
     durable: Vec<u8>,
+    /// Bytes that a failed sync left readable and clean, and not on the device: no later sync writes them.
+    forsaken: BTreeSet<usize>,
+}
+
+impl Inode {
+    fn sync(&mut self) {
+        let before = core::mem::replace(&mut self.durable, self.bytes.clone());
+        for &at in &self.forsaken {
+            self.durable[at] = before.get(at).copied().unwrap_or(0);
+        }
+    }
+
+    fn fail_sync(&mut self) {
+        let dirty = (0..self.bytes.len()).filter(|&at| self.durable.get(at) != Some(&self.bytes[at]));
+        self.forsaken.extend(dirty);
+    }
+
+    fn truncate(&mut self, size: usize) {
+        self.bytes.resize(size, 0);
+        self.forsaken.retain(|&at| at < size);
+    }
+
+    /// The power goes.
+    fn cut(&mut self) {
+        self.bytes = self.durable.clone();
+        self.forsaken.clear();
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -70,6 +97,7 @@ impl Disk {
                         self.grow(inode, at + 1)?;
                     }
                     self.inodes[inode].bytes[at] = byte;
+                    self.inodes[inode].forsaken.remove(&at);
                 }
                 Ok(IoValue::Done)
             }
@@ -82,7 +110,7 @@ impl Disk {
             }
             FileOp::Truncate { file, size } => {
                 let inode = self.descriptor(*file)?;
-                self.inodes[inode].bytes.resize(*size as usize, 0);
+                self.inodes[inode].truncate(*size as usize);
                 Ok(IoValue::Done)
             }
             FileOp::Volume { .. } => Ok(IoValue::Volume(Volume {
@@ -97,19 +125,23 @@ impl Disk {
 
     fn sync(&mut self, op: &FileOp) -> IoResult {
         if self.fail_syncs {
+            if let FileOp::Sync { files } = op {
+                for file in files {
+                    let inode = self.descriptor(*file)?;
+                    self.inodes[inode].fail_sync();
+                }
+            }
             return Err(error(IoErrorKind::Device, "sync: input/output error"));
         }
         match op {
             FileOp::Sync { files } => {
                 for file in files {
                     let inode = self.descriptor(*file)?;
-                    self.inodes[inode].durable = self.inodes[inode].bytes.clone();
+                    self.inodes[inode].sync();
                 }
             }
             FileOp::SyncAll { .. } => {
-                for inode in &mut self.inodes {
-                    inode.durable = inode.bytes.clone();
-                }
+                self.inodes.iter_mut().for_each(Inode::sync);
                 self.durable = self.names.clone();
             }
             FileOp::SyncDirectory { path } => {
@@ -185,7 +217,7 @@ impl Disk {
             (None, OpenMode::Existing) => return Err(error(IoErrorKind::NotFound, path)),
             (Some(&inode), OpenMode::Existing) => inode,
             (Some(&inode), OpenMode::CreateOrEmpty) => {
-                self.inodes[inode].bytes.clear();
+                self.inodes[inode].truncate(0);
                 inode
             }
             (None, _) => {
@@ -233,9 +265,7 @@ impl Disk {
         self.locked = false;
         self.open.clear();
         self.names = self.durable.clone();
-        for inode in &mut self.inodes {
-            inode.bytes = inode.durable.clone();
-        }
+        self.inodes.iter_mut().for_each(Inode::cut);
     }
 
     /// The power goes, and of what was not synced each piece and each name arrived or did not, on its own.
@@ -262,8 +292,8 @@ impl Disk {
                 }
             }
             kept.truncate(size);
-            inode.bytes.clone_from(&kept);
             inode.durable = kept;
+            inode.cut();
         }
         let files: BTreeSet<&String> = self.names.files.keys().chain(self.durable.files.keys()).collect();
         let mut kept = Names::default();
@@ -300,6 +330,7 @@ impl Disk {
         self.inodes.push(Inode {
             bytes: bytes.to_vec(),
             durable: bytes.to_vec(),
+            ..Inode::default()
         });
         self.names.files.insert(path.into(), self.inodes.len() - 1);
         self.durable.files.insert(path.into(), self.inodes.len() - 1);
@@ -310,6 +341,7 @@ impl Disk {
         let inode = &mut self.inodes[self.names.files[path]];
         spoil(&mut inode.bytes);
         inode.durable = inode.bytes.clone();
+        inode.forsaken.clear();
     }
 
     /// The names of all files.

@@ -29,7 +29,8 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         | Bug::SyncCoversLaterWrites
         | Bug::RetryFailedSync
         | Bug::CloseDirtyDescriptor
-        | Bug::RecoverWithoutSync => &[Checker::AcknowledgedDurability],
+        | Bug::RecoverWithoutSync
+        | Bug::CleanPagesTrusted => &[Checker::AcknowledgedDurability],
         Bug::NoDirectorySync => &[Checker::AcknowledgedDurability, Checker::Recovery],
         Bug::SkipTailCrc
         | Bug::KeepIndexPastTail

@@ -102,6 +102,7 @@ const VERSIONS: [(&str, i16, i16); 21] = [
 const FAULTS: [&str; 18] = [
     "bit rot",
     "connection reset",
+    "eviction of what was not written back",
     "failed read",
     "failed sync",
     "failed write",
