@@ -93,6 +93,9 @@ pub enum Bug {
     /// Recovery syncs what it found in the page cache, and does not write it: after a failed sync it counts as clean
     /// (acknowledged-durability).
     CleanPagesTrusted = 42,
+    CleanPagesTrusted = 38,
+    /// A log that was closed cleanly, by a stop or for its rest, is opened without its producers (idempotence).
+    CleanCloseForgetsProducers = 39,
 }
 
 impl Bug {
@@ -140,6 +143,7 @@ impl Bug {
         Self::GroupRecordOutlivesDeletion,
         Self::LostCharge,
         Self::CleanPagesTrusted,
+        Self::CleanCloseForgetsProducers,
     ];
 }
 

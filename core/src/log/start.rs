@@ -3,7 +3,8 @@
 //! The second is marked by an empty file whose name is the offset: it is there or not, whatever happens to it.
 //!
 //! Invariants:
-//! - the log begins at an offset that was asked for only once the mark is durable: what was deleted stays so;
+//! - the log begins at an offset that was asked for only once the mark is durable: what was deleted stays so, and where the
+//!   log lost its end down to below the mark, it begins and ends there: no offset that was deleted is given again;
 //! - only whole segments below the start are removed, the oldest first, never the one that grows;
 //! - a segment is removed only while a later one is durably there and has a checkpoint: the log never forgets where it
 //!   ends, and recovery can tell a start that moved from a first segment that was lost.
@@ -11,7 +12,8 @@
 use super::machine::{Log, Phase};
 use super::segment::Standing;
 use crate::bugs::bug;
-use crate::storage::{FileOp, FilePath, IoResult, Job, Next, Replace, Storage};
+use crate::config::FlushMode;
+use crate::storage::{FileOp, FilePath, IoErrorKind, IoResult, Job, Next, Replace, Storage};
 use crate::types::{Fault, Now, Offset};
 use bytes::Bytes;
 
@@ -19,14 +21,20 @@ use bytes::Bytes;
 #[derive(Debug)]
 pub struct MarkStart {
     start: Offset,
+    replace: Replace,
     step: Step,
+    /// The directory whose sync makes the log's own directory durable, where nothing says that it is.
+    parent: Option<FilePath>,
     /// The mark before, which says nothing any more.
     before: Option<FilePath>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
-    Marking(Replace),
+    Begin,
+    /// The name of the log's directory is being synced.
+    Placing,
+    Marking,
     Removing,
 }
 
@@ -43,21 +51,45 @@ impl Job for MarkStart {
     type Outcome = StartOutcome;
 
     fn resume(&mut self, done: IoResult) -> Next<StartOutcome> {
-        let result = match &mut self.step {
-            // A mark that is left over is removed by the next recovery.
-            Step::Removing => Ok(()),
-            Step::Marking(replace) => match replace.resume(done) {
-                Next::Io(FileOp::SyncDirectory { .. }) if bug!(StartMarkNotSynced) => Ok(()),
-                Next::Io(op) => return Next::Io(op),
-                Next::Later => return Next::Later,
-                Next::Done(result) => result,
+        match (self.step, done) {
+            (Step::Begin, done) => match self.parent.take() {
+                Some(path) => {
+                    self.step = Step::Placing;
+                    Next::Io(FileOp::SyncDirectory { path })
+                }
+                None => self.mark(done),
             },
-        };
-        let marked = result.is_ok();
-        if let Some(path) = self.before.take().filter(|_| marked) {
-            self.step = Step::Removing;
-            return Next::Io(FileOp::Remove { path });
+            (Step::Placing, Err(error)) if error.kind == IoErrorKind::TooManyOpenFiles => {
+                self.done(Err(Fault::NoDescriptors))
+            }
+            (Step::Placing, Err(error)) => self.done(Err(Fault::Device(error.text))),
+            (Step::Placing | Step::Marking, done) => self.mark(done),
+            // A mark that is left over is removed by the next recovery.
+            (Step::Removing, _) => self.done(Ok(())),
         }
+    }
+}
+
+impl MarkStart {
+    /// Takes the next step of the mark's file.
+    fn mark(&mut self, done: IoResult) -> Next<StartOutcome> {
+        self.step = Step::Marking;
+        let result = match self.replace.resume(done) {
+            Next::Io(FileOp::SyncDirectory { .. }) if bug!(StartMarkNotSynced) => Ok(()),
+            Next::Io(op) => return Next::Io(op),
+            Next::Later => return Next::Later,
+            Next::Done(result) => result,
+        };
+        match self.before.take() {
+            Some(path) if result.is_ok() => {
+                self.step = Step::Removing;
+                Next::Io(FileOp::Remove { path })
+            }
+            _ => self.done(result),
+        }
+    }
+
+    fn done(&mut self, result: Result<(), Fault>) -> Next<StartOutcome> {
         let start = self.start;
         Next::Done(StartOutcome { start, result })
     }
@@ -85,9 +117,14 @@ impl Log {
         storage.hold(self.id);
         let file = storage.few_files().next();
         let (path, temporary) = (self.place.start(start), self.place.temporary_start(start, file.0));
+        // Without acknowledgements that waited for it, the directory's name may not be durable; then it may be lost, and the
+        // log begin anew at offsets that were deleted.
+        let placed = self.config.flush == FlushMode::Fsync || self.segments.iter().any(|segment| segment.proven);
         MarkStart {
             start,
-            step: Step::Marking(Replace::new(file, path, temporary, Bytes::new())),
+            replace: Replace::new(file, path, temporary, Bytes::new()),
+            step: Step::Begin,
+            parent: (!placed).then(|| self.place.path.parent()),
             before: self.marked.map(|before| self.place.start(before)),
         }
     }

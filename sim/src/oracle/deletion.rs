@@ -152,7 +152,7 @@ impl Oracle {
         let view = LogView::new(disk, View::Cache);
         for place in self.places() {
             let start = view.walk(place, |_| {}).start;
-            let excused = self.may_lack(place);
+            let excused = self.is_damaged(place);
             let stays = self.stays(place);
             let Some(partition) = self.partitions.get_mut(&place) else {
                 continue;
@@ -236,7 +236,7 @@ impl Oracle {
             .partitions
             .get(&place)
             .map_or(0, |partition| partition.deletion.floor(begin));
-        if (0..floor).contains(&start) && !self.may_lack(place) {
+        if (0..floor).contains(&start) && !self.is_damaged(place) {
             let text =
                 format!("{place}: the log is said to start at {start}, though records before {floor} were deleted");
             self.violate(Checker::DeletedRecords, text);
@@ -250,7 +250,7 @@ impl Oracle {
             .get(&place)
             .map_or(0, |partition| partition.deletion.floor(begin));
         let some = part.records.as_ref().is_some_and(|records| !records.is_empty());
-        if from < floor && some && !self.may_lack(place) {
+        if from < floor && some && !self.is_damaged(place) {
             let text = format!("{place}: records were served from {from}, though those before {floor} were deleted");
             self.violate(Checker::DeletedRecords, text);
         }

@@ -67,7 +67,7 @@ impl<'a> LogView<'a> {
         let mut names = self.disk.names(self.view, directory).unwrap_or_default();
         names.retain(|name| Some(*name) != without);
         let segments = segments(&names);
-        end.offset = segments.first().map_or(0, |segment| segment.base);
+        end.offset = segments.first().map_or(start_mark(&names), |segment| segment.base);
         end.start = end.offset.max(start_mark(&names));
         for segment in segments {
             let path = format!("{directory}/{}", segment.name);

@@ -24,18 +24,27 @@ impl Recover {
         });
         self.listed = listed.collect();
         self.there = !self.listed.is_empty();
-        let sized = self.listed.iter().filter(|segment| segment.size > 0);
-        self.checkpoints = sized.map(|segment| segment.stem).collect();
+        let last = self.last_to_know();
+        let known = self.listed.iter().enumerate();
+        let known = known.filter(|&(place, segment)| segment.size > 0 || Some(place) == last);
+        self.checkpoints = known.map(|(_, segment)| segment.stem).collect();
         self.trust_all_but_last()
     }
 
-    /// After a clean stop, only the last segment with anything in it is looked at.
+    /// The segment whose checkpoint says what is known of the log at its end: the last that holds anything; where retention
+    /// left nothing, the last.
+    fn last_to_know(&self) -> Option<usize> {
+        let held = self.listed.iter().rposition(|segment| segment.size > 0);
+        held.or(self.listed.len().checked_sub(1))
+    }
+
+    /// After a clean stop, only the last segment that there is something to know of is looked at.
     pub(super) fn trust_all_but_last(&mut self) -> Turn {
         let Source::Clean(entry) = &self.source else {
             unreachable!("only a clean start trusts")
         };
         let end = entry.end;
-        let last = self.listed.iter().rposition(|segment| segment.size > 0);
+        let last = self.last_to_know();
         for (place, segment) in self.listed.iter().enumerate() {
             if Some(place) == last {
                 break;
@@ -107,9 +116,14 @@ impl Recover {
             return Next::Done(Err(fault));
         }
         // Segments are removed only once a later one has a checkpoint, or was cleaned: without any, nothing was removed, and
-        // a log that does not begin at 0 lost its first segment before that was durable.
+        // a log that does not begin at 0 lost its first segment before that was durable. But for one that begins no later than
+        // it was to begin: what was before had been durable, and was deleted.
         self.proven = !self.checkpoints.is_empty() || self.listed.iter().any(|listed| listed.stem.cleaning.is_some());
-        let first = self.listed.first().filter(|_| self.proven);
+        let marked = self.marks.last().copied().unwrap_or_default();
+        let first = self
+            .listed
+            .first()
+            .filter(|first| self.proven || first.stem.base <= marked);
         self.state.segment.end = first.map_or(Offset::ZERO, |first| first.stem.base);
         if noted { self.open_note() } else { self.sync_names() }
     }

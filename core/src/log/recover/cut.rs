@@ -4,7 +4,9 @@ use super::behind::Behind;
 use super::{Purpose, Recover, Recovered, Source, Step, Turn};
 use crate::bugs::bug;
 use crate::log::config::Writes;
+use crate::log::place::Stem;
 use crate::log::producers::Producers;
+use crate::log::segment::Segment;
 use crate::storage::{FileOp, Index, Next};
 use crate::types::{Fault, Offset};
 use alloc::format;
@@ -47,11 +49,8 @@ impl Recover {
         }
         let torn_inside = self.state.segment.base == self.listed[self.at].stem.base;
         let kept = if torn_inside { self.at + 1 } else { self.at };
-        for listed in self.listed.drain(kept..) {
-            self.remove.push(self.place.checkpoint(listed.stem));
-            self.remove.push(self.place.segment(listed.stem));
-            self.report.segments_removed += 1;
-            self.report.bytes_truncated += listed.size;
+        for listed in self.listed.split_off(kept) {
+            self.give_up(listed.stem, listed.size, self.checkpoints.contains(&listed.stem));
         }
         if !torn_inside {
             return self.tidy();
@@ -71,16 +70,53 @@ impl Recover {
 
     /// Removes what has to go, if anything has.
     pub(super) fn tidy(&mut self) -> Turn {
-        // Only the last mark says anything; and one behind the log's end lost what it stood for, and would hide what comes.
-        let end = self.end();
-        let kept = self.marks.range(..=end).next_back().copied();
+        let kept = self.marks.last().copied();
+        if let Some(mark) = kept.filter(|&mark| mark > self.end()) {
+            self.begin_at(mark);
+        }
+        // Only the last mark says anything.
         let gone = self.marks.iter().filter(|&&mark| Some(mark) != kept);
         self.remove.extend(gone.map(|&mark| self.place.start(mark)));
         self.marks.retain(|&mark| Some(mark) == kept);
         if self.remove.is_empty() {
             return self.finish();
         }
-        self.removed()
+        self.companion_removed()
+    }
+
+    /// What is left of the log was deleted, and what had followed it is lost: the log begins anew where it was to begin, and
+    /// no offset below is given again (Kafka's `LogLoader` does the same).
+    fn begin_at(&mut self, mark: Offset) {
+        for found in core::mem::take(&mut self.done) {
+            let (base, cleaning) = (found.base, found.cleaning);
+            self.give_up(Stem { base, cleaning }, found.size, found.proven);
+        }
+        self.state.segment = Segment::planned(mark, self.file);
+        // Nobody knows what followed of whom.
+        self.state.producers = Producers::new(usize::MAX, u64::MAX);
+    }
+
+    /// Has a segment removed.
+    fn give_up(&mut self, stem: Stem, size: u64, has_checkpoint: bool) {
+        self.report.segments_removed += 1;
+        self.report.bytes_truncated += size;
+        self.remove.push(self.place.segment(stem));
+        if has_checkpoint {
+            self.companions.push(self.place.checkpoint(stem));
+        }
+    }
+
+    /// Removes the next checkpoint whose segment is to go; after the last, makes that durable, because a checkpoint without
+    /// its segment is corruption.
+    pub(super) fn companion_removed(&mut self) -> Turn {
+        if let Some(path) = self.companions.pop() {
+            return self.io(Step::CompanionRemoved, FileOp::Remove { path });
+        }
+        if !matches!(self.step, Step::CompanionRemoved) {
+            return self.removed();
+        }
+        let path = self.place.path.clone();
+        self.io(Step::CompanionsSynced, FileOp::SyncDirectory { path })
     }
 
     /// Removes the next file; after the last, makes it all durable.
@@ -113,7 +149,7 @@ impl Recover {
             Source::Directory => start,
         };
         let mut producers = core::mem::replace(&mut self.state.producers, Producers::new(usize::MAX, u64::MAX));
-        if bug!(ForgetProducers) {
+        if bug!(ForgetProducers) || (bug!(CleanCloseForgetsProducers) && matches!(self.source, Source::Clean(_))) {
             producers = Producers::new(usize::MAX, u64::MAX);
         }
         let grown = last.is_some_and(|last| last.base == self.state.segment.base);

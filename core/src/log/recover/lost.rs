@@ -10,9 +10,10 @@ use crate::types::{Fault, Offset};
 use alloc::format;
 
 impl Recover {
-    /// Whether a log that ends at `end` has lost what was synced.
+    /// Whether a log that ends at `end` has lost what was synced, and not deleted.
     pub(super) fn is_short(&self, end: Offset) -> bool {
-        end < self.promised
+        let deleted = self.marks.last().copied().unwrap_or_default();
+        end.max(deleted) < self.promised
     }
 
     /// Marks the log, and ends badly.

@@ -79,6 +79,9 @@ enum Step {
     /// The segment is closed on the way from the manifest to the directory.
     Distrusted,
     Writing(Replace),
+    /// A checkpoint is removed, before its segment is.
+    CompanionRemoved,
+    CompanionsSynced,
     Removed,
     NamesSynced,
     ParentSynced,
@@ -134,6 +137,8 @@ pub struct Recover {
     purpose: Purpose,
     decoded: Option<Checkpoint>,
     remove: Vec<FilePath>,
+    /// Checkpoints of segments among them.
+    companions: Vec<FilePath>,
     done: Vec<FoundSegment>,
     state: State,
     scan: Scan,
@@ -176,6 +181,7 @@ impl Recover {
             purpose: Purpose::Adopt,
             decoded: None,
             remove: Vec::new(),
+            companions: Vec::new(),
             done: Vec::new(),
             state: State {
                 segment: Segment::planned(Offset::ZERO, file),
@@ -284,6 +290,7 @@ impl Recover {
     fn adopt(&mut self) -> Turn {
         let listed = self.listed[self.at];
         let cleaned = listed.stem.cleaning.is_some();
+        let known = self.decoded.is_some();
         self.state.segment.proven = cleaned || self.checkpoints.contains(&listed.stem);
         if let Some(checkpoint) = self.decoded.take() {
             if checkpoint.size > listed.size || (cleaned && checkpoint.size < listed.size) {
@@ -315,7 +322,7 @@ impl Recover {
             self.state.producers = checkpoint.producers;
             self.position = checkpoint.size;
         }
-        if self.is_clean() && self.position < listed.size {
+        if self.is_clean() && (self.position < listed.size || !known && self.checkpoints.contains(&listed.stem)) {
             return self.distrust();
         }
         let last = self.at + 1 == self.listed.len();
@@ -463,7 +470,7 @@ impl Recover {
         }
         let syncing = matches!(
             self.step,
-            Step::Synced | Step::NamesSynced | Step::ParentSynced | Step::RemovalsSynced
+            Step::Synced | Step::NamesSynced | Step::ParentSynced | Step::CompanionsSynced | Step::RemovalsSynced
         );
         let fault = match error.kind {
             kind if syncing && kind != IoErrorKind::TooManyOpenFiles => Fault::Unsynced(error.text.clone()),
@@ -567,7 +574,8 @@ impl Job for Recover {
             (Step::Truncated, _) => self.sync_segment(),
             (Step::Synced, _) => self.close_segment(),
             (Step::Closed, _) => self.segment_done(),
-            (Step::Removed, _) => self.removed(),
+            (Step::CompanionRemoved, _) => self.companion_removed(),
+            (Step::CompanionsSynced | Step::Removed, _) => self.removed(),
             (Step::NamesSynced, _) if !self.proven => {
                 let path = self.place.path.parent();
                 self.io(Step::ParentSynced, FileOp::SyncDirectory { path })

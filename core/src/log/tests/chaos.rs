@@ -168,9 +168,8 @@ impl Chaos {
         }
         let power = self.seed.chance(2, 3);
         if power && self.bench.flush == FlushMode::Os {
-            // Nothing is promised but that what is left is a prefix.
+            // Nothing is promised but that what is left is a prefix, and what was deleted stays so.
             self.durable = Offset(0);
-            self.deleted = Offset(0);
         }
         for _ in 0..self.seed.within(1, 3) {
             if power {

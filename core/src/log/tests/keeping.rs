@@ -2,9 +2,9 @@
 
 use super::bench::{Bench, SEGMENT, batch, config};
 use crate::config::{FlushMode, Limits};
-use crate::log::{LogConfig, Source};
+use crate::log::{Check, LogConfig, Source};
 use crate::record::Producer;
-use crate::types::{Monotonic, Offset, Timestamp};
+use crate::types::{Monotonic, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 fn bench(config: LogConfig) -> Bench {
     let mut bench = Bench::with(config, Limits::default(), FlushMode::Fsync);
@@ -182,4 +182,64 @@ fn the_clock_of_retention_never_runs_ahead() {
     assert_eq!(steady(&mut bench, 0, 1000), 1000);
     assert_eq!(steady(&mut bench, 10, 90_000), 1010);
     assert_eq!(steady(&mut bench, 20, 500), 500);
+}
+
+/// A log whose records retention has removed, all of them, and a batch of those.
+fn emptied() -> (Bench, crate::record::Batch) {
+    let mut bench = bench(LogConfig {
+        retention_ms: Some(60_000),
+        ..config()
+    });
+    let producer = Producer::Idempotent {
+        id: ProducerId(5),
+        epoch: ProducerEpoch(0),
+        base_sequence: Sequence(0),
+    };
+    let sent = batch(2, 30, producer, bench.now.wall.0);
+    bench.append(sent.clone());
+    bench.settle();
+    pass(&mut bench, 61_000);
+    let end = bench.log.end();
+    for _ in 0..3 {
+        bench.log.retain(end, bench.now, &mut bench.storage);
+        bench.settle();
+    }
+    assert_eq!((bench.log.start(), bench.log.end()), (end, end));
+    assert_eq!(bench.log.size(), 0);
+    (bench, sent)
+}
+
+#[test]
+fn a_log_that_retention_emptied_still_knows_its_producers_and_epochs_however_it_was_closed() {
+    for clean in [false, true] {
+        let (mut bench, sent) = emptied();
+        let epochs = bench.log.epochs().clone();
+        let before = bench.log.check(&sent.header(), bench.now);
+        assert!(matches!(before, Check::Duplicate(_)), "{before:?}");
+        for _ in 0..2 {
+            let entry = bench.close();
+            let source = if clean { Source::Clean(entry) } else { Source::Directory };
+            let recovered = bench.recover(source).expect("nothing is corrupt");
+            bench.reopen(recovered);
+            let after = bench.log.check(&sent.header(), bench.now);
+            assert!(
+                matches!(after, Check::Duplicate(_)),
+                "clean {clean}: the retry is {after:?}"
+            );
+            assert_eq!(*bench.log.epochs(), epochs, "clean {clean}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_log_whose_checkpoint_rotted_is_read_as_after_a_crash() {
+    let (mut bench, _) = emptied();
+    let end = bench.log.end();
+    let entry = bench.close();
+    for name in bench.disk.files().iter().filter(|name| name.ends_with(".checkpoint")) {
+        bench.disk.spoil(name, |bytes| bytes[9] ^= 1);
+    }
+    let recovered = bench.recover(Source::Clean(entry)).expect("its segment is there");
+    bench.reopen(recovered);
+    assert_eq!((bench.log.start(), bench.log.end()), (end, end));
 }

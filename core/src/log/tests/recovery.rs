@@ -5,7 +5,7 @@ use crate::config::{FlushMode, Limits};
 use crate::log::{Check, LogConfig, Source, Writes};
 use crate::record::{HEADER_LEN, Producer};
 use crate::storage::{FileOp, IoError, IoErrorKind, IoValue, Job, Next};
-use crate::types::{Fault, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
+use crate::types::{Fault, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Seed, Sequence};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -491,4 +491,37 @@ fn a_log_whose_first_segment_never_was_durable_begins_at_its_beginning() {
     bench.disk.power_cut();
     bench.restart();
     assert_eq!(bench.log.end(), Offset(1));
+}
+
+#[test]
+fn a_cut_that_dies_anywhere_leaves_no_checkpoint_without_its_segment() {
+    let mut torn = filled(config(), 30);
+    let files = torn.disk.files();
+    let segments: Vec<&String> = files.iter().filter(|name| name.ends_with(SEGMENT)).collect();
+    assert!(segments.len() > 3);
+    torn.disk.spoil(segments[1], |bytes| bytes.truncate(70));
+    // Nothing proves that the later ones were synced.
+    for name in files.iter().filter(|name| name.ends_with(CHECKPOINT)) {
+        torn.disk.spoil(name, |bytes| bytes[9] ^= 1);
+    }
+    for steps in 1.. {
+        let mut done = false;
+        for number in 0..8 {
+            let mut bench = Bench::new();
+            bench.disk = torn.disk.clone();
+            let mut job = bench.recover_job(Source::Directory);
+            done = bench.run_some(&mut job, steps).is_some();
+            if number > 0 {
+                bench.disk.power_cut_partially(&mut Seed::new(number));
+            }
+            let recovered = bench.recover(Source::Directory);
+            let recovered = recovered.unwrap_or_else(|fault| panic!("after {steps} steps: {fault}"));
+            bench.reopen(recovered);
+            let end = bench.log.end();
+            assert!(bench.log.start() == Offset(0) && end > Offset(0) && end < Offset(60));
+        }
+        if done {
+            break;
+        }
+    }
 }

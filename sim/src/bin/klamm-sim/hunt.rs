@@ -45,6 +45,7 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         | Bug::DuplicateWindowOfOne
         | Bug::RetryGetsNewOffset
         | Bug::RetryAnsweredEarly
+        | Bug::CleanCloseForgetsProducers
         | Bug::LastBatchCompactedAway => &[Checker::Idempotence],
         Bug::KeepLeaderEpoch => &[Checker::LeaderEpoch],
         Bug::ProducerIdsNotReserved => &[Checker::ProducerIds],
