@@ -2,7 +2,7 @@
 //!
 //! Invariant: a removal that a crash undoes brings segments back that retention removes again; it never leaves a hole.
 
-use super::config::LogConfig;
+use super::config::{LogConfig, Writes};
 use super::machine::{Log, Phase};
 use super::manifest::{ManifestEntry, ManifestSegment};
 use super::recover::{Recover, RecoverSettings, Source};
@@ -64,7 +64,14 @@ impl Log {
             && !self.is_worked_on()
             && self.durable.offset == self.end
             && storage.is_log_quiet(self.id)
+            && !self.is_beginning()
             && !self.producers.expects_a_beginning()
+    }
+
+    /// Whether the file of a segment that nothing was appended to is on its way.
+    fn is_beginning(&self) -> bool {
+        let active = self.segments.back();
+        active.is_some_and(|active| active.size == 0 && active.standing == Standing::Written)
     }
 
     /// Whether a job works on what lies on disk.
@@ -79,6 +86,9 @@ impl Log {
         }
         self.phase = Phase::Closing;
         self.draft(now);
+        if self.config.writes == Writes::Ahead {
+            self.want_note();
+        }
         let written = self
             .segments
             .back_mut()
@@ -93,7 +103,8 @@ impl Log {
     /// What the manifest is to say of the log, once it is closed and everything of it is durable; `None` before. To be
     /// asked after each event and outcome.
     pub fn closed(&self, storage: &Storage) -> Option<ManifestEntry> {
-        let settled = self.phase == Phase::Closing && self.drafts.is_empty() && !self.is_worked_on();
+        let at_work = self.is_worked_on() || self.is_to_be_noted();
+        let settled = self.phase == Phase::Closing && self.drafts.is_empty() && !at_work;
         let durable = self
             .segments
             .iter()

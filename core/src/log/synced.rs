@@ -136,7 +136,13 @@ impl Log {
     pub fn note_synced(&mut self, storage: &mut Storage) -> Option<NoteSynced> {
         let noted = &mut self.noted;
         let due = noted.bytes >= self.config.note_bytes || (noted.wanted && (noted.bytes > 0 || noted.owed));
-        if noted.writing || !due || self.phase != Phase::Open || self.config.flush != FlushMode::Fsync {
+        let ready = match self.phase {
+            Phase::Open => true,
+            // Once for all.
+            Phase::Closing => self.durable.offset == self.end,
+            Phase::Failed | Phase::Deleted => false,
+        };
+        if noted.writing || !due || !ready || self.config.flush != FlushMode::Fsync {
             return None;
         }
         *noted = Noted {
@@ -155,6 +161,12 @@ impl Log {
             path: self.place.synced(),
             step: Step::Begin,
         })
+    }
+
+    /// Whether a log that is being closed is noted to its end first: the manifest is gone once a start has read it, and a
+    /// crash may come before the log was opened.
+    pub(super) fn is_to_be_noted(&self) -> bool {
+        self.noted.wanted && self.noted.bytes > 0 && self.config.flush == FlushMode::Fsync
     }
 
     /// The note was written, or not.

@@ -111,12 +111,13 @@ impl<T> Purpose<T> {
 }
 
 impl LogOutcome {
-    /// Nobody wants it any more: gives back what it holds. `log` is the log that it was for, if that is there still.
-    pub fn discard(self, log: Option<&mut Log>, storage: &mut Storage) {
+    /// Nobody wants it any more: gives back what it holds. `log` is the log that it was for, if that is there still. A fault
+    /// is the log directory's, whatever became of the log: a sync that failed must not be tried again.
+    pub fn discard(self, log: Option<&mut Log>, storage: &mut Storage) -> Result<(), Fault> {
         match (self, log) {
-            (Self::Checkpointed(checkpointed), Some(log)) => drop(log.worked(&checkpointed, storage)),
+            (Self::Checkpointed(checkpointed), Some(log)) => return log.worked(&checkpointed, storage),
             (Self::SyncedNoted(end), Some(log)) => log.synced_noted(end, storage),
-            (Self::StartMarked(marked), Some(log)) => drop(log.start_marked(&marked, storage)),
+            (Self::StartMarked(marked), Some(log)) => return log.start_marked(&marked, storage),
             (Self::LookedUp(found), _) => storage.release(found.into_lease()),
             (
                 Self::Checkpointed(_)
@@ -128,6 +129,7 @@ impl LogOutcome {
                 _,
             ) => {}
         }
+        Ok(())
     }
 }
 

@@ -342,7 +342,8 @@ impl<T: Copy + Debug> Leader<T> {
             .is_some_and(|incarnation| incarnation != self.incarnation)
         {
             outcome.answers.extend(purpose.refused(ErrorCode::KafkaStorageError));
-            return job.discard(Some(&mut self.log), storage);
+            outcome.fault = job.discard(Some(&mut self.log), storage).err();
+            return;
         }
         match (purpose, job) {
             (Purpose::Checkpoint, LogOutcome::Checkpointed(done)) => {

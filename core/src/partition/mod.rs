@@ -18,6 +18,9 @@ mod setting;
 mod state;
 mod trims;
 
+#[cfg(test)]
+mod tests;
+
 pub use ask::{
     Acks, FetchAsk, Fetched, Fetcher, Located, NotProduced, OffsetTarget, PartitionAnswer, PartitionAsk, Produced, home,
 };

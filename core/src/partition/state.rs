@@ -281,10 +281,10 @@ impl<T: Copy + Debug> Partition<T> {
                 outcome.answers.extend(purpose.refused(code));
                 let log = match state {
                     State::Deleting { log } => log.as_mut(),
-                    State::Failed { log, .. } => Some(log),
+                    State::Failed { log, .. } | State::Resting { log, .. } => Some(log),
                     _ => None,
                 };
-                job.discard(log, storage);
+                outcome.fault = job.discard(log, storage).err();
             }
         }
         self.settle(now, storage, outcome);
@@ -355,6 +355,10 @@ impl<T: Copy + Debug> Partition<T> {
             State::Leading(leader) if leader.has_failed() => {
                 self.note_failure(now.monotonic);
                 let (log, waiting) = leader.fail(outcome);
+                State::Failed { log, waiting }
+            }
+            State::Resting { log, waiting } if log.has_failed() => {
+                self.note_failure(now.monotonic);
                 State::Failed { log, waiting }
             }
             state => state,
@@ -453,6 +457,12 @@ impl<T: Copy + Debug> Partition<T> {
             outcome
                 .jobs
                 .push((Purpose::Checkpoint, LogJob::Checkpoint(Box::new(job))));
+            return;
+        }
+        if let Some(job) = log.note_synced(storage) {
+            outcome
+                .jobs
+                .push((Purpose::NoteSynced, LogJob::NoteSynced(Box::new(job))));
             return;
         }
         let Some(entry) = log.closed(storage) else { return };

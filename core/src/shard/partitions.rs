@@ -336,7 +336,8 @@ impl Shard {
     ) {
         if !self.partitions.contains_key(&log) {
             // Its topic went while the job ran.
-            job.discard(None, &mut self.storage);
+            let discarded = job.discard(None, &mut self.storage);
+            assert!(discarded.is_ok(), "without a log there is no fault to tell of");
             if let Some((part, answer)) = purpose.refused(ErrorCode::UnknownTopicOrPartition) {
                 self.part_answered(part, answer, effects);
             }

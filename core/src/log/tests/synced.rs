@@ -1,6 +1,6 @@
 //! What a note of how far a log is synced is good for: damage below it is not taken for a torn tail.
 
-use super::bench::{Bench, batch};
+use super::bench::{Bench, CHECKPOINT, batch};
 use super::recovery::{FIRST, filled, one_segment, producer};
 use crate::config::{FlushMode, Limits};
 use crate::log::{LogConfig, Source};
@@ -139,4 +139,20 @@ fn a_note_that_could_not_be_written_is_written_with_the_next_tick() {
     assert!(bench.log.note_synced(&mut bench.storage).is_none(), "it was written");
     bench.disk.spoil(&bench.path(FIRST), |bytes| bytes.truncate(70));
     assert!(matches!(bench.recover(Source::Directory), Err(Fault::Corruption(_))));
+}
+
+#[test]
+fn what_the_manifest_said_is_known_after_it_is_gone() {
+    let mut bench = filled(one_segment(), 3);
+    assert_eq!(bench.disk.file(&bench.path("synced")), None, "little became durable");
+    let entry = bench.close();
+    // The next start takes the manifest into account, cannot open the log, and ends.
+    for name in bench.disk.files().iter().filter(|name| name.ends_with(CHECKPOINT)) {
+        bench.disk.lose(name);
+    }
+    bench
+        .disk
+        .spoil(&bench.path(FIRST), |bytes| *bytes.last_mut().expect("records") ^= 1);
+    let refused = bench.recover(Source::Directory);
+    assert!(matches!(refused, Err(Fault::Corruption(_))), "{entry:?}: {refused:?}");
 }
