@@ -20,11 +20,13 @@ impl Lease {
 /// File ids for a job, which opens files of its own: no other file of the process has one of them.
 #[derive(Debug)]
 pub struct FileIds {
+    first: u64,
     next: u64,
     end: u64,
 }
 
-/// File ids a job gets that may open every file of a log.
+/// File ids a job gets that may open every file of a log. It has few open at a time: where a log has more files, it uses its
+/// ids once more, those first that it closed longest ago.
 const MANY: u64 = 1 << 20;
 /// File ids a job gets that opens a segment and its checkpoint.
 const FEW: u64 = 4;
@@ -32,12 +34,19 @@ const FEW: u64 = 4;
 impl FileIds {
     /// No ids at all.
     pub(crate) const fn none() -> Self {
-        Self { next: 0, end: 0 }
+        Self {
+            first: 0,
+            next: 0,
+            end: 0,
+        }
     }
 
     /// The next id.
     #[allow(clippy::should_implement_trait, reason = "it never ends, unlike an iterator")]
     pub fn next(&mut self) -> FileId {
+        if self.next == self.end && self.end - self.first == MANY {
+            self.next = self.first;
+        }
         assert!(self.next < self.end, "a job opened more files than it has ids for");
         self.next += 1;
         FileId(self.next - 1)
@@ -73,6 +82,27 @@ impl Allocator {
     fn take(&mut self, count: u64) -> FileIds {
         let next = self.next;
         self.next += count;
-        FileIds { next, end: self.next }
+        FileIds {
+            first: next,
+            next,
+            end: self.next,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Allocator, MANY};
+
+    #[test]
+    fn a_job_with_more_files_than_ids_uses_them_once_more_and_no_other_job_has_one() {
+        let mut ids = Allocator::new(3);
+        let (mut one, mut other) = (ids.many(), ids.many());
+        let first = one.next();
+        for at in 1..2 * MANY + 7 {
+            assert_eq!(one.next().0 - first.0, at % MANY);
+        }
+        let beyond = first.0 + MANY;
+        assert_eq!((other.next().0, ids.one().0), (beyond, beyond + MANY));
     }
 }

@@ -74,6 +74,10 @@ impl ManifestEntry {
     }
 }
 
+/// A log that has more segments is not compacted: a run has to have ids for its files. It takes segments of a few bytes to
+/// get there.
+const MOST_SEGMENTS: usize = 1 << 17;
+
 impl Log {
     /// What there is to compact, below `limit` (the high watermark); `None` if it is too little, or not to be done now.
     pub fn cleanable(&self, limit: Offset, now: Now, storage: &mut Storage) -> Option<Cleanable> {
@@ -140,7 +144,7 @@ impl Log {
         let sealed = self.segments.iter().take(active).enumerate();
         let able = sealed.take_while(|&(place, segment)| settled(segment) && (place < dirty || old_enough(segment)));
         let segments = able.count();
-        (segments > dirty && !self.writing).then(|| Range {
+        (segments > dirty && segments <= MOST_SEGMENTS && !self.writing).then(|| Range {
             dirty_from: self.segments[dirty].clean_to,
             segments,
         })
