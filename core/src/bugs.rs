@@ -93,14 +93,13 @@ pub enum Bug {
     /// Recovery syncs what it found in the page cache, and does not write it: after a failed sync it counts as clean
     /// (acknowledged-durability).
     CleanPagesTrusted = 42,
-    CleanPagesTrusted = 38,
     /// A log that was closed cleanly, by a stop or for its rest, is opened without its producers (idempotence).
-    CleanCloseForgetsProducers = 39,
+    CleanCloseForgetsProducers = 43,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::AckBeforeFsync,
         Self::SyncCoversLaterWrites,
         Self::NoDirectorySync,
