@@ -19,11 +19,11 @@ pub enum Bug {
     CloseDirtyDescriptor = 5,
     /// Recovery believes the tail without checking its CRC.
     SkipTailCrc = 6,
-    /// Recovery keeps index entries beyond the truncated tail.
+    /// A log that a failed write cut short keeps its index entries past the cut.
     KeepIndexPastTail = 7,
     /// Producer state starts empty after a restart.
     ForgetProducers = 8,
-    /// A producer snapshot newer than the truncated log is used.
+    /// A log that a failed write cut short keeps its producers as they were before it.
     StaleProducerSnapshot = 9,
     /// Only the last batch of a producer is remembered.
     DuplicateWindowOfOne = 10,
@@ -95,11 +95,17 @@ pub enum Bug {
     CleanPagesTrusted = 42,
     /// A log that was closed cleanly, by a stop or for its rest, is opened without its producers (idempotence).
     CleanCloseForgetsProducers = 43,
+    /// A write that finds no room ends the broker (halts).
+    HaltOnNoSpace = 44,
+    /// A log that cannot be recovered ends the broker (halts).
+    OneLogHaltsAll = 45,
+    /// The greatest timestamp of the segment that grows is that of its last index entry (time-lookup).
+    StaleGreatestTimestamp = 46,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 46] = [
         Self::AckBeforeFsync,
         Self::SyncCoversLaterWrites,
         Self::NoDirectorySync,
@@ -143,6 +149,9 @@ impl Bug {
         Self::LostCharge,
         Self::CleanPagesTrusted,
         Self::CleanCloseForgetsProducers,
+        Self::HaltOnNoSpace,
+        Self::OneLogHaltsAll,
+        Self::StaleGreatestTimestamp,
     ];
 }
 

@@ -125,7 +125,7 @@ pub(crate) struct Batch<'a> {
     last_delta: i32,
     attributes: u16,
     first_timestamp: i64,
-    max_timestamp: i64,
+    pub(crate) max_timestamp: i64,
     records: &'a [u8],
     /// How many bytes the whole batch takes.
     pub(crate) size: usize,

@@ -24,7 +24,7 @@ pub(crate) struct Compaction {
 }
 
 impl Compaction {
-    fn draw(draw: &mut Draw) -> Self {
+    pub(crate) fn draw(draw: &mut Draw) -> Self {
         Self {
             deletes: draw.chance(1, 4),
             keys: draw.spread(1, 40),

@@ -7,6 +7,7 @@ use super::machine::{Log, Phase};
 use super::manifest::{ManifestEntry, ManifestSegment};
 use super::recover::{Recover, RecoverSettings, Source};
 use super::segment::{Peak, Standing};
+use crate::bugs::bug;
 use crate::storage::Storage;
 use crate::types::{LeaderEpoch, Now, Offset, Timestamp};
 
@@ -170,12 +171,11 @@ impl Log {
             start_at_least: self.start,
             wall: now.wall,
         };
-        Some(Recover::new(
-            self.place.clone(),
-            Source::Directory,
-            settings,
-            storage.job_files(),
-        ))
+        let mut recover = Recover::new(self.place.clone(), Source::Directory, settings, storage.job_files());
+        if bug!(StaleProducerSnapshot) || bug!(KeepIndexPastTail) {
+            recover.believe(self.checkpoint(now));
+        }
+        Some(recover)
     }
 }
 

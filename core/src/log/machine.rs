@@ -390,9 +390,10 @@ impl Log {
         }
     }
 
-    fn push_draft(&mut self, now: Now) {
-        let Some(active) = self.segments.back() else { return };
-        let checkpoint = Checkpoint {
+    /// What the active segment implies as it is now, on disk or not.
+    pub(super) fn checkpoint(&self, now: Now) -> Option<Checkpoint> {
+        let active = self.segments.back()?;
+        Some(Checkpoint {
             base: active.base,
             size: active.size,
             end: active.end,
@@ -402,6 +403,12 @@ impl Log {
             epochs: self.epochs.clone(),
             producers: self.producers.clone(),
             clean_to: active.clean_to,
+        })
+    }
+
+    fn push_draft(&mut self, now: Now) {
+        let Some((active, checkpoint)) = self.segments.back().zip(self.checkpoint(now)) else {
+            return;
         };
         if self.drafts.len() == DRAFTS {
             // It would only have saved the next start some reading.

@@ -4,6 +4,7 @@
 use super::lookup::{Goal, Lookup, LookupOutcome, TimeFound};
 use super::machine::Log;
 use super::segment::{Peak, Segment};
+use crate::bugs::bug;
 use crate::storage::Storage;
 use crate::types::{Fault, Offset, Timestamp};
 use alloc::boxed::Box;
@@ -26,6 +27,15 @@ pub enum TimeLookedUp {
     Again(Box<Lookup>),
 }
 
+/// The greatest timestamp of a segment.
+fn peak_of(segment: &Segment) -> Option<Peak> {
+    let last = segment.index.entries().last().filter(|_| bug!(StaleGreatestTimestamp));
+    last.map_or(segment.peak, |entry| {
+        let timestamp = entry.max_before;
+        segment.peak.map(|peak| Peak { timestamp, ..peak })
+    })
+}
+
 impl Log {
     /// The first durable record whose timestamp is `timestamp` or later.
     pub fn find_time(&self, timestamp: Timestamp, storage: &mut Storage) -> TimeAnswer {
@@ -35,7 +45,7 @@ impl Log {
     /// The same, in segments that end behind `from`.
     fn find_time_behind(&self, from: Offset, timestamp: Timestamp, storage: &mut Storage) -> TimeAnswer {
         let late = |peak: Peak| peak.timestamp >= timestamp;
-        let fits = |segment: &Segment| segment.end > from && segment.peak.is_some_and(late);
+        let fits = |segment: &Segment| segment.end > from && peak_of(segment).is_some_and(late);
         let Some(place) = self.segments.iter().position(fits) else {
             return TimeAnswer::Nothing;
         };

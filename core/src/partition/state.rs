@@ -6,6 +6,7 @@ use super::leader::Leader;
 use super::outcome::{Closed, Outcome, Recovery};
 use super::report::Matter;
 use super::setting::Setting;
+use crate::bugs::bug;
 use crate::config::TopicConfig;
 use crate::log::{Log, LogConfig, LogPlace, ManifestEntry, Recover, RecoverSettings, Recovered, Source};
 use crate::storage::{Storage, StorageEvent};
@@ -331,6 +332,9 @@ impl<T: Copy + Debug> Partition<T> {
             }
             Err(fault) => {
                 outcome.damaged.logs += u64::from(fault.is_corruption());
+                if bug!(OneLogHaltsAll) {
+                    outcome.fault = Some(fault.clone());
+                }
                 outcome
                     .reports
                     .push((Matter::Offline, alloc::format!("taken offline: {fault}")));

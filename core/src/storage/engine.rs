@@ -185,7 +185,7 @@ impl Storage {
 
     fn failed(&mut self, purpose: Purpose, error: &IoError, events: &mut Vec<StorageEvent>) {
         match (purpose, error.kind) {
-            (Purpose::Write { log, file, number }, IoErrorKind::NoSpace) => {
+            (Purpose::Write { log, file, number }, IoErrorKind::NoSpace) if !bug!(HaltOnNoSpace) => {
                 self.files.wrote(file);
                 self.committer.failed(log, number, Fault::NoSpace);
                 self.after_write(file, events);

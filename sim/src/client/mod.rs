@@ -145,6 +145,10 @@ impl Wire {
                 .oracle
                 .expect_group(link, self.correlation, codec, version, request);
         }
+        if let (Some(link), Request::InitProducerId) = (self.link, &request) {
+            let codec = self.plan.codec;
+            hands.oracle.expect_producer_id(link, self.correlation, codec, version);
+        }
         if let (
             Some(link),
             Request::DeleteRecords {

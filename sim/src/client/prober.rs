@@ -6,6 +6,10 @@ use super::{Hands, Pending, Wire, judge_error};
 use crate::frame::{Api, EARLIEST, Fetch, FetchPart, Listed, Request, Response, TopicRef};
 use crate::oracle::{Checker, Place};
 
+/// The timestamp that asks for the record with the greatest one, and the first version in which it does (KIP-734).
+const GREATEST: i64 = -3;
+const GREATEST_SINCE: i16 = 7;
+
 #[derive(Default, Debug)]
 pub(super) struct Prober {
     /// What the end of each partition asked for must reach.
@@ -30,9 +34,9 @@ impl Errand for Prober {
             hands.oracle.assigned(wire.index);
             return Request::Fetch(fetch);
         }
-        let timestamp = hands.stage.draw.pick(&[-1, -1, -2]);
         let count = hands.options.topics.iter().find(|plan| plan.name == topic.name);
         let partitions: Vec<i32> = (0..count.map_or(0, |plan| plan.partitions)).collect();
+        let timestamp = draw_timestamp(&topic, &partitions, wire.plan.versions.list_offsets, hands);
         self.expected.clear();
         for &partition in &partitions {
             let place = Place::new(topic.id, partition);
@@ -114,6 +118,23 @@ fn compare(hands: &mut Hands<'_>, place: Place, found: Option<&Listed>, timestam
         _ => return,
     };
     hands.oracle.violate(Checker::AcknowledgedDurability, text);
+}
+
+/// What an offset is asked for: an end of the log, the greatest timestamp, or one of a record, mostly of a late one.
+fn draw_timestamp(topic: &TopicRef, partitions: &[i32], version: i16, hands: &mut Hands<'_>) -> i64 {
+    let draw = &mut hands.stage.draw;
+    let end = draw.pick(&[-1, -1, EARLIEST]);
+    if draw.chance(1, 2) || partitions.is_empty() {
+        return end;
+    }
+    if version >= GREATEST_SINCE && draw.chance(1, 4) {
+        return GREATEST;
+    }
+    let partition = draw.index(partitions.len());
+    let place = Place::new(topic.id, partitions[partition]);
+    let (back, beside) = (draw.spread(0, 400), draw.pick(&[-1, 0, 0, 1]));
+    let known = hands.oracle.some_timestamp(place, back);
+    known.map_or(end, |known| known + beside)
 }
 
 /// A read from anywhere in a log, of as little as may be: look-ups of offsets meet every entry of an index.

@@ -259,6 +259,13 @@ impl Disk {
         }
     }
 
+    /// The path of an open file, as the system shows it; `None` where no name leads to it any more.
+    pub fn path_of(&self, file: FileId) -> Option<String> {
+        let inode = self.descriptors.get(&file)?.inode;
+        let mut paths = self.files().into_iter().map(|(path, _)| path);
+        paths.find(|path| self.find(View::Cache, path) == Some(inode))
+    }
+
     fn find(&self, view: View, path: &str) -> Option<InodeId> {
         let mut at = ROOT;
         for name in path.split('/').filter(|name| !name.is_empty()) {

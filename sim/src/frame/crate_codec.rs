@@ -352,6 +352,7 @@ fn listed(message: &ListOffsetsResponse) -> Response {
         partition: part.partition_index,
         error: part.error_code,
         offset: part.offset,
+        timestamp: part.timestamp,
         leader_epoch: part.leader_epoch,
     });
     Response::ListOffsets(parts.collect())

@@ -237,6 +237,7 @@ pub(crate) struct Listed {
     pub(crate) partition: i32,
     pub(crate) error: i16,
     pub(crate) offset: i64,
+    pub(crate) timestamp: i64,
     pub(crate) leader_epoch: i32,
 }
 

@@ -110,6 +110,7 @@ impl Oracle {
         }
         self.check_compacted(disk);
         self.settle_deletions(disk);
+        self.read_notes(disk);
     }
 
     /// The process ended as it was asked to. Every partition that it had open is durable to its end; one that it never
@@ -118,6 +119,7 @@ impl Oracle {
         self.forget_process();
         self.check_compacted(disk);
         self.settle_deletions(disk);
+        self.read_notes(disk);
         for place in self.places() {
             let held = LogView::new(disk, View::Cache).walk(place, |_| {}).offset;
             let durable = LogView::new(disk, View::Device).walk(place, |_| {}).offset;
@@ -142,6 +144,8 @@ impl Oracle {
         self.expected_deletions.clear();
         self.attempts.clear();
         self.scans.forget();
+        self.segments.forget();
+        self.producer_ids.forget_process();
         self.groups.forget_process(self.now);
     }
 

@@ -44,6 +44,12 @@ impl Wounds {
         let around = self.ranges.iter().find(|&&(from, to)| (from..to).contains(&offset));
         around.map(|&(_, to)| to)
     }
+
+    /// The first damage behind `offset`.
+    fn behind(&self, offset: i64) -> Option<(i64, i64)> {
+        let behind = self.ranges.iter().filter(|&&(from, _)| from > offset);
+        behind.min().copied()
+    }
 }
 
 /// The bytes of a header that Kafka's CRC leaves out: base offset, length, leader epoch, magic; without the CRC itself.
@@ -196,10 +202,17 @@ impl Oracle {
         self.lost_page_cache || self.is_damaged(place)
     }
 
-    /// Where a reader goes on that met broken bytes at `offset`; `None` when nothing was destroyed there.
+    /// Where a reader goes on that met broken bytes at `offset`; `None` when nothing was destroyed there. Where compaction
+    /// left a hole, the reader stands in it and meets what was destroyed behind it, if nothing promised lies between.
     pub(super) fn beyond_damage(&mut self, place: Place, offset: i64) -> Option<i64> {
-        let wounds = self.partitions.get(&place)?.wounds.as_ref()?;
-        let beyond = wounds.beyond(offset)?;
+        let has_holes = self.compaction_of(place).is_some();
+        let partition = self.partitions.get(&place)?;
+        let wounds = partition.wounds.as_ref()?;
+        let across = || {
+            let (from, to) = wounds.behind(offset).filter(|_| has_holes)?;
+            partition.promised(offset, from).next().is_none().then_some(to)
+        };
+        let beyond = wounds.beyond(offset).or_else(across)?;
         self.counts.damage_met += 1;
         Some(beyond)
     }

@@ -162,6 +162,16 @@ impl<'a> Segment<'a> {
         parts.next().is_none().then_some(Self { base, cleaned, name })
     }
 
+    /// The offset after the last good batch of its bytes.
+    pub(super) fn end_in(&self, mut bytes: &[u8]) -> i64 {
+        let mut due = self.base;
+        while let Ok(batch) = next_batch(bytes, due, self) {
+            due = batch.end_offset();
+            bytes = &bytes[batch.size..];
+        }
+        due
+    }
+
     fn generation(&self) -> u32 {
         self.cleaned.map_or(0, |cleaned| cleaned.generation)
     }

@@ -98,6 +98,7 @@ impl Oracle {
             return;
         };
         self.group_response_leaves(disk, link, correlation, frame);
+        self.producer_id_leaves(disk, link, correlation, frame);
         if let Some(expected) = self.expected_deletions.remove(&(link, correlation)) {
             self.check_deletion(disk, &expected, &frame.slice(4..));
             return;

@@ -7,11 +7,15 @@
 //! - an idempotent producer's records are in the log once each, without gaps, in order;
 //! - no two records ever stand at one (leader epoch, offset); an unclean start takes a new epoch;
 //! - a log starts where retention may have moved its start, and nowhere else;
+//! - a record that is looked up by its timestamp is the one that a scan finds;
 //! - which topic a name stands for is linearizable, over all connections;
 //! - a partition has one owner in a group, generations never go back, committed offsets are linearizable;
 //! - compaction removes what it may, and nothing else; deleted records never come back;
-//! - a producer id is issued once; a topic created again shows nothing of the old one.
+//! - what a checkpoint says of its segment follows from the segment;
+//! - what a log's note says to be synced is neither cut off nor served without;
+//! - a producer id is issued once, and set aside on the device before; a topic created again shows nothing of the old one.
 
+mod checkpoint;
 mod compaction;
 mod crash;
 mod damage;
@@ -19,11 +23,14 @@ mod deletion;
 mod disk_log;
 mod durable;
 mod groups;
+mod note;
 mod places;
+mod producer_ids;
 mod read;
 mod registers;
 mod retention;
 mod story;
+mod time;
 
 #[cfg(test)]
 mod tests;
@@ -76,9 +83,10 @@ pub(crate) struct Oracle {
     deleted: BTreeSet<[u8; 16]>,
     /// Topics whose creation was answered and that nobody deletes, with the id that they have.
     created: BTreeMap<String, Option<[u8; 16]>>,
-    issued: BTreeSet<(i64, i16)>,
+    producer_ids: producer_ids::ProducerIds,
     expected: BTreeMap<(LinkId, i32), ExpectedProduce>,
     scans: durable::Scans,
+    segments: checkpoint::Segments,
     story: story::Story,
     registers: registers::Registers,
     groups: groups::Groups,
@@ -114,9 +122,10 @@ impl Oracle {
             names: BTreeMap::new(),
             deleted: BTreeSet::new(),
             created: BTreeMap::new(),
-            issued: BTreeSet::new(),
+            producer_ids: producer_ids::ProducerIds::default(),
             expected: BTreeMap::new(),
             scans: durable::Scans::default(),
+            segments: checkpoint::Segments::default(),
             story: story::Story::default(),
             registers: registers::Registers::default(),
             groups: groups::Groups::default(),
@@ -195,19 +204,8 @@ impl Oracle {
             self.expected.remove(&key);
         }
         self.forget_group_link(link);
+        self.producer_ids.forget_link(link);
         self.expected_deletions.retain(|&(of, _), _| of != link);
-    }
-
-    /// A producer id was issued.
-    pub(crate) fn issued(&mut self, id: i64, epoch: i16) {
-        self.counts.producer_ids += 1;
-        self.judging(Checker::ProducerIds);
-        if id < 0 || !self.issued.insert((id, epoch)) {
-            self.violate(
-                Checker::ProducerIds,
-                format!("producer id {id} with epoch {epoch} was issued twice"),
-            );
-        }
     }
 
     /// The creation of a topic was answered, and nobody will delete it.
@@ -395,7 +393,7 @@ impl Oracle {
             return;
         }
         match partition.fix(offset, fact, why) {
-            Ok(()) => {}
+            Ok(()) => partition.note_reach(self.now),
             Err(known) => {
                 let checker = match known {
                     Why::Synced => Checker::Recovery,

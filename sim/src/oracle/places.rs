@@ -25,6 +25,10 @@ pub enum Checker {
     LeaderEpoch,
     /// Something that must happen did not.
     Liveness,
+    /// The broker ended, and nothing that its disk did is a reason to.
+    Halts,
+    /// A look-up by time found another record than a scan does, or none.
+    TimeLookup,
     /// Memory, operations, leases or credits were not given back.
     Bounds,
     /// A topic created again showed something of the old one.
@@ -66,6 +70,8 @@ impl Checker {
             Self::ProducerIds => "producer-ids",
             Self::LeaderEpoch => "leader-epoch",
             Self::Liveness => "liveness",
+            Self::Halts => "halts",
+            Self::TimeLookup => "time-lookup",
             Self::Bounds => "bounds",
             Self::RecreatedTopic => "recreated-topic",
             Self::Retention => "retention",
@@ -201,6 +207,8 @@ pub(crate) struct Partition {
     pub(crate) acked_end: i64,
     /// Ends of the last batches that were acknowledged, ascending, and when they were.
     acks: VecDeque<(i64, Nanos)>,
+    /// How far the log was known to reach, ascending, and since when.
+    reached: Vec<(Nanos, i64)>,
     /// The least leader epoch that a response may name.
     pub(crate) least_epoch: i32,
     /// Whether a response has named an epoch since the last start.
@@ -213,6 +221,8 @@ pub(crate) struct Partition {
     pub(super) deletion: Deletion,
     /// What the disk destroyed of its synced bytes.
     pub(super) wounds: Option<Wounds>,
+    /// How far it was noted to be synced when the last process ended.
+    pub(super) noted: i64,
 }
 
 /// No run comes this far from where it began; a response that names a later offset is wrong.
@@ -235,6 +245,22 @@ impl Partition {
     /// The offset after the last record that was promised.
     pub(super) fn promised_end(&self) -> i64 {
         self.origin + self.slots.len() as i64
+    }
+
+    /// The log may be known to reach further than before, or less far.
+    pub(super) fn note_reach(&mut self, now: Nanos) {
+        let end = self.promised_end();
+        while self.reached.pop_if(|&mut (_, known)| known > end).is_some() {}
+        if self.reached.last().is_none_or(|&(_, known)| known < end) {
+            self.reached.push((now, end));
+        }
+    }
+
+    /// How far the log was known to reach before `begin`, and still is.
+    pub(super) fn reached_before(&self, begin: Nanos) -> i64 {
+        let before = self.reached.partition_point(|&(since, _)| since < begin);
+        let reached = before.checked_sub(1).map_or(self.origin, |last| self.reached[last].1);
+        reached.min(self.promised_end())
     }
 
     /// The records promised from `from` on, below `to`.

@@ -13,6 +13,7 @@ impl Oracle {
             return position;
         }
         self.check_watermark(place, client, part);
+        self.ends_at(place, part.high_watermark);
         let Some(records) = &part.records else {
             self.violate(
                 Checker::Protocol,

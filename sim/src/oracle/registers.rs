@@ -111,6 +111,8 @@ impl Oracle {
             return self.group_heard(request, begin, response);
         }
         self.judge_deletions(request, begin, response);
+        self.judge_ends(request, response);
+        self.judge_times(request, begin, response);
         let now = self.now;
         let topics = &mut self.registers.topics;
         let mut push = |name: &str, input: TopicInput, output: Option<TopicOutput>| {

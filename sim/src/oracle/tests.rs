@@ -2,16 +2,21 @@
 
 use super::{Checker, Damage, Oracle, Place, Retention};
 use crate::batch::{NewRecord, ProducerTag, build};
+use crate::compaction::Compaction;
 use crate::compress::Compression;
+use crate::disk::Disk;
+use crate::draw::Draw;
 use crate::frame::{Fetch, FetchPart, Fetched, Request, Response, TopicMetadata, TopicRef};
 use crate::value::{Mark, fold_topic};
 use bytes::Bytes;
 use klamm_core::config::{FlushMode, TimestampType};
+use klamm_core::storage::{FileOp, FilePath, OpenMode, Piece};
+use klamm_core::types::{FileId, LogDirectoryId, ShardId};
 
-const ID: [u8; 16] = [7; 16];
+pub(super) const ID: [u8; 16] = [7; 16];
 const OTHER: [u8; 16] = [9; 16];
 
-fn topic(id: [u8; 16]) -> TopicRef {
+pub(super) fn topic(id: [u8; 16]) -> TopicRef {
     TopicRef {
         name: "orders".to_owned(),
         id,
@@ -27,7 +32,7 @@ fn told(id: [u8; 16], epoch: i32) -> TopicMetadata {
 }
 
 /// An oracle that knows the topic.
-fn oracle() -> Oracle {
+pub(super) fn oracle() -> Oracle {
     let mut oracle = Oracle::new(FlushMode::Fsync, TimestampType::CreateTime, Retention::default());
     oracle.topic_created("orders", Some(ID));
     oracle.metadata(&told(ID, 0));
@@ -45,7 +50,7 @@ fn mark(sequence: u64, id: &[u8; 16]) -> Mark {
 }
 
 /// A batch of one record, sent to the topic, as the broker stamps it.
-fn batch(oracle: &mut Oracle, sequence: u64, id: &[u8; 16], offset: i64, epoch: i32) -> Bytes {
+pub(super) fn batch(oracle: &mut Oracle, sequence: u64, id: &[u8; 16], offset: i64, epoch: i32) -> Bytes {
     let mark = mark(sequence, id);
     let record = NewRecord {
         timestamp: 5,
@@ -60,7 +65,7 @@ fn batch(oracle: &mut Oracle, sequence: u64, id: &[u8; 16], offset: i64, epoch: 
     Bytes::from(bytes)
 }
 
-fn answer(high_watermark: i64, records: Bytes) -> Fetched {
+pub(super) fn answer(high_watermark: i64, records: Bytes) -> Fetched {
     Fetched {
         topic: topic(ID),
         partition: 0,
@@ -89,12 +94,41 @@ fn asked(offset: i64) -> Fetch {
     }
 }
 
-fn fetch(oracle: &mut Oracle, client: usize, position: i64, part: &Fetched) -> i64 {
+pub(super) fn fetch(oracle: &mut Oracle, client: usize, position: i64, part: &Fetched) -> i64 {
     oracle.fetched(Place::new(ID, 0), client, position, part, &asked(position))
 }
 
-fn seen(oracle: &Oracle) -> Option<Checker> {
+pub(super) fn seen(oracle: &Oracle) -> Option<Checker> {
     oracle.violation().map(|violation| violation.checker)
+}
+
+/// A disk whose log directory holds one directory with these files, all of it synced.
+pub(super) fn disk_with(directory: &str, files: &[(&str, &[u8])]) -> Disk {
+    let mut disk = Disk::new();
+    let path = |name: &str| FilePath::new(LogDirectoryId(0), &format!("{directory}{name}"));
+    let mut ops = vec![FileOp::CreateDirectory { path: path("") }];
+    for (&(name, bytes), id) in files.iter().zip(0..) {
+        let file = FileId(id);
+        let open = FileOp::Open {
+            file,
+            path: path(&format!("/{name}")),
+            mode: OpenMode::CreateNew,
+        };
+        let write = FileOp::Write {
+            file,
+            position: 0,
+            pieces: vec![Piece::Body(Bytes::copy_from_slice(bytes))],
+        };
+        ops.extend([open, write, FileOp::Close { file }]);
+    }
+    ops.push(FileOp::SyncAll {
+        directory: LogDirectoryId(0),
+        by: ShardId(0),
+    });
+    for op in ops {
+        disk.perform(&op).expect("a fresh disk has room");
+    }
+    disk
 }
 
 #[test]
@@ -167,10 +201,10 @@ fn leader_epochs_never_go_back_and_a_crash_takes_a_new_one() {
     oracle.metadata(&told(ID, 3));
     oracle.metadata(&told(ID, 3));
     assert_eq!(seen(&oracle), None);
-    oracle.after_crash(&crate::disk::Disk::new(), false);
+    oracle.after_crash(&Disk::new(), false);
     oracle.metadata(&told(ID, 4));
     assert_eq!(seen(&oracle), None);
-    oracle.after_crash(&crate::disk::Disk::new(), false);
+    oracle.after_crash(&Disk::new(), false);
     oracle.metadata(&told(ID, 4));
     assert_eq!(seen(&oracle), Some(Checker::LeaderEpoch));
 }
@@ -179,7 +213,7 @@ fn leader_epochs_never_go_back_and_a_crash_takes_a_new_one() {
 fn a_frame_of_a_process_that_ended_may_name_its_old_epoch() {
     let mut oracle = oracle();
     oracle.metadata(&told(ID, 3));
-    oracle.after_crash(&crate::disk::Disk::new(), false);
+    oracle.after_crash(&Disk::new(), false);
     oracle.set_stale(true);
     oracle.metadata(&told(ID, 3));
     assert_eq!(seen(&oracle), None);
@@ -259,16 +293,6 @@ fn sends_that_overtake_show_in_the_history() {
 }
 
 #[test]
-fn a_producer_id_is_issued_once() {
-    let mut oracle = oracle();
-    oracle.issued(4, 0);
-    oracle.issued(5, 0);
-    assert_eq!(seen(&oracle), None);
-    oracle.issued(4, 0);
-    assert_eq!(seen(&oracle), Some(Checker::ProducerIds));
-}
-
-#[test]
 fn only_what_the_disk_destroyed_may_be_broken() {
     let place = Place::new(ID, 0);
     for (destroyed, expected) in [(true, None), (false, Some(Checker::Recovery))] {
@@ -285,6 +309,40 @@ fn only_what_the_disk_destroyed_may_be_broken() {
         let next = fetch(&mut oracle, 1, 0, &answer(2, served));
         assert_eq!(seen(&oracle), expected);
         assert!(!destroyed || next == 2, "the reader goes on behind it");
+    }
+}
+
+#[test]
+fn a_reader_in_a_hole_of_a_compacted_log_meets_the_damage_behind_it() {
+    let place = Place::new(ID, 0);
+    let rule = Compaction::draw(&mut Draw::new(1));
+    // Whether it is compacted, whether something acknowledged lies in the hole, whether anything was destroyed behind it.
+    let cases = [
+        (true, false, true, None),
+        (true, true, true, Some(Checker::Recovery)),
+        (true, false, false, Some(Checker::Recovery)),
+        (false, false, true, Some(Checker::Recovery)),
+    ];
+    for (compacted, between, destroyed, expected) in cases {
+        let mut oracle = oracle();
+        if compacted {
+            oracle.set_compaction([("orders".to_owned(), rule)].into());
+        }
+        let good = batch(&mut oracle, 0, &ID, 0, 0);
+        oracle.acked(place, 0, &good);
+        if between {
+            let middle = batch(&mut oracle, 1, &ID, 3, 0);
+            oracle.acked(place, 3, &middle);
+        }
+        if destroyed {
+            oracle.damaged([Damage::new(place, 8, 9), Damage::new(place, 5, 6)]);
+        }
+        let mut broken = batch(&mut oracle, 2, &ID, 5, 0).to_vec();
+        broken[70] ^= 1;
+        let served = Bytes::from([good, Bytes::from(broken)].concat());
+        let next = fetch(&mut oracle, 1, 0, &answer(9, served));
+        assert_eq!(seen(&oracle), expected, "{compacted} {between} {destroyed}");
+        assert!(expected.is_some() || next == 6, "the reader goes on behind the first");
     }
 }
 

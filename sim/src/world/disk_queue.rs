@@ -21,6 +21,7 @@ pub(crate) enum Owner {
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) owner: Owner,
+    pub(crate) op: FileOp,
     pub(crate) result: IoResult,
     /// When the owner hears of it.
     pub(crate) at: Nanos,
@@ -42,6 +43,8 @@ pub(crate) struct Weather {
     pub(crate) renamed: Vec<String>,
     /// Files that lost theirs, likewise.
     pub(crate) removed: Vec<String>,
+    /// Files that were made shorter, likewise.
+    pub(crate) cut: Vec<String>,
     /// Faults that had a victim, by name.
     pub(crate) victims: BTreeMap<&'static str, u64>,
 }
@@ -191,6 +194,7 @@ impl DiskQueue {
         }
         Some(Finished {
             owner: queued.owner,
+            op: queued.op,
             result,
             at,
         })
@@ -321,6 +325,9 @@ impl Turn<'_> {
         }
         if let (FileOp::Remove { path }, Ok(_)) = (op, &result) {
             self.weather.removed.push(path.relative.to_string());
+        }
+        if let (FileOp::Truncate { file, .. }, Ok(_)) = (op, &result) {
+            self.weather.cut.extend(disk.path_of(*file));
         }
         if result.is_err() && matches!(op, FileOp::Read { .. }) {
             self.weather.hit("failed read");

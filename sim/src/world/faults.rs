@@ -102,9 +102,6 @@ impl World {
             self.weather.hit("failed write-back");
             let after = draw_eviction(draw);
             self.stage.after(after, Event::Evict);
-            if let Some(process) = &mut self.process {
-                process.excused = true;
-            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! A run has two halves. While it is *unsafe*, the workload and its faults go on; then all faults stop, the broker is
 //! started anew, and within a bounded time everything must come to rest and be read back.
 
+mod ailments;
 mod disk_queue;
 mod faults;
 mod phases;

@@ -1,6 +1,7 @@
 //! The broker's process: its shards, and what a driver keeps around them. It decides nothing that the core should.
 
-use super::disk_queue::{DiskQueue, Owner, Turn};
+use super::ailments::{Ailment, Ailments};
+use super::disk_queue::{DiskQueue, Finished, Owner, Turn};
 use super::{Event, World};
 use crate::link::LinkId;
 use crate::options::Crash;
@@ -23,6 +24,8 @@ pub(super) struct Slot {
     ticks: BTreeSet<Nanos>,
     serving: bool,
     stopped: bool,
+    /// Why it may halt.
+    ailments: Ailments,
 }
 
 /// A response that waits for those before it.
@@ -61,8 +64,6 @@ pub(super) struct Process {
     next_task: u64,
     mail: BTreeMap<(usize, usize), Fifo>,
     effects: Effects,
-    /// Why it may fail: a disk fault hit it.
-    pub(super) excused: bool,
     /// Whether it has been asked to stop.
     pub(super) stopping: bool,
     /// Frames that its shards were given.
@@ -104,6 +105,7 @@ impl World {
             ticks: BTreeSet::new(),
             serving: false,
             stopped: false,
+            ailments: Ailments::default(),
         };
         let slots = (0..count).map(|id| slot(id, self.stage.draw.bits())).collect();
         self.process = Some(Process {
@@ -114,7 +116,6 @@ impl World {
             next_task: 0,
             mail: BTreeMap::new(),
             effects: Effects::new(),
-            excused: false,
             stopping: false,
             frames: 0,
         });
@@ -340,7 +341,6 @@ impl World {
     /// A disk operation's time has come.
     pub(super) fn run_disk(&mut self, op: u64) {
         let Some(process) = &mut self.process else { return };
-        let victims = self.weather.victims.len() + self.weather.victims.values().sum::<u64>() as usize;
         let mut turn = Turn {
             stage: &mut self.stage,
             delays: &self.options.delays,
@@ -348,23 +348,21 @@ impl World {
             incarnation: self.incarnation,
         };
         let finished = process.queue.run(&mut turn, &mut self.disk, op);
-        let now_victims = self.weather.victims.len() + self.weather.victims.values().sum::<u64>() as usize;
-        process.excused |= now_victims != victims;
         self.oracle.damaged(self.weather.damages.drain(..));
         for path in self.weather.renamed.drain(..) {
             self.oracle.swapped(&self.disk, &path);
             self.oracle.marked(&self.disk, &path);
+            self.oracle.checkpointed(&self.disk, &path);
         }
         for path in self.weather.removed.drain(..) {
             self.oracle.removed(&self.disk, &path);
+            self.oracle.cut_away(&self.disk, &path);
+        }
+        for path in self.weather.cut.drain(..) {
+            self.oracle.cut(&self.disk, &path);
         }
         let Some(finished) = finished else { return };
-        if finished.result.is_err() {
-            let result = &finished.result;
-            let owner = finished.owner;
-            let now = self.stage.now();
-            self.stage.trace.line(now, || format!("        {owner:?}: {result:?}"));
-        }
+        self.note_failure(&finished);
         match finished.owner {
             Owner::Shard(shard, op) => {
                 let result = finished.result;
@@ -372,6 +370,24 @@ impl World {
             }
             Owner::Task(task) => self.resume_task(task, finished.result),
         }
+    }
+
+    /// Takes down what a shard is told where its operation failed.
+    fn note_failure(&mut self, finished: &Finished) {
+        let (Err(error), Some(process)) = (&finished.result, &mut self.process) else {
+            return;
+        };
+        let (shard, task) = match finished.owner {
+            Owner::Shard(shard, _) => (shard, None),
+            Owner::Task(task) => match process.tasks.get(&task) {
+                Some(running) => (running.shard, Some(&running.task)),
+                None => return,
+            },
+        };
+        let ailment = Ailment::of(&finished.op, error, task);
+        process.slots[shard].ailments.add(ailment);
+        let (owner, now) = (finished.owner, self.stage.now());
+        self.stage.trace.line(now, || format!("        {owner:?}: {error:?}"));
     }
 
     fn schedule_task(&mut self, task: u64) {
@@ -418,9 +434,14 @@ impl World {
             }
             return;
         }
-        if !process.excused {
-            self.oracle
-                .violate(Checker::Recovery, format!("shard {shard} halts for no reason: {halt}"));
+        let began = process.slots.iter().any(|slot| slot.serving);
+        let ailments = process.slots[shard].ailments;
+        self.oracle.judging(Checker::Halts);
+        if !ailments.explain(halt, began) {
+            let text = format!("shard {shard} halts, and what its disk told it is no reason ({ailments:?}): {halt}");
+            // Before it serves it does nothing but recover what there is.
+            let checker = if began { Checker::Halts } else { Checker::Recovery };
+            self.oracle.violate(checker, text);
         }
         self.report.halts += 1;
         self.crash_now(Crash::Kill);

@@ -18,7 +18,6 @@ impl Recover {
             return self.damaged();
         }
         self.torn = true;
-        self.scan.leave_traces(self.listed[self.at].size, &mut self.state);
         if self.settings.writes == Writes::OneByOne {
             self.behind = Behind::from(self.state.segment.size + 1);
             return self.look_behind();

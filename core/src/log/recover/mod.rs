@@ -15,6 +15,7 @@
 //! [written ahead](crate::log::Writes::Ahead) it does not: batches of one commit round reach the device in any order, so a power
 //! cut may take an earlier one and leave a later one. There the bad batch ends the log.
 
+mod ahead;
 mod begin;
 mod behind;
 mod cleaned;
@@ -23,6 +24,7 @@ mod found;
 mod lost;
 mod renew;
 mod scan;
+mod write;
 
 pub use found::{RecoverSettings, Recovered, RecoveryReport, Source};
 
@@ -136,6 +138,7 @@ pub struct Recover {
     later: usize,
     purpose: Purpose,
     decoded: Option<Checkpoint>,
+    ahead: Option<Checkpoint>,
     remove: Vec<FilePath>,
     /// Checkpoints of segments among them.
     companions: Vec<FilePath>,
@@ -180,6 +183,7 @@ impl Recover {
             later: 0,
             purpose: Purpose::Adopt,
             decoded: None,
+            ahead: None,
             remove: Vec::new(),
             companions: Vec::new(),
             done: Vec::new(),
@@ -399,6 +403,8 @@ impl Recover {
         self.report.batches_read += core::mem::take(&mut self.scan.batches);
         let segment = &mut self.state.segment;
         segment.end = segment.cleaning.map_or(segment.end, |cleaning| cleaning.end);
+        self.keep_ahead();
+        let segment = &self.state.segment;
         let grown = segment.size > segment.checkpointed;
         // What follows a torn segment goes, and with it perhaps the only proof of where the log begins.
         let needed = self.torn && !segment.proven && self.listed[0].stem.base > Offset::ZERO;
@@ -423,34 +429,6 @@ impl Recover {
         });
         self.at += 1;
         if self.torn { self.tidy() } else { self.next_segment() }
-    }
-
-    fn write_checkpoint(&mut self) -> Turn {
-        let State {
-            segment,
-            epochs,
-            producers,
-        } = &self.state;
-        let checkpoint = Checkpoint {
-            base: segment.base,
-            size: segment.size,
-            end: segment.end,
-            began: segment.age.map_or(self.settings.wall, |age| age.began),
-            peak: segment.peak,
-            index: Arc::new(segment.index.clone()),
-            epochs: epochs.clone(),
-            producers: producers.clone(),
-            clean_to: segment.clean_to,
-        };
-        let file = self.files.next();
-        let path = self.place.checkpoint(segment.stem());
-        let temporary = self.place.temporary(segment.stem(), file.0);
-        let bytes = checkpoint.encode(Monotonic(0)).into();
-        let mut replace = Replace::new(file, path, temporary, bytes);
-        match replace.resume(Ok(IoValue::Done)) {
-            Next::Io(op) => self.io(Step::Writing(replace), op),
-            Next::Later | Next::Done(_) => unreachable!("writing a file begins with an operation"),
-        }
     }
 
     /// Ends badly, once no descriptor is left open.
@@ -493,26 +471,6 @@ impl Recover {
                 self.fail(first)
             }
             _ => self.fail(fault),
-        }
-    }
-
-    /// The checkpoint's file took a step. A full disk costs the checkpoint, nothing else, and so does a
-    /// lack of descriptors.
-    fn writing(&mut self, mut replace: Replace, done: IoResult) -> Turn {
-        match replace.resume(done) {
-            Next::Io(op) => self.io(Step::Writing(replace), op),
-            Next::Later => {
-                self.step = Step::Writing(replace);
-                Next::Later
-            }
-            Next::Done(Ok(())) => {
-                self.state.segment.checkpointed = self.state.segment.size;
-                self.state.segment.proven = true;
-                self.push_done()
-            }
-            Next::Done(Err(fault)) if fault.is_shortage() => self.push_done(),
-            // It may have been a sync: nobody tries it again.
-            Next::Done(Err(fault)) => Next::Done(Err(Fault::Unsynced(alloc::string::ToString::to_string(&fault)))),
         }
     }
 }

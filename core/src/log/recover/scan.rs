@@ -11,8 +11,7 @@ use crate::log::epochs::EpochHistory;
 use crate::log::producers::Producers;
 use crate::log::segment::Segment;
 use crate::record::{BatchHeader, CRC_COVERS_FROM, HEADER_LEN, crc};
-use crate::storage::IndexEntry;
-use crate::types::{LeaderEpoch, Monotonic, Offset, Timestamp};
+use crate::types::{LeaderEpoch, Monotonic};
 
 /// What the batches of a log amount to, as far as they were read.
 #[derive(Debug)]
@@ -74,24 +73,6 @@ impl Scan {
             open: None,
             batches: 0,
             promised_bytes: 0,
-        }
-    }
-
-    /// The deliberate bugs that let a torn batch leave traces; `size` is what the segment has in bytes.
-    pub(in crate::log) fn leave_traces(&self, size: u64, state: &mut State) {
-        let torn = self.open.as_ref();
-        if bug!(StaleProducerSnapshot)
-            && let Some(open) = torn
-        {
-            state.producers.update(&open.header, Monotonic(0));
-        }
-        if bug!(KeepIndexPastTail) && size > state.segment.size {
-            let behind = torn.map_or(state.segment.end.plus(1), |open| open.header.next_offset());
-            state.segment.index.push(IndexEntry {
-                relative: behind.since(state.segment.base) as u32,
-                position: torn.map_or(size, |open| state.segment.size + open.length) as u32,
-                max_before: Timestamp(i64::MIN),
-            });
         }
     }
 

@@ -26,12 +26,12 @@ pub(crate) struct Hunt {
 fn named_checkers(bug: Bug) -> &'static [Checker] {
     match bug {
         Bug::AckBeforeFsync
+        | Bug::NoDirectorySync
         | Bug::SyncCoversLaterWrites
         | Bug::RetryFailedSync
         | Bug::CloseDirtyDescriptor
         | Bug::RecoverWithoutSync
         | Bug::CleanPagesTrusted => &[Checker::AcknowledgedDurability],
-        Bug::NoDirectorySync => &[Checker::AcknowledgedDurability, Checker::Recovery],
         Bug::SkipTailCrc
         | Bug::KeepIndexPastTail
         | Bug::ManifestBeforeSync
@@ -53,6 +53,8 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         Bug::DeletedTopicResurrects => &[Checker::RecreatedTopic],
         Bug::TombstoneRemovedEarly | Bug::LastValueCompactedAway => &[Checker::Compaction],
         Bug::StartMarkNotSynced => &[Checker::DeletedRecords],
+        Bug::StaleGreatestTimestamp => &[Checker::TimeLookup],
+        Bug::HaltOnNoSpace | Bug::OneLogHaltsAll => &[Checker::Halts],
         Bug::EffectsReordered => &[Checker::Order],
         Bug::LostCredit | Bug::LostLease => &[Checker::Liveness, Checker::Bounds],
         Bug::GenerationNotDurable | Bug::GroupRecordOutlivesDeletion => &[Checker::Generations],

@@ -122,7 +122,7 @@ const FAULTS: [&str; 18] = [
 ];
 
 /// Every checker that judges runs; those of assertions, determinism and idleness judge what no run counts.
-const CHECKERS: [Checker; 16] = [
+const CHECKERS: [Checker; 18] = [
     Checker::AcknowledgedDurability,
     Checker::Recovery,
     Checker::Idempotence,
@@ -130,6 +130,8 @@ const CHECKERS: [Checker; 16] = [
     Checker::ProducerIds,
     Checker::LeaderEpoch,
     Checker::Liveness,
+    Checker::Halts,
+    Checker::TimeLookup,
     Checker::Bounds,
     Checker::RecreatedTopic,
     Checker::Retention,
