@@ -108,7 +108,9 @@ impl Bench {
                 let mut events = Vec::new();
                 self.storage.complete(token, result, &mut events);
                 self.storage.take_events(&mut events);
-                events.iter().for_each(|event| self.tell(event));
+                for event in &events {
+                    self.tell(event);
+                }
             }
         }
     }

@@ -504,10 +504,7 @@ fn permits_are_bounded_in_all_and_by_address_and_come_back() {
 #[test]
 fn who_looks_whether_a_client_takes_anything_does_not_wait_for_its_socket() {
     let (mut connections, id, wire) = connect(1);
-    let disk = Cache {
-        seed: Mutex::new(Seed::new(1)),
-        content: Vec::new(),
-    };
+    let disk = Cache::new(Seed::new(1), b"");
     let (mut shared, mut inputs) = (shared(1 << 20), VecDeque::new());
     let connection = connections.get(id).expect("it is open");
     let op = OpId { slot: 1, generation: 0 };

@@ -11,7 +11,7 @@ use crate::log::epochs::EpochHistory;
 use crate::log::producers::Producers;
 use crate::log::segment::Segment;
 use crate::record::{BatchHeader, CRC_COVERS_FROM, HEADER_LEN, crc};
-use crate::types::{LeaderEpoch, Monotonic};
+use crate::types::{LeaderEpoch, Monotonic, Offset};
 
 /// What the batches of a log amount to, as far as they were read.
 #[derive(Debug)]

@@ -99,7 +99,7 @@ const VERSIONS: [(&str, i16, i16); 21] = [
 ];
 
 /// Every fault, as its victims are counted.
-const FAULTS: [&str; 18] = [
+const FAULTS: [&str; 19] = [
     "bit rot",
     "connection reset",
     "eviction of what was not written back",
