@@ -5,11 +5,16 @@ use super::visitor::Errand;
 use super::{Hands, Pending, Wire, judge_error};
 use crate::frame::{Answer, Api, LAST_API_VERSIONS, Question, Request, Response, ToldConfig, TopicMetadata, TopicRef};
 use crate::oracle::Checker;
+use crate::stage::Nanos;
+use bytes::Bytes;
+use std::collections::BTreeSet;
 
 /// `UNSUPPORTED_VERSION`
 const UNSUPPORTED_VERSION: i16 = 35;
 /// `GROUP_ID_NOT_FOUND`
 const NOT_FOUND: i16 = 69;
+/// `NOT_COORDINATOR`
+const NOT_COORDINATOR: i16 = 16;
 
 /// Keys of the APIs that simulated clients speak, with the versions that they may speak.
 const SPOKEN: [(i16, i16, i16); 21] = [
@@ -40,6 +45,8 @@ const SPOKEN: [(i16, i16, i16); 21] = [
 pub(super) struct Asker {
     /// What the broker said that it speaks: it says the same every time.
     spoken: Option<Vec<(i16, i16, i16)>>,
+    /// Groups whose coordinator has answered.
+    coordinated: BTreeSet<String>,
 }
 
 impl Errand for Asker {
@@ -96,25 +103,8 @@ impl Asker {
                 }
                 0
             }
-            (
-                Question::Group(name),
-                Answer::Group {
-                    error: 0,
-                    state,
-                    members,
-                },
-            ) if state != "Dead" => {
-                hands.oracle.group_described(name, begin, &state, &members);
-                0
-            }
-            (
-                Question::Group(name),
-                Answer::Group {
-                    error: 0 | NOT_FOUND, ..
-                },
-            ) => {
-                hands.oracle.group_missing(name, begin);
-                0
+            (Question::Group(name), Answer::Group { error, state, members }) => {
+                self.told_group(hands, name, begin, (error, &state, &members))
             }
             (
                 _,
@@ -130,6 +120,25 @@ impl Asker {
     }
 
     /// What is wrong with the versions that are told.
+    /// What a group is said to be; the error that is left to judge. Nobody coordinates a group before somebody looked for
+    /// its coordinator: that makes the topic of the groups.
+    fn told_group(
+        &mut self,
+        hands: &mut Hands<'_>,
+        name: &str,
+        begin: Nanos,
+        (error, state, members): (i16, &str, &[(String, Bytes)]),
+    ) -> i16 {
+        match error {
+            NOT_COORDINATOR if !self.coordinated.contains(name) => return 0,
+            0 if state != "Dead" => hands.oracle.group_described(name, begin, state, members),
+            0 | NOT_FOUND => hands.oracle.group_missing(name, begin),
+            error => return error,
+        }
+        self.coordinated.insert(name.to_owned());
+        0
+    }
+
     fn wrong_versions(&mut self, version: i16, error: i16, apis: &[(i16, i16, i16)]) -> Option<String> {
         if version > LAST_API_VERSIONS {
             // Whoever speaks too new a version learns which there are (KIP-511).

@@ -162,14 +162,14 @@ impl<'a> Segment<'a> {
         parts.next().is_none().then_some(Self { base, cleaned, name })
     }
 
-    /// The offset after the last good batch of its bytes.
-    pub(super) fn end_in(&self, mut bytes: &[u8]) -> i64 {
+    /// The offset after its last batch; `None` where a bad one stands before that.
+    pub(super) fn end_in(&self, mut bytes: &[u8]) -> Option<i64> {
         let mut due = self.base;
         while let Ok(batch) = next_batch(bytes, due, self) {
             due = batch.end_offset();
             bytes = &bytes[batch.size..];
         }
-        due
+        bytes.is_empty().then_some(due)
     }
 
     fn generation(&self) -> u32 {
