@@ -34,9 +34,10 @@ impl Log {
             let expired = is_expired(oldest.peak, &self.config, steady);
             let too_much = is_too_much(size - oldest.size, &self.config);
             let passed = oldest.end <= self.start;
-            let emptied = oldest.size == 0 && oldest.cleaning.is_some();
+            // Where nothing is ever deleted the log begins where it began, as in Kafka: a reader that stands there goes on.
+            let emptied = oldest.size == 0 && oldest.cleaning.is_some() && self.config.cleanup.deletes();
             let goes = expired || too_much || passed || emptied;
-            if !goes || oldest.end > limit || (oldest.size == 0 && !emptied) {
+            if !goes || oldest.end > limit || (oldest.size == 0 && !emptied && !passed) {
                 break;
             }
             if self.segments.len() == 1 {

@@ -321,6 +321,33 @@ fn a_reader_keeps_what_it_holds_while_the_segment_is_replaced() {
 }
 
 #[test]
+fn a_log_that_is_only_compacted_begins_where_it_began() {
+    let mut bench = bench(LogConfig {
+        segment_bytes: 100,
+        ..compacted()
+    });
+    for value in ["1", "2", "3"] {
+        put(&mut bench, &[("a", Some(value))]);
+    }
+    roll(&mut bench);
+    compact(&mut bench);
+    assert!(
+        names(&bench, SEGMENT)[0].ends_with(".00000000000000000001.1.log"),
+        "a file of its own, without records"
+    );
+    let end = bench.log.end();
+    assert!(!bench.log.retain(end, bench.now, &mut bench.storage));
+    bench.settle();
+    assert_eq!(bench.log.start(), Offset(0));
+    let first = &bench.consume(Offset(0), end, 1)[0];
+    assert_eq!(
+        first.header().next_offset(),
+        Offset(3),
+        "who stands at the beginning reads on"
+    );
+}
+
+#[test]
 fn both_policies_at_once() {
     let mut bench = bench(LogConfig {
         cleanup: CleanupPolicy::CompactDelete,
