@@ -70,7 +70,7 @@ pub(super) enum State<T> {
         known: Known,
         waiting: VecDeque<(T, PartitionAsk)>,
     },
-    Leading(Leader<T>),
+    Leading(Box<Leader<T>>),
     /// Nobody used it for long: its log is being closed. Asks wait, in order.
     Resting {
         log: Log,
@@ -112,7 +112,7 @@ impl<T: Copy + Debug> Partition<T> {
     pub fn create(setting: Setting, now: Now, storage: &mut Storage) -> Self {
         let log = Log::create(setting.log, setting.place.clone(), setting.log_config.clone(), storage);
         let incarnation = Incarnation::default();
-        let state = State::Leading(Leader::new(&setting, log, incarnation));
+        let state = State::Leading(Box::new(Leader::new(&setting, log, incarnation)));
         Self {
             setting,
             incarnation,
@@ -327,7 +327,7 @@ impl<T: Copy + Debug> Partition<T> {
                 for asked in waiting {
                     Self::put(&mut leader, asked, self.refuses_until, now, storage, outcome);
                 }
-                self.state = State::Leading(leader);
+                self.state = State::Leading(Box::new(leader));
                 outcome.news = true;
             }
             Err(fault) => {
