@@ -91,7 +91,7 @@ pub enum Bug {
     /// What a waiting fetch was charged is not given back at disconnect (bounds).
     LostCharge = 41,
     /// Recovery syncs what it found in the page cache, and does not write it: after a failed sync it counts as clean
-    /// (acknowledged-durability).
+    /// (recovery, acknowledged-durability).
     CleanPagesTrusted = 42,
     /// A log that was closed cleanly, by a stop or for its rest, is opened without its producers (idempotence).
     CleanCloseForgetsProducers = 43,

@@ -315,10 +315,9 @@ pub(crate) const LEAST_SEGMENT: u64 = 2 * LARGEST_BATCH;
 /// No producer sends a larger batch.
 pub(crate) const LARGEST_BATCH: u64 = 8 * 1024;
 
-fn draw_broker(draw: &mut Draw) -> BrokerConfig {
-    let small = draw.chance(3, 4);
+fn draw_limits(draw: &mut Draw) -> Limits {
     let limits = Limits::default();
-    let limits = Limits {
+    Limits {
         frames_in_flight: draw.spread(1, 16) as u32,
         tail_cache_bytes: draw.pick(&[0, 1000, 20_000, limits.tail_cache_bytes]),
         open_files: draw.pick(&[4, 8, 16, limits.open_files]),
@@ -341,7 +340,12 @@ fn draw_broker(draw: &mut Draw) -> BrokerConfig {
         dormant_after_ms: draw.pick(&[10, 300, limits.dormant_after_ms]),
         cleaner_key_bytes: limits.cleaner_key_bytes,
         cleaner_stretch_bytes: limits.cleaner_stretch_bytes,
-    };
+    }
+}
+
+fn draw_broker(draw: &mut Draw) -> BrokerConfig {
+    let small = draw.chance(3, 4);
+    let limits = draw_limits(draw);
     let defaults = TopicConfig::default();
     // Half of the runs delete nothing.
     let retention = match draw.below(4) {

@@ -27,11 +27,7 @@ pub(super) fn encode(correlation: i32, client: &str, request: &Request, version:
     };
     match request {
         Request::Metadata { topics } | Request::Look { topics, .. } => {
-            let topic = |name: &String| MetadataRequestTopic::default().with_name(Some(topic_name(name)));
-            let message = MetadataRequest::default()
-                .with_topics(Some(topics.iter().map(topic).collect()))
-                .with_allow_auto_topic_creation(version < 4);
-            frame(&header(ApiKey::Metadata), &message, version)
+            frame(&header(ApiKey::Metadata), &metadata_request(topics, version), version)
         }
         Request::CreateTopic {
             name,
@@ -87,6 +83,13 @@ pub(super) fn encode(correlation: i32, client: &str, request: &Request, version:
             version,
         ),
     }
+}
+
+fn metadata_request(topics: &[String], version: i16) -> MetadataRequest {
+    let topic = |name: &String| MetadataRequestTopic::default().with_name(Some(topic_name(name)));
+    MetadataRequest::default()
+        .with_topics(Some(topics.iter().map(topic).collect()))
+        .with_allow_auto_topic_creation(version < 4)
 }
 
 fn delete_records(topic: &TopicRef, partition: i32, offset: i64) -> DeleteRecordsRequest {

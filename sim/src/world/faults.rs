@@ -53,15 +53,7 @@ impl World {
             Fault::HeaderRot => self.rot(Damage::is_outside_the_crc),
             Fault::MisdirectWrite => self.weather.misdirect_write = true,
             Fault::NoDescriptors { lasts } => self.weather.no_descriptors_until = now + lasts,
-            Fault::ShortOfMemory => {
-                let shards = usize::from(self.options.shards);
-                if self.process.is_some() {
-                    self.weather.hit("memory that ran short");
-                    for shard in 0..shards {
-                        self.deliver(shard, Input::Reclaim);
-                    }
-                }
-            }
+            Fault::ShortOfMemory => self.run_short_of_memory(),
             Fault::WallStep(millis) => {
                 self.wall += millis;
                 let serving = self.process.as_ref().is_some_and(Process::is_serving);
@@ -91,6 +83,16 @@ impl World {
                     self.links.slow(link, now + lasts);
                     self.weather.hit("slow link");
                 }
+            }
+        }
+    }
+
+    /// The driver has all shards let go of what they keep.
+    fn run_short_of_memory(&mut self) {
+        if self.process.is_some() {
+            self.weather.hit("memory that ran short");
+            for shard in 0..usize::from(self.options.shards) {
+                self.deliver(shard, Input::Reclaim);
             }
         }
     }

@@ -30,8 +30,9 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         | Bug::SyncCoversLaterWrites
         | Bug::RetryFailedSync
         | Bug::CloseDirtyDescriptor
-        | Bug::RecoverWithoutSync
-        | Bug::CleanPagesTrusted => &[Checker::AcknowledgedDurability],
+        | Bug::RecoverWithoutSync => &[Checker::AcknowledgedDurability],
+        // What was synced is gone from the log, whether it was acknowledged by then or not.
+        Bug::CleanPagesTrusted => &[Checker::Recovery, Checker::AcknowledgedDurability],
         Bug::SkipTailCrc
         | Bug::KeepIndexPastTail
         | Bug::ManifestBeforeSync

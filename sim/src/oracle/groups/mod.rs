@@ -62,6 +62,21 @@ struct Belief {
 }
 
 impl Belief {
+    /// Of a member that was handed `part` by the broker's process `incarnation`, at `since`; a session lasts `lasts`.
+    fn begun(speaker: &Speaker, part: &Owned, incarnation: u32, (since, lasts): (Nanos, Nanos)) -> Self {
+        Self {
+            generation: speaker.generation,
+            member: speaker.member.clone(),
+            instance: speaker.instance.clone(),
+            part: part.clone(),
+            handed_in: incarnation,
+            confirmed_in: incarnation,
+            since,
+            lasts,
+            until: None,
+        }
+    }
+
     fn is_valid(&self, now: Nanos) -> bool {
         self.until.is_some_and(|until| now < until)
     }
@@ -256,17 +271,7 @@ impl Oracle {
             );
             problem = Some((Checker::OneOwner, text));
         }
-        let belief = Belief {
-            generation: *generation,
-            member: member.clone(),
-            instance: speaker.instance.clone(),
-            part: part.clone(),
-            handed_in: incarnation,
-            confirmed_in: incarnation,
-            since: now,
-            lasts,
-            until: None,
-        };
+        let belief = Belief::begun(speaker, part, incarnation, (now, lasts));
         group.beliefs.insert(client, belief);
         if let Some((checker, text)) = problem.filter(|_| !self.may_be_another(name)) {
             self.violate(checker, text);
