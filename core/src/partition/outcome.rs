@@ -32,7 +32,7 @@ pub struct Outcome<T> {
     /// The partition rests: its log is closed, and this is how it is opened again; `None` where it never held a record.
     /// Nothing is asked of it any more: whoever is asked next wakes another.
     pub asleep: Option<Option<ManifestEntry>>,
-    /// [`Partition::sync`] is to be called at this time.
+    /// [`Partition::sync`](super::Partition::sync) is to be called at this time.
     pub sync_at: Option<Monotonic>,
     /// What was appended.
     pub appended: Appended,
