@@ -16,11 +16,15 @@ struct Broker {
 
 impl Broker {
     fn start(log: Stdio) -> Self {
+        Self::start_as(Command::new(env!("CARGO_BIN_EXE_klamm")), log)
+    }
+
+    fn start_as(mut command: Command, log: Stdio) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = free.local_addr().expect("an address").to_string();
         drop(free);
         let data = tempfile::tempdir().expect("a directory");
-        let child = Command::new(env!("CARGO_BIN_EXE_klamm"))
+        let child = command
             .args(["serve", "--metrics", "off", "--listen", &address, "--data"])
             .arg(data.path())
             .stderr(log)
@@ -51,12 +55,14 @@ impl Broker {
         assert_eq!(answer[4..], [0, 0, 0, 7], "the answer to this request");
     }
 
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
     /// Asks it to stop: it says so in its log, or tries to.
     fn stops(mut self) {
-        let status = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
-            .status();
-        assert!(status.expect("kill runs").success());
+        self.signal("-TERM");
         let status = self.child.wait().expect("it is our child");
         assert_eq!(status.code(), Some(0), "{status}");
     }
@@ -104,6 +110,26 @@ fn a_log_on_a_full_disk_stops_nothing() {
         .open("/dev/full")
         .expect("a device that is full");
     let mut broker = Broker::start(full.into());
+    broker.answers();
+    broker.stops();
+}
+
+#[test]
+fn a_terminal_that_goes_stops_it_in_good_order() {
+    let mut broker = Broker::start(Stdio::null());
+    broker.answers();
+    broker.signal("-HUP");
+    let status = broker.child.wait().expect("it is our child");
+    assert_eq!(status.code(), Some(0), "{status}");
+}
+
+#[test]
+fn a_terminal_that_goes_is_nothing_to_who_ignores_it() {
+    let mut nohup = Command::new("nohup");
+    nohup.arg(env!("CARGO_BIN_EXE_klamm"));
+    let mut broker = Broker::start_as(nohup, Stdio::null());
+    broker.answers();
+    broker.signal("-HUP");
     broker.answers();
     broker.stops();
 }

@@ -8,7 +8,7 @@ const TOPIC: &str = "kept";
 
 /// Sizes of records: one that is copied out of its request, and one that stays where it came in while it is at the tail.
 const SMALL: usize = 20;
-const LARGE: usize = 20_000;
+const LARGE: usize = 10_000;
 
 fn start() -> Broker {
     let broker = Broker::start_with(Options {

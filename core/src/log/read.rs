@@ -40,6 +40,8 @@ pub struct ReadPlan {
     pub leases: Vec<Lease>,
     /// How many bytes the parts have together.
     pub bytes: usize,
+    /// How many of them, at most, nobody but the plan holds in memory.
+    pub owned: usize,
     /// The offset after the last batch; where reading goes on.
     pub next_offset: Offset,
     /// Some of the places inside at which a batch ends, ascending: after how many bytes, and before which offset.
@@ -101,6 +103,9 @@ impl ReadPlan {
 
 /// Bodies below this many bytes are copied together with their headers: a part of its own would cost more.
 const COPIED_BODY: usize = 2048;
+
+/// A body of up to this many bytes has memory of its own; see `storage::tail`.
+const OWN_BODY: usize = 4 << 10;
 
 /// A bound between two batches.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -340,6 +345,7 @@ impl Log {
             parts: alloc::vec![Part::Range(range, Content::Batches(Box::new(chain)))],
             leases: alloc::vec![lease],
             bytes: length as usize,
+            owned: 0,
             next_offset: end.offset,
             shorter,
         })
@@ -410,6 +416,8 @@ fn plan_recent<'a>(recent: impl Iterator<Item = &'a Recent>, wanted: &Wanted) ->
         joined.reserve(HEADER_LEN);
         joined.put_slice(entry.batch.header_bytes());
         let body = entry.batch.body();
+        // A body that was copied out of its frame is the plan's alone once it is not among the last of the log.
+        plan.owned += HEADER_LEN + if body.len() <= OWN_BODY { body.len() } else { 0 };
         if body.len() < COPIED_BODY {
             joined.put_slice(body);
         } else {

@@ -39,6 +39,10 @@ use core::fmt;
 /// A connection that took nothing for this long may have to go when others wait, in milliseconds.
 const UNREAD_AFTER_MS: u64 = 1000;
 
+/// A connection with less than this unsent has its requests begun that are answered in short, however full it is: producers
+/// with several under way have answers on their way most of the time.
+const SHORT_BYTES: usize = 4 << 10;
+
 /// Bytes of a request or a response that count as one unit of work.
 const WORK_BYTES: usize = 256;
 
@@ -391,7 +395,7 @@ impl Session {
                 return;
             }
             let Some(frame) = self.waiting.front() else { return };
-            if context.room.is_full() && !(self.unsent == 0 && is_answered_in_short(frame)) {
+            if context.room.is_full() && !(self.unsent < SHORT_BYTES && is_answered_in_short(frame)) {
                 self.queued = true;
                 return context.room.park(self.connection, context.now.monotonic);
             }

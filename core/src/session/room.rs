@@ -91,13 +91,11 @@ impl Room {
         if !self.has_work() {
             return None;
         }
-        if let Some(connection) = self.queue.pop_front() {
-            return Some(connection);
-        }
-        if self.is_full() {
-            return None;
-        }
-        self.parked.pop_front().map(|(connection, _)| connection)
+        // Whoever waits for room has waited for a turn before.
+        let parked = if self.is_full() { None } else { self.parked.pop_front() };
+        parked
+            .map(|(connection, _)| connection)
+            .or_else(|| self.queue.pop_front())
     }
 
     /// Whether a later turn has something to begin.
@@ -205,6 +203,18 @@ mod tests {
         assert!(!room.is_stuck(late.plus_millis(2 * LOOK_MS)));
         assert_eq!(room.next_turn(), Some(ConnectionId(1)));
         assert_eq!(room.next_deadline(), None);
+    }
+
+    #[test]
+    fn whoever_waited_for_room_does_not_wait_for_those_that_come_after_it() {
+        let mut room = room();
+        room.owe(100);
+        room.park(ConnectionId(1), Monotonic(0));
+        room.queue(ConnectionId(2));
+        assert_eq!(room.next_turn(), Some(ConnectionId(2)));
+        room.sent(1);
+        room.queue(ConnectionId(2));
+        assert_eq!(room.next_turn(), Some(ConnectionId(1)));
     }
 
     #[test]

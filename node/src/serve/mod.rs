@@ -22,7 +22,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// How soon a second signal is still the first wish.
@@ -184,7 +184,7 @@ fn default_shards() -> u16 {
 async fn serve(config: ServerConfig, options: BrokerOptions, facts: banner::Facts, logs: &Logs) -> Outcome {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    let mut hangup = hangup()?;
     let http = http::open(&config.metrics).await?;
     let data = options.log_directory.clone();
     let broker = Broker::start(options).map_err(|error| {
@@ -209,9 +209,35 @@ async fn serve(config: ServerConfig, options: BrokerOptions, facts: banner::Fact
             },
             _ = interrupt.recv() => stop(&stopper, &mut asked)?,
             _ = terminate.recv() => stop(&stopper, &mut asked)?,
-            _ = hangup.recv() => stop(&stopper, &mut asked)?,
+            () = hangup.recv() => stop(&stopper, &mut asked)?,
         }
     }
+}
+
+/// What says that the terminal went; never, where that is ignored (`nohup`): a JVM leaves it ignored, too.
+struct Hangup(Option<Signal>);
+
+impl Hangup {
+    async fn recv(&mut self) {
+        match &mut self.0 {
+            Some(signal) => _ = signal.recv().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn hangup() -> Result<Hangup, Failure> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if ignores_hangup(&status) {
+        return Ok(Hangup(None));
+    }
+    Ok(Hangup(Some(signal(SignalKind::hangup())?)))
+}
+
+/// Whether the signals that a process ignores, as the system tells them, have the first one among them.
+fn ignores_hangup(status: &str) -> bool {
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
 }
 
 /// Asks the broker to stop; when asked again later there is no more patience. The same wish may come twice: as a signal

@@ -357,9 +357,10 @@ impl Fetch {
             let PartitionAnswer::Fetched(mut fetched) = answer else {
                 panic!("fetch was answered {answer:?}")
             };
+            let owned = fetched.plan.as_ref().map_or(0, |plan| plan.owned);
             let records = room.take(&mut fetched, target.max_bytes, &mut leases, call.actions);
-            // Just-appended batches are the log's, too.
-            shared += bytes_in_memory(records.parts());
+            // Just-appended batches are the log's, too, unless they were copied.
+            shared += bytes_in_memory(records.parts()).saturating_sub(owned);
             let told = Told {
                 high_watermark: fetched.high_watermark,
                 log_start_offset: fetched.log_start_offset,
