@@ -8,6 +8,7 @@ use super::manifest::{ManifestEntry, ManifestSegment};
 use super::recover::{Recover, RecoverSettings, Source};
 use super::segment::{Peak, Standing};
 use crate::bugs::bug;
+use crate::config::FlushMode;
 use crate::storage::Storage;
 use crate::types::{LeaderEpoch, Now, Offset, Timestamp};
 
@@ -173,6 +174,9 @@ impl Log {
             wall: now.wall,
         };
         let mut recover = Recover::new(self.place.clone(), Source::Directory, settings, storage.job_files());
+        if self.config.flush == FlushMode::Fsync {
+            recover.promise(self.durable.offset);
+        }
         if bug!(StaleProducerSnapshot) || bug!(KeepIndexPastTail) {
             recover.believe(self.checkpoint(now));
         }
@@ -200,7 +204,8 @@ impl ManifestEntry {
         if self.is_dirty(config, steady) {
             return true;
         }
-        let Some(oldest) = self.segments.first().filter(|oldest| oldest.size > 0) else {
+        // What compaction left nothing in goes with what is behind it.
+        let Some(oldest) = self.segments.iter().find(|oldest| oldest.size > 0) else {
             return false;
         };
         let size: u64 = self.segments.iter().map(|segment| segment.size).sum();

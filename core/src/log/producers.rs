@@ -213,12 +213,13 @@ impl Producers {
         producer.seen = now;
         producer.idle_before = 0;
         producer.used = used;
-        self.forget_least_used(|producer| producer.idle_ms(now) >= REPEATED_MS);
+        self.forget_idle(now);
     }
 
     /// Whether one more can be remembered, without forgetting one that may repeat a batch.
     fn has_room(&self, now: Monotonic) -> bool {
-        self.map.len() < self.limit || self.map.values().any(|producer| producer.idle_ms(now) >= REPEATED_MS)
+        let repeats_ms = self.repeats_ms();
+        self.map.len() < self.limit || self.map.values().any(|producer| producer.idle_ms(now) >= repeats_ms)
     }
 
     /// Each producer, and the offset of the last record of its last batch below `durable`; `None` where that is not
@@ -256,7 +257,7 @@ impl Producers {
                 used,
             });
         }
-        self.forget_least_used(|producer| producer.idle_ms(now) >= REPEATED_MS);
+        self.forget_idle(now);
     }
 
     /// Whether one that had begun is still to begin anew: only this process knows.
@@ -264,15 +265,25 @@ impl Producers {
         self.map.values().any(|producer| producer.len == 0)
     }
 
-    /// Where there are too many, forgets a sixteenth of them, so that each costs little: those that `may_go`, the least
-    /// recently used first.
-    fn forget_least_used(&mut self, may_go: impl Fn(&Producer) -> bool) {
+    /// For how long a producer may repeat a batch, and is known, in milliseconds.
+    fn repeats_ms(&self) -> u64 {
+        REPEATED_MS.min(self.expiration_ms)
+    }
+
+    /// Where there are too many, forgets a sixteenth of them, so that each costs little, if so many are idle.
+    fn forget_idle(&mut self, now: Monotonic) {
+        let repeats_ms = self.repeats_ms();
+        self.forget_least_used(self.limit / 16, |producer| producer.idle_ms(now) >= repeats_ms);
+    }
+
+    /// Where there are too many, forgets those, and `spare` at least: of those that `may_go` the least recently used.
+    fn forget_least_used(&mut self, spare: usize, may_go: impl Fn(&Producer) -> bool) {
         if self.map.len() <= self.limit {
             return;
         }
         let idle = self.map.values().filter(|&producer| may_go(producer));
         let mut uses: Vec<u64> = idle.map(|producer| producer.used).collect();
-        let gone = (self.map.len() - self.limit).max(self.limit / 16).min(uses.len());
+        let gone = (self.map.len() - self.limit).max(spare).min(uses.len());
         let Some(last) = gone.checked_sub(1) else { return };
         let (_, &mut bound, _) = uses.select_nth_unstable(last);
         self.map
@@ -296,7 +307,7 @@ impl Producers {
     pub(super) fn adopt_bounds(&mut self, limit: usize, expiration_ms: u64) {
         self.limit = limit.max(1);
         self.expiration_ms = expiration_ms;
-        self.forget_least_used(|_| true);
+        self.forget_least_used(0, |_| true);
     }
 
     /// The snapshot at `now`.

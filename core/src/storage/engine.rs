@@ -192,7 +192,8 @@ impl Storage {
             }
             (Purpose::Open(file), IoErrorKind::TooManyOpenFiles) => {
                 if !self.files.too_many(file, &mut self.outbox) {
-                    if self.files.get(file).is_only_read() {
+                    let state = self.files.get(file);
+                    if state.is_only_read() && !state.is_forgotten() {
                         self.unreadable(file, fault(error), events);
                     } else {
                         self.open_failed(file, &fault(error), events);

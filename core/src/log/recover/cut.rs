@@ -43,10 +43,11 @@ impl Recover {
             }
             return self.open_checkpoint(stem);
         }
-        if self.is_short(self.state.segment.end) {
-            return self.lose(self.state.segment.end);
-        }
+        let end = self.state.segment.end;
         let torn_inside = self.state.segment.base == self.listed[self.at].stem.base;
+        if self.is_short(end) || (torn_inside && self.is_broken_at(end)) {
+            return self.lose(end);
+        }
         let kept = if torn_inside { self.at + 1 } else { self.at };
         for listed in self.listed.split_off(kept) {
             self.give_up(listed.stem, listed.size, self.checkpoints.contains(&listed.stem));
@@ -71,6 +72,9 @@ impl Recover {
     pub(super) fn tidy(&mut self) -> Turn {
         let kept = self.marks.last().copied();
         if let Some(mark) = kept.filter(|&mark| mark > self.end()) {
+            if self.is_short(self.end()) {
+                return self.lose(self.end());
+            }
             self.begin_at(mark);
         }
         // Only the last mark says anything.

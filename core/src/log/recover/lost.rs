@@ -5,6 +5,7 @@
 //! opened or begun anew.
 
 use super::{Recover, Step, Turn};
+use crate::config::FlushMode;
 use crate::storage::{FileOp, IoValue, Next, OpenMode};
 use crate::types::{Fault, Offset};
 use alloc::format;
@@ -16,9 +17,20 @@ impl Recover {
         end.max(deleted) < self.promised
     }
 
+    /// Whether a segment that is good up to `end` only holds other bytes there than were synced. What deletes records is
+    /// durable after them: with `flush=fsync` all below a mark was synced, and live records may stand behind it.
+    pub(super) fn is_broken_at(&self, end: Offset) -> bool {
+        end < self.synced_to()
+    }
+
+    fn synced_to(&self) -> Offset {
+        let deleted = self.marks.last().filter(|_| self.settings.flush == FlushMode::Fsync);
+        self.promised.max(deleted.copied().unwrap_or_default())
+    }
+
     /// Marks the log, and ends badly.
     pub(super) fn lose(&mut self, end: Offset) -> Turn {
-        let (name, promised) = (self.place.name(), self.promised);
+        let (name, promised) = (self.place.name(), self.synced_to());
         let text = format!("{name} was synced up to offset {promised}, and is whole up to {end} only");
         self.file = self.files.next();
         self.mark(Fault::Corruption(text))

@@ -165,6 +165,11 @@ pub struct Recover {
 type Turn = Next<Result<Recovered, Fault>>;
 
 impl Recover {
+    /// Everything below `end` was synced by this process: it is not cut off, nor written once more.
+    pub(in crate::log) fn promise(&mut self, end: Offset) {
+        self.promised = self.promised.max(end);
+    }
+
     /// Recovers the log at `place`.
     pub fn new(place: LogPlace, source: Source, settings: RecoverSettings, mut files: FileIds) -> Self {
         let file = files.next();

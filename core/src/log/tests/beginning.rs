@@ -253,14 +253,25 @@ fn a_recovery_that_dies_while_it_lets_a_log_begin_anew_is_made_good_by_the_next(
 }
 
 #[test]
-fn damage_below_what_was_deleted_brings_nothing_back() {
-    let mut bench = filled(3);
-    bench.delete_below(Offset(6));
-    let segment = named(&bench, SEGMENT)[0].clone();
-    for name in named(&bench, ".checkpoint") {
-        bench.disk.lose(&name);
+fn damage_below_what_was_deleted_costs_nothing_that_stands_behind_it() {
+    // With a note and without: what is deleted was synced before.
+    for note in [true, false] {
+        let mut bench = filled(6);
+        bench.delete_below(Offset(6));
+        let segment = named(&bench, SEGMENT)[0].clone();
+        let gone = named(&bench, ".checkpoint").into_iter();
+        let gone = gone.chain(named(&bench, "/synced").into_iter().filter(|_| !note));
+        gone.for_each(|name| bench.disk.lose(&name));
+        bench.disk.spoil(&segment, |bytes| bytes[70] ^= 1);
+        let before = bench.disk.file(&segment).map(<[u8]>::to_vec);
+        let fault = bench
+            .recover(Source::Directory)
+            .expect_err("synced records are damaged");
+        assert!(matches!(fault, Fault::Corruption(_)), "{fault:?}");
+        assert_eq!(
+            bench.disk.file(&segment).map(<[u8]>::to_vec),
+            before,
+            "nothing is cut off"
+        );
     }
-    bench.disk.spoil(&segment, |bytes| bytes[70] ^= 1);
-    bench.restart();
-    check(&mut bench, Offset(6), Offset(6));
 }
