@@ -463,18 +463,20 @@ impl Lookup {
         let header = batch.header();
         let start = self.settings.start;
         let mut shown: Vec<(Timestamp, Offset)> = Vec::new();
-        if let Ok(opened) = batch.open(self.settings.decompressed_bytes) {
+        let opened = batch.open(self.settings.decompressed_bytes);
+        if let Ok(opened) = &opened {
             let records = opened.records().map_while(Result::ok);
             let records = records.map(|record| (opened.timestamp(&record), opened.offset(&record)));
             shown.extend(records.filter(|&(_, offset)| offset >= start));
         }
-        let whole = (header.max_timestamp, header.base_offset.max(start));
+        // Of one that cannot be opened only its header tells. Of others, compaction or the log's start may have left nothing.
+        let whole = opened
+            .is_err()
+            .then(|| (header.max_timestamp, header.base_offset.max(start)));
         match self.goal {
             Goal::Time(timestamp) => {
                 let found = shown.iter().copied().find(|&(time, _)| time >= timestamp);
-                // Records before the start may have been all that fit.
-                let cut = header.base_offset < start && !shown.is_empty();
-                let Some((timestamp, offset)) = found.or((!cut).then_some(whole)) else {
+                let Some((timestamp, offset)) = found.or(whole) else {
                     return self.go_on(&header, bytes.len());
                 };
                 let epoch = header.partition_leader_epoch;
@@ -487,7 +489,9 @@ impl Lookup {
             }
             Goal::Peak => {
                 let greatest = shown.iter().map(|&(time, _)| time).max();
-                self.found_peak(greatest.unwrap_or(whole.0), &header);
+                if let Some(greatest) = greatest.or(whole.map(|(time, _)| time)) {
+                    self.found_peak(greatest, &header);
+                }
                 self.go_on(&header, bytes.len())
             }
             Goal::Proof => {

@@ -301,6 +301,35 @@ fn a_lookup_by_time_finds_what_is_left() {
     }
 }
 
+/// What a look-up by time finds, wherever it has to look.
+fn found_by_time(bench: &mut super::super::bench::Bench, time: i64) -> Option<i64> {
+    let mut next = bench.log.find_time(Timestamp(time), &mut bench.storage);
+    loop {
+        let TimeAnswer::Lookup(mut job) = next else { return None };
+        let outcome = bench.run(&mut *job);
+        match bench
+            .log
+            .time_looked_up(outcome, &mut bench.storage)
+            .expect("nothing is corrupt")
+        {
+            TimeLookedUp::Found(found) => return found.map(|found| found.offset.0),
+            TimeLookedUp::Again(job) => next = TimeAnswer::Lookup(job),
+        }
+    }
+}
+
+#[test]
+fn a_batch_of_which_nothing_is_left_behind_the_start_is_passed_over_by_time() {
+    let mut bench = bench(compacted());
+    put(&mut bench, &[("a", Some("1")), ("b", Some("1")), ("c", Some("1"))]);
+    put(&mut bench, &[("c", Some("2"))]);
+    roll(&mut bench);
+    compact(&mut bench);
+    assert_eq!(left(&mut bench), text(&[(0, "a=1"), (1, "b=1"), (3, "c=2")]));
+    bench.delete_below(Offset(2));
+    assert_eq!(found_by_time(&mut bench, 0), Some(3), "offset 2 holds nothing any more");
+}
+
 #[test]
 fn a_reader_keeps_what_it_holds_while_the_segment_is_replaced() {
     let mut bench = bench(compacted());
