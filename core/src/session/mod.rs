@@ -314,7 +314,8 @@ impl Session {
     pub fn sent(&mut self, bytes: usize, context: &mut Context<'_>, actions: &mut Vec<Action>) {
         self.last_activity = context.now.monotonic;
         self.sent_at = context.now.monotonic;
-        self.unsent -= bytes;
+        let unsent = self.unsent.checked_sub(bytes);
+        self.unsent = unsent.expect("no more leaves than was to be sent");
         self.give_back(actions);
         self.advance(context, actions);
     }

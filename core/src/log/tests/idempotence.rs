@@ -164,6 +164,29 @@ fn a_producer_that_may_repeat_a_batch_is_not_forgotten_for_others() {
 }
 
 #[test]
+fn a_producer_that_has_expired_keeps_nobody_out() {
+    let mut producers = Producers::new(1, 1000);
+    producers.update(&header(1, 0, 0, 1, 0), Monotonic(0));
+    let another = header(2, 0, 0, 1, 1);
+    assert_eq!(producers.check(&another, Monotonic(0).plus_millis(999)), Check::Full);
+    assert_eq!(producers.check(&another, Monotonic(0).plus_millis(1000)), Check::New);
+}
+
+#[test]
+fn a_log_that_is_opened_with_one_producer_too_many_forgets_one() {
+    let mut producers = Producers::new(usize::MAX, u64::MAX);
+    for id in 0..33 {
+        producers.update(&header(id, 0, 0, 1, id), Monotonic(0));
+    }
+    producers.adopt_bounds(32, u64::MAX);
+    assert_eq!(producers.len(), 32);
+    assert!(matches!(
+        producers.check(&header(1, 0, 0, 1, 1), Monotonic(0)),
+        Check::Duplicate(_)
+    ));
+}
+
+#[test]
 fn a_batch_without_a_producer_is_always_new() {
     let mut producers = Producers::new(10, 1000);
     let mut builder = BatchBuilder::new(Compression::None, Level::default(), Producer::Plain);

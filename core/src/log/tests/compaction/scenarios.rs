@@ -1,11 +1,11 @@
 //! What compaction does to a log, told as short stories.
 
-use super::super::bench::{CHECKPOINT, SEGMENT};
+use super::super::bench::{Bench, CHECKPOINT, SEGMENT};
 use super::{
     RUN, begin, bench, compact, compacted, everything, finish, left, names, pass, put, records, roll, rows_of, text,
 };
 use crate::config::{CleanupPolicy, CompactionConfig};
-use crate::log::{Check, CompactOutcome, CompactRun, LogConfig, Source, TimeAnswer, TimeLookedUp};
+use crate::log::{Check, CompactOutcome, CompactRun, LogConfig, Source, TimeAnswer, TimeFound, TimeLookedUp};
 use crate::record::{Batch, Compression, Producer};
 use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 use alloc::string::String;
@@ -285,24 +285,14 @@ fn a_lookup_by_time_finds_what_is_left() {
         let (first, last) = (rows[0].1 - 5, rows[rows.len() - 1].1 + 5);
         for time in first..last {
             let expected = rows.iter().find(|row| row.1 >= time).map(|row| (row.1, row.0));
-            let found = match bench.log.find_time(Timestamp(time), &mut bench.storage) {
-                TimeAnswer::Nothing => None,
-                TimeAnswer::Lookup(mut job) => {
-                    let outcome = bench.run(&mut *job);
-                    let found = bench.log.time_looked_up(outcome, &mut bench.storage);
-                    match found.expect("nothing is corrupt") {
-                        TimeLookedUp::Found(found) => found,
-                        TimeLookedUp::Again(_) => panic!("no record was deleted"),
-                    }
-                }
-            };
+            let found = found_by_time(&mut bench, time);
             assert_eq!(found.map(|found| (found.timestamp.0, found.offset.0)), expected);
         }
     }
 }
 
 /// What a look-up by time finds, wherever it has to look.
-fn found_by_time(bench: &mut super::super::bench::Bench, time: i64) -> Option<i64> {
+fn found_by_time(bench: &mut Bench, time: i64) -> Option<TimeFound> {
     let mut next = bench.log.find_time(Timestamp(time), &mut bench.storage);
     loop {
         let TimeAnswer::Lookup(mut job) = next else { return None };
@@ -312,7 +302,7 @@ fn found_by_time(bench: &mut super::super::bench::Bench, time: i64) -> Option<i6
             .time_looked_up(outcome, &mut bench.storage)
             .expect("nothing is corrupt")
         {
-            TimeLookedUp::Found(found) => return found.map(|found| found.offset.0),
+            TimeLookedUp::Found(found) => return found,
             TimeLookedUp::Again(job) => next = TimeAnswer::Lookup(job),
         }
     }
@@ -327,7 +317,8 @@ fn a_batch_of_which_nothing_is_left_behind_the_start_is_passed_over_by_time() {
     compact(&mut bench);
     assert_eq!(left(&mut bench), text(&[(0, "a=1"), (1, "b=1"), (3, "c=2")]));
     bench.delete_below(Offset(2));
-    assert_eq!(found_by_time(&mut bench, 0), Some(3), "offset 2 holds nothing any more");
+    let found = found_by_time(&mut bench, 0).map(|found| found.offset);
+    assert_eq!(found, Some(Offset(3)), "offset 2 holds nothing any more");
 }
 
 #[test]
