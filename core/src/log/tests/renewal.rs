@@ -1,6 +1,6 @@
 //! After a failed sync the page cache shows what the device does not hold, and a sync of the next process succeeds.
 
-use super::bench::{Bench, batch, config};
+use super::bench::{Bench, EPOCH, batch, config};
 use super::recovery::{FIRST, filled, one_segment, producer};
 use crate::config::{FlushMode, Limits};
 use crate::log::{LogConfig, Source, Writes};
@@ -155,4 +155,19 @@ fn a_batch_of_many_reads_is_written_again_whole() {
     assert_eq!(report.bytes_renewed, size, "nothing of what was cut");
     assert_eq!(report.bytes_truncated, whole - 3 - size);
     assert_eq!(bench.consume(Offset(0), Offset(3), 500).len(), 3);
+}
+
+#[test]
+fn what_a_process_synced_it_does_not_write_again() {
+    let mut bench = filled(one_segment(), 3);
+    bench.disk.room = Some(50);
+    bench.append(batch(2, 30, producer(6), 0));
+    bench.settle();
+    assert!(bench.log.has_failed());
+    let mut job = bench
+        .log
+        .recovery(EPOCH, bench.now, &mut bench.storage)
+        .expect("nothing works on it");
+    let recovered = bench.run(&mut job).expect("the disk is full, and well");
+    assert_eq!((recovered.report.bytes_renewed, recovered.end()), (0, Offset(6)));
 }

@@ -88,6 +88,20 @@ fn a_file_of_a_closed_log_that_cannot_be_opened_says_nothing_of_the_log_opened_s
 }
 
 #[test]
+fn a_reader_of_a_closed_log_says_nothing_of_the_log_opened_since() {
+    let mut bench = Bench::new(FlushMode::Fsync, &Limits::default());
+    bench.add(1);
+    let (_, open) = wanted(&mut bench, "a.log");
+    bench.storage.forget_log(LogId(1));
+    bench.add(1);
+    bench.answer(open, refused(IoErrorKind::TooManyOpenFiles));
+    bench.settle();
+    let unreadable = |event: &StorageEvent| matches!(event, StorageEvent::Unreadable { .. });
+    assert!(!bench.events.iter().any(unreadable), "{:?}", bench.events);
+    assert!(bench.storage.is_quiet());
+}
+
+#[test]
 fn a_reader_that_finds_no_descriptor_costs_nobody_a_write() {
     let mut bench = Bench::new(FlushMode::Fsync, &Limits::default());
     bench.add(1);
