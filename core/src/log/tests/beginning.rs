@@ -275,3 +275,28 @@ fn damage_below_what_was_deleted_costs_nothing_that_stands_behind_it() {
         );
     }
 }
+
+#[test]
+fn a_log_that_lost_its_end_is_left_as_it_is_whatever_was_deleted_of_it() {
+    let noting = LogConfig {
+        note_bytes: 1,
+        ..config()
+    };
+    let mut bench = Bench::with(noting, Limits::default(), FlushMode::Fsync);
+    for _ in 0..40 {
+        bench.append(batch(2, 60, Producer::Plain, 0));
+        bench.settle();
+    }
+    let segments = named(&bench, SEGMENT);
+    assert!(segments.len() > 3, "{segments:?}");
+    // The mark is there, and what it passes by is not removed yet.
+    let mark = bench.log.place().start(bench.log.end().plus(-2));
+    bench.disk.put(&mark.relative, b"");
+    for lost in &segments[2..] {
+        bench.disk.lose(lost);
+        bench.disk.lose(&lost.replace(SEGMENT, ".checkpoint"));
+    }
+    let fault = bench.recover(Source::Directory).expect_err("the note says more");
+    assert!(matches!(fault, Fault::Corruption(_)), "{fault:?}");
+    assert_eq!(named(&bench, SEGMENT), segments[..2], "nothing is removed");
+}
