@@ -12,6 +12,7 @@
 extern crate alloc;
 
 pub mod bugs;
+pub mod marks;
 pub mod types;
 pub mod wire;
 

@@ -12,6 +12,7 @@ use super::queue::Then;
 use super::reading::Ignored;
 use super::record::{self, Extent};
 use crate::bugs::bug;
+use crate::marks::mark;
 use crate::partition::Matter;
 use crate::record::build::{BatchBuilder, Producer};
 use crate::record::codec::Level;
@@ -177,6 +178,7 @@ impl<T: Copy + Debug> Coordinator<T> {
     /// The error that is answered while nothing is written, because that failed more than once in a row.
     pub(super) fn paused(&self, now: Now) -> Option<ErrorCode> {
         let (_, code) = self.pause.filter(|(until, _)| *until > now.monotonic)?;
+        mark!(GroupWritesPaused);
         Some(code)
     }
 
@@ -187,6 +189,7 @@ impl<T: Copy + Debug> Coordinator<T> {
         if self.state == State::Stopped {
             return;
         }
+        mark!(GroupsReadAnew);
         self.writing.failed();
         let pause_ms = self.writing.pause_ms(1, &self.config.groups);
         self.pause = (pause_ms > 0).then(|| (now.monotonic.plus_millis(pause_ms), told));

@@ -9,6 +9,7 @@ use super::recover::{Recover, RecoverSettings, Source};
 use super::segment::{Peak, Standing};
 use crate::bugs::bug;
 use crate::config::FlushMode;
+use crate::marks::mark;
 use crate::storage::Storage;
 use crate::types::{LeaderEpoch, Now, Offset, Timestamp};
 
@@ -164,6 +165,7 @@ impl Log {
         if self.is_worked_on() {
             return None;
         }
+        mark!(LogBroughtBack);
         storage.forget_log(self.id);
         let settings = RecoverSettings {
             latest_epoch,

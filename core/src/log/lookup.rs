@@ -11,6 +11,7 @@ use super::checkpoint::{self, Checkpoint};
 use super::place::{Cleaning, LogPlace, Stem};
 use super::segment::Peak;
 use super::spans::Span;
+use crate::marks::mark;
 use crate::record::{Batch, BatchHeader, CRC_COVERS_FROM, HEADER_LEN, crc};
 use crate::storage::{FileIds, FileOp, FilePath, Index, IndexEntry, IoResult, IoValue, Job, Lease, Next, OpenMode};
 use crate::types::{Broken, Due, Fault, FileId, Flaw, Gaps, LeaderEpoch, Offset, Timestamp};
@@ -278,6 +279,7 @@ impl Lookup {
             self.found.spans.truncate(1);
             return self.close(Phase::Closed);
         }
+        mark!(LookUpMetDamage);
         let text = format!("{}, byte {}: {what}", self.segment, self.position);
         self.fault = Some(Fault::Corruption(text));
         self.close(Phase::Closed)

@@ -11,6 +11,7 @@ use super::setting::Setting;
 use super::trims::Trims;
 use crate::config::TopicConfig;
 use crate::log::{Log, Read, TimeAnswer, TimeFound, TimeLookedUp};
+use crate::marks::mark;
 use crate::storage::{Storage, StorageEvent};
 use crate::types::{BrokerId, ErrorCode, Fault, LeaderEpoch, Now, Offset};
 use alloc::boxed::Box;
@@ -120,7 +121,10 @@ impl<T: Copy + Debug> Leader<T> {
     ) {
         match ask {
             PartitionAsk::Produce { records, acks } => match &mut self.held {
-                Some(held) => held.push_back((part, PartitionAsk::Produce { records, acks })),
+                Some(held) => {
+                    mark!(AppendWaitedForJob);
+                    held.push_back((part, PartitionAsk::Produce { records, acks }));
+                }
                 None => self.produce(part, &records, acks, now, storage, outcome),
             },
             PartitionAsk::Fetch(ask) => self.fetch(part, ask, storage, outcome),

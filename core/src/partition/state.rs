@@ -9,6 +9,7 @@ use super::setting::Setting;
 use crate::bugs::bug;
 use crate::config::TopicConfig;
 use crate::log::{Log, LogConfig, LogPlace, ManifestEntry, Recover, RecoverSettings, Recovered, Source};
+use crate::marks::mark;
 use crate::storage::{Storage, StorageEvent};
 use crate::types::{
     Broken, ErrorCode, Fault, FaultKind, FileId, Flaw, Monotonic, Now, Offset, ProducerEpoch, ProducerId,
@@ -480,6 +481,7 @@ impl<T: Copy + Debug> Partition<T> {
             outcome.asleep = Some(held.then_some(entry));
             return;
         }
+        mark!(RestDisturbed);
         let known = Known {
             start_at_least: start,
             ..Known::closed(held.then_some(entry))

@@ -7,6 +7,7 @@
 //! A session lives on the shard that made it: a client that reconnects to another shard is told that its session is
 //! unknown and makes a new one, as after an eviction.
 
+use crate::marks::mark;
 use crate::types::{ErrorCode, LeaderEpoch, Monotonic, Offset, Seed, Uuid};
 use crate::wire::Text;
 use alloc::collections::BTreeMap;
@@ -257,6 +258,7 @@ impl FetchSessions {
         else {
             return false;
         };
+        mark!(FetchSessionEvicted);
         self.remove(id);
         true
     }

@@ -4,6 +4,7 @@
 //! Invariants: asks of one shard are taken in the order sent; nothing is held that was asked under an image this shard
 //! has. What is held is bounded by the askers' credits, and ends with the publication that is on its way.
 
+use crate::marks::mark;
 use crate::session::Ask;
 use crate::types::{Offset, OpId, ShardId};
 use alloc::collections::VecDeque;
@@ -32,6 +33,7 @@ impl Early {
         if asked.seen <= known && !behind_another {
             return Some(asked);
         }
+        mark!(EarlyAskHeld);
         self.waiting.push_back(asked);
         None
     }

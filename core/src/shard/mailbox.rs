@@ -6,6 +6,7 @@
 
 use super::effect::{Effect, Effects};
 use super::mail::Mail;
+use crate::marks::mark;
 use crate::types::ShardId;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -50,6 +51,7 @@ impl Mailbox {
         }
         let shard = usize::from(to.0);
         if self.credits[shard] == 0 || !self.waiting[shard].is_empty() {
+            mark!(CreditAwaited);
             return self.waiting[shard].push_back(mail);
         }
         self.credits[shard] -= 1;

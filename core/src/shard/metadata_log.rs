@@ -14,6 +14,7 @@ use super::{Effect, Effects, Halt, Report, Shard, Timer};
 use crate::config::{FlushMode, TopicConfig};
 use crate::controller::{CLUSTER_METADATA, Controller, ControllerRequest, Publication};
 use crate::log::{Log, LogConfig, LogPlace, Recover, RecoverSettings, ReplayChunk, Source, Writes};
+use crate::marks::mark;
 use crate::metadata::{Delta, Image, MetadataRecord};
 use crate::partition::{Closed, LogJob, LogOutcome, Matter};
 use crate::record::build::{BatchBuilder, Producer};
@@ -370,6 +371,7 @@ impl Shard {
             metadata.state = State::Failed(log);
             return;
         };
+        mark!(MetadataLogBroughtBack);
         metadata.state = State::Recovering;
         self.run_log_job(TaskFor::Metadata, LogJob::Recover(Box::new(recover)), effects);
     }

@@ -41,6 +41,7 @@ pub use task::{Task, TaskOutcome};
 
 use crate::config::BrokerConfig;
 use crate::group::Budgets;
+use crate::marks::mark;
 use crate::metadata::Image;
 use crate::partition::{Outcome, Partition};
 use crate::session::{Action, FetchSessions, RequestId, Room};
@@ -304,6 +305,9 @@ impl Shard {
     /// The next message of this shard to itself, if this turn has work left for it.
     fn next_local(&mut self) -> Option<Mail> {
         if !self.view.room.has_work() {
+            if self.mailbox.has_local() {
+                mark!(TurnWorkUsedUp);
+            }
             return None;
         }
         let mail = self.mailbox.next_local()?;

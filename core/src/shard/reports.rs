@@ -5,6 +5,7 @@
 
 use super::{Effect, Effects, Report, Shard};
 use crate::log::RecoveryReport;
+use crate::marks::mark;
 use crate::partition::{Matter, Recovery};
 use crate::types::{Monotonic, TopicPartition};
 use alloc::collections::BTreeMap;
@@ -37,6 +38,7 @@ impl Reports {
         let now = self.now;
         let recent = |told: &Told| now.millis_since(told.at) < QUIET_MS;
         if let Some(told) = self.told.get_mut(&about).filter(|told| recent(told)) {
+            mark!(ReportHeldBack);
             told.left_out += 1;
             return None;
         }

@@ -5,6 +5,7 @@ use super::partitions::Part;
 use super::survey::Survey;
 use crate::group::{Loaded, ReadRecords};
 use crate::log::{Replay, ReplayChunk};
+use crate::marks::mark;
 use crate::partition::{LogJob, LogOutcome, Purpose};
 use crate::storage::{FileOp, IoError, IoResult, IoValue, Job, Lease, LogId, Next, Replace, Volume};
 use crate::types::{Fault, LogDirectoryId, Offset, OpId, ShardId, TopicPartition};
@@ -117,6 +118,7 @@ impl Turns {
     /// The task, if it may start now; else it waits.
     pub(super) fn begin(&mut self, op: OpId, task: Task) -> Option<(OpId, Task)> {
         if self.running >= self.limit {
+            mark!(TaskWaited);
             self.waiting.push_back((op, task));
             return None;
         }

@@ -13,6 +13,7 @@ use super::gather::{Gather, Waiting};
 use super::outbox::Outbox;
 use crate::bugs::bug;
 use crate::config::{FlushMode, Limits};
+use crate::marks::mark;
 use crate::types::{Fault, FileId, LogDirectoryId, Monotonic, Offset, ShardId};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -403,7 +404,10 @@ impl Committer {
         match dirty.len() {
             0 => Scope::NamesOnly,
             count if count <= self.files_synced_singly => Scope::Singly(dirty),
-            _ => Scope::All,
+            _ => {
+                mark!(RoundSyncedAll);
+                Scope::All
+            }
         }
     }
 

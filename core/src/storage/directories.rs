@@ -10,6 +10,7 @@ use super::event::{LogId, Purpose, StorageEvent};
 use super::file::{FileOp, FilePath};
 use super::files::Files;
 use super::outbox::Outbox;
+use crate::marks::mark;
 use crate::types::FileId;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -185,6 +186,9 @@ impl Directories {
             self.pump_tree(log, files, outbox, events);
         } else if let Some(doomed) = directory.doomed.front().filter(|_| !directory.paused) {
             let file = files.get(doomed.file);
+            if file.leases > 0 {
+                mark!(RemovalWaitedForLease);
+            }
             let free = file.leases == 0 && file.is_quiet();
             if free && files.close_for_removal(doomed.file, outbox) {
                 directory.removal = Removal::Companion;

@@ -11,6 +11,7 @@
 //! - enough bytes, whose round is cheap for each of them, never wait;
 //! - where waiting was in vain, it is tried again after ever more rounds only.
 
+use crate::marks::mark;
 use crate::types::Monotonic;
 
 /// Bytes whose round does not wait for more.
@@ -99,6 +100,7 @@ impl Gather {
         if self.hasty > 0 || all || waiting.bytes >= ENOUGH_BYTES || now >= *deadline {
             return true;
         }
+        mark!(RoundGathered);
         *waits = true;
         false
     }

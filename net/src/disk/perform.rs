@@ -1,6 +1,6 @@
 //! Operations as blocking system calls.
 
-use super::root::{OpenFile, Root, io_error};
+use super::root::{OpenFile, Root, io_error, sync_names};
 use super::{Cached, Unfilled};
 use crate::clock::Clock;
 use crate::counters::{Counters, DiskFault, count};
@@ -88,7 +88,7 @@ impl Performer {
                 })
             }),
             FileOp::SyncDirectory { path } => self.timed(|| {
-                let synced = File::open(self.root.resolve(path)?).and_then(|directory| directory.sync_all());
+                let synced = File::open(self.root.resolve(path)?).and_then(|directory| sync_names(&directory));
                 done(synced, || format!("sync directory {path}"))
             }),
             FileOp::CreateDirectory { path } => match fs::create_dir(self.root.resolve(path)?) {

@@ -7,6 +7,7 @@
 
 use klamm_core::storage::{FilePath, IoError, IoErrorKind};
 use klamm_core::types::{FileId, ShardId};
+use rustix::fs::fsync;
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -97,7 +98,7 @@ fn create_durably(path: &Path) -> io::Result<()> {
     };
     if path.is_dir() {
         return match File::open(parent) {
-            Ok(parent) => parent.sync_all(),
+            Ok(parent) => sync_names(&parent),
             // Then somebody else made it, for us.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
             Err(error) => Err(error),
@@ -105,7 +106,13 @@ fn create_durably(path: &Path) -> io::Result<()> {
     }
     create_durably(parent)?;
     std::fs::create_dir(path)?;
-    File::open(parent)?.sync_all()
+    sync_names(&File::open(parent)?)
+}
+
+/// `fsync` of a directory. Not even an interrupted one is tried again, as the standard library would: whether the first one
+/// lost something could no longer be told.
+pub(super) fn sync_names(directory: &File) -> io::Result<()> {
+    fsync(directory).map_err(io::Error::from)
 }
 
 fn not_open(file: FileId) -> IoError {

@@ -277,6 +277,7 @@ impl Oracle {
             // What the old segments lack is not what compaction took.
             return;
         }
+        self.judging(Checker::Compaction);
         let what = |problem: String| {
             format!(
                 "{}: compaction made a file of {}..{}: {problem}",

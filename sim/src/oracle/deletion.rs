@@ -139,6 +139,7 @@ impl Oracle {
         } else {
             expected.upto
         };
+        self.judging(Checker::DeletedRecords);
         if held < promised {
             let text = format!(
                 "{place}: it was answered that records before {promised} are gone, the device begins at {held}"

@@ -6,6 +6,7 @@
 use super::group::{After, Group, State, Work};
 use super::member::{Acquaintance, Waiting};
 use crate::group::ask::{GroupAnswer, JoinAsk, Joined, ReplacedLeader, StateName};
+use crate::marks::mark;
 use crate::types::ErrorCode;
 use alloc::sync::Arc;
 use core::fmt::Debug;
@@ -20,6 +21,7 @@ impl<T: Copy + Debug> Group<T> {
         id: Arc<str>,
         work: &mut Work<'_, T>,
     ) {
+        mark!(StaticMemberReplaced);
         let leader_before = self.leader.clone().unwrap_or_else(|| Arc::clone(&id));
         let skips = ask.replaced_leader == ReplacedLeader::SkipsAssignment;
         self.rename(before, &id, work);

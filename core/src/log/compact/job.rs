@@ -10,6 +10,7 @@ use crate::bugs::bug;
 use crate::log::checkpoint::{self, Checkpoint};
 use crate::log::place::{Cleaning, LogPlace, Stem};
 use crate::log::segment::Peak;
+use crate::marks::mark;
 use crate::storage::{FileIds, FileOp, Index, IoError, IoErrorKind, IoResult, IoValue, Job, Next, OpenMode, Replace};
 use crate::types::{Fault, FileId, Monotonic, Offset, Timestamp};
 use alloc::boxed::Box;
@@ -162,6 +163,7 @@ impl Compact {
     /// Has it end as soon as it may.
     pub(super) fn stop(&mut self) {
         if let Some(work) = &mut self.0 {
+            mark!(CompactionStopped);
             work.stop.get_or_insert(CompactStop::Asked);
         }
     }

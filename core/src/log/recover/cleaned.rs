@@ -6,6 +6,7 @@
 
 use super::{Recover, Turn};
 use crate::log::place::Stem;
+use crate::marks::mark;
 use crate::types::Fault;
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -23,6 +24,7 @@ impl Recover {
         self.listed.retain(|listed| {
             let superseded = kept.last().is_some_and(|last| last.supersedes(&listed.stem));
             if superseded {
+                mark!(SupersededFound);
                 gone.push(self.place.segment(listed.stem));
             } else {
                 kept.push(listed.stem);

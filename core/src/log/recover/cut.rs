@@ -7,6 +7,7 @@ use crate::log::config::Writes;
 use crate::log::place::Stem;
 use crate::log::producers::Producers;
 use crate::log::segment::Segment;
+use crate::marks::mark;
 use crate::storage::{FileOp, Index, Next};
 use crate::types::{Fault, Offset};
 use alloc::format;
@@ -61,6 +62,7 @@ impl Recover {
             self.state.segment.size = self.listed[self.at].size;
             return self.sync_segment();
         }
+        mark!(TailCut);
         let truncate = FileOp::Truncate {
             file: self.segment_file,
             size,
@@ -90,6 +92,7 @@ impl Recover {
     /// What is left of the log was deleted, and what had followed it is lost: the log begins anew where it was to begin, and
     /// no offset below is given again (Kafka's `LogLoader` does the same).
     fn begin_at(&mut self, mark: Offset) {
+        mark!(LogBeganAtMark);
         for found in core::mem::take(&mut self.done) {
             let (base, cleaning) = (found.base, found.cleaning);
             self.give_up(Stem { base, cleaning }, found.size, found.proven);
@@ -101,6 +104,7 @@ impl Recover {
 
     /// Has a segment removed.
     fn give_up(&mut self, stem: Stem, size: u64, has_checkpoint: bool) {
+        mark!(SegmentGivenUp);
         self.report.segments_removed += 1;
         self.report.bytes_truncated += size;
         self.remove.push(self.place.segment(stem));

@@ -6,6 +6,7 @@
 
 use super::{Recover, Step, Turn};
 use crate::config::FlushMode;
+use crate::marks::mark;
 use crate::storage::{FileOp, IoValue, Next, OpenMode};
 use crate::types::{Fault, Offset};
 use alloc::format;
@@ -30,6 +31,7 @@ impl Recover {
 
     /// Marks the log, and ends badly.
     pub(super) fn lose(&mut self, end: Offset) -> Turn {
+        mark!(SyncedBytesMissing);
         let (name, promised) = (self.place.name(), self.synced_to());
         let text = format!("{name} was synced up to offset {promised}, and is whole up to {end} only");
         self.file = self.files.next();

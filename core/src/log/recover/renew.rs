@@ -15,6 +15,7 @@ use super::{Recover, Step, Turn};
 use crate::bugs::bug;
 use crate::config::FlushMode;
 use crate::log::config::Writes;
+use crate::marks::mark;
 use crate::storage::{FileOp, Piece};
 use crate::types::{Fault, LeaderEpoch};
 use alloc::collections::VecDeque;
@@ -129,6 +130,7 @@ impl Recover {
         if pieces.is_empty() {
             return self.renewed(then);
         }
+        mark!(TailWrittenAnew);
         self.report.bytes_renewed += self.held.position - position;
         let file = self.segment_file;
         self.io(Step::Renewed(then), FileOp::Write { file, position, pieces })

@@ -3,6 +3,7 @@
 use super::{Leader, Unacknowledged};
 use crate::bugs::bug;
 use crate::log::Check;
+use crate::marks::mark;
 use crate::partition::ask::{Acks, PartitionAnswer, Produced};
 use crate::partition::job::{LogJob, Purpose, Validate};
 use crate::partition::outcome::Outcome;
@@ -126,6 +127,9 @@ impl<T: Copy + Debug> Leader<T> {
             Check::Duplicate(_) if bug!(RetryGetsNewOffset) => (self.log.end(), self.log.end()),
             Check::Duplicate(original) if bug!(RetryAnsweredEarly) => (original.base_offset, Offset::ZERO),
             Check::Duplicate(original) => {
+                if original.next_offset() > self.log.durable_end() {
+                    mark!(RetryBeforeDurable);
+                }
                 appended_at = original.timestamp;
                 (original.base_offset, original.next_offset())
             }

@@ -135,6 +135,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
             bug: given.value("--bug")?,
             seeds: given.number("--seeds")?.unwrap_or(100),
             from: given.number("--from")?.unwrap_or(1_000_000),
+            ranges: given.number("--ranges")?.unwrap_or(1).max(1),
             jobs: given.jobs()?,
         }),
         "losses" => Command::Losses {

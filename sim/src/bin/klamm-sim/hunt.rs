@@ -15,6 +15,8 @@ pub(crate) struct Hunt {
     pub(crate) bug: Option<String>,
     pub(crate) seeds: u64,
     pub(crate) from: u64,
+    /// How many ranges of so many seeds, one behind the other: each bug is hunted in all of them.
+    pub(crate) ranges: u64,
     pub(crate) jobs: usize,
 }
 
@@ -135,28 +137,29 @@ mod hunting {
                 "{:<24} {:>6}  {:<24} {:>10}  before that",
                 "bug", "seeds", "caught by", "seed"
             );
-            let mut escaped = 0;
+            let mut needed = Vec::new();
             for bug in bugs {
-                select(Some(bug));
-                let trail = self.hunt(bug);
-                select(None);
-                escaped += u32::from(trail.caught.is_none());
-                println!("{}", line(bug, &trail, self.seeds));
+                for range in 0..self.ranges {
+                    select(Some(bug));
+                    let trail = self.hunt(bug, self.from + range * self.seeds);
+                    select(None);
+                    needed.push(trail.caught.map(|(seeds, ..)| seeds));
+                    println!("{}", line(bug, &trail, self.seeds));
+                }
             }
+            let escaped = needed.iter().filter(|seeds| seeds.is_none()).count();
+            println!("\n{}", spread(needed));
             if escaped == 0 {
-                println!("\nEvery bug was caught by its named checker.");
+                println!("Every bug was caught by its named checker.");
                 ExitCode::SUCCESS
             } else {
-                println!(
-                    "\n{escaped} not caught by the named checker within {} seeds.",
-                    self.seeds
-                );
+                println!("{escaped} not caught by the named checker within {} seeds.", self.seeds);
                 ExitCode::FAILURE
             }
         }
 
         /// Fresh seeds in order, a few at a time, until one is caught.
-        fn hunt(&self, bug: Bug) -> Trail {
+        fn hunt(&self, bug: Bug, from: u64) -> Trail {
             let named = named_checkers(bug);
             let mut trail = Trail {
                 caught: None,
@@ -166,14 +169,14 @@ mod hunting {
             let mut done = 0;
             while trail.caught.is_none() && done < self.seeds {
                 let count = chunk.min(self.seeds - done);
-                let first = self.from + done;
+                let first = from + done;
                 let verdicts = run_all((first..first + count).collect(), self.jobs, RunOptions::default());
                 let mut verdicts: Vec<_> = verdicts.iter().collect();
                 verdicts.sort_by_key(|verdict| verdict.seed);
                 for verdict in verdicts {
                     match verdict.violation {
                         Some((checker, _)) if named.contains(&checker) && trail.caught.is_none() => {
-                            trail.caught = Some((verdict.seed - self.from + 1, verdict.seed, checker));
+                            trail.caught = Some((verdict.seed - from + 1, verdict.seed, checker));
                         }
                         Some((checker, _)) if trail.caught.is_none() => *trail.others.entry(checker).or_default() += 1,
                         _ => {}
@@ -183,6 +186,22 @@ mod hunting {
             }
             trail
         }
+    }
+
+    /// How many seeds the hunts needed; one that was in vain needed more than all others.
+    fn spread(needed: Vec<Option<u64>>) -> String {
+        let mut seeds: Vec<u64> = needed.into_iter().map(|seeds| seeds.unwrap_or(u64::MAX)).collect();
+        seeds.sort_unstable();
+        let at = |share: usize| match seeds[(seeds.len() - 1) * share / 100] {
+            u64::MAX => String::from("none"),
+            seeds => seeds.to_string(),
+        };
+        let (median, most) = (at(50), at(100));
+        format!(
+            "{} hunts: seeds needed, median {median}, 95th percentile {}, most {most}.",
+            seeds.len(),
+            at(95)
+        )
     }
 
     fn line(bug: Bug, trail: &Trail, most: u64) -> String {

@@ -1,6 +1,7 @@
 //! `run`: many seeds, each twice.
 
 use crate::show::{self, Totals};
+use klamm_core::marks::{self, Mark};
 use klamm_sim::{Checker, RunOptions, TraceHash, Verdict, run_seed, trace_seed};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -102,9 +103,13 @@ impl Run {
             failures.push(seed);
         }
         println!("{}", totals.summary(&clock, self.twice));
+        println!("  marks      {}", show::marks());
         let missing = if count >= ENOUGH_SEEDS {
             let missing = totals.missing().into_iter().map(str::to_owned);
-            missing.chain(totals.missing_versions()).collect()
+            missing
+                .chain(totals.missing_versions())
+                .chain(missing_marks())
+                .collect()
         } else {
             Vec::new()
         };
@@ -153,7 +158,8 @@ impl Run {
         let program = std::env::current_exe().expect("this program's own path");
         let mut command = Command::new(program);
         let seeds = format!("{}..{}", self.seeds.start, self.seeds.end);
-        let jobs = (self.jobs / 2).max(1).to_string();
+        // Another number of jobs than the first run has: that must not matter either.
+        let jobs = (self.jobs.div_ceil(2) + 1).to_string();
         command.args(["hashes", "--seeds", &seeds, "--jobs", &jobs]);
         if self.planted {
             command.arg("--plant-nondeterminism");
@@ -163,6 +169,12 @@ impl Run {
             .spawn()
             .expect("a second process for the second runs")
     }
+}
+
+/// Rare paths of the core that no run here has taken.
+fn missing_marks() -> impl Iterator<Item = String> {
+    let missing = Mark::ALL.iter().filter(|&&mark| marks::passed(mark) == 0);
+    missing.map(|mark| format!("the mark {mark:?}"))
 }
 
 /// The seeds whose second run came to another hash, or to none.

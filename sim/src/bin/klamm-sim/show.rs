@@ -2,6 +2,7 @@
 
 #![allow(clippy::cast_precision_loss, reason = "rates for people, of counts far below 2^52")]
 
+use klamm_core::marks::{self, Mark};
 use klamm_sim::{Checker, Report, Verdict};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -122,7 +123,7 @@ const FAULTS: [&str; 19] = [
 ];
 
 /// Every checker that judges runs; those of assertions, determinism and idleness judge what no run counts.
-const CHECKERS: [Checker; 18] = [
+const CHECKERS: [Checker; 20] = [
     Checker::AcknowledgedDurability,
     Checker::Recovery,
     Checker::Idempotence,
@@ -141,6 +142,8 @@ const CHECKERS: [Checker; 18] = [
     Checker::OneOwner,
     Checker::Generations,
     Checker::GroupOffsets,
+    Checker::Compaction,
+    Checker::DeletedRecords,
 ];
 
 /// What many runs did together.
@@ -284,6 +287,14 @@ impl Totals {
         let _ = write!(text, ", {rate:.0} client operations a simulated second");
         text
     }
+}
+
+/// How often this process took rare paths of the core, the rarest first.
+pub(crate) fn marks() -> String {
+    let mut counts: Vec<_> = Mark::ALL.iter().map(|&mark| (marks::passed(mark), mark)).collect();
+    counts.sort_by_key(|&(count, _)| count);
+    let counts: Vec<_> = counts.iter().map(|(count, mark)| format!("{mark:?} {count}")).collect();
+    counts.join(", ")
 }
 
 /// What one run did.
