@@ -60,8 +60,8 @@ pub enum Bug {
     OffsetAnsweredEarly = 25,
     /// An assignment is handed out before it is durable (one-owner, generations).
     AssignmentAnsweredEarly = 26,
-    /// A timer of a group that came too early is not armed again (liveness).
-    GroupTimerNotRearmed = 27,
+    /// The wait for members to join, which newcomers extend, is not armed again (liveness).
+    JoinTimerNotRearmed = 27,
     /// A deleted topic's directory is taken for that of the topic created again under its name (recreated-topic).
     DeletedTopicResurrects = 28,
     /// A request takes effect before those in front of it have (order).
@@ -101,11 +101,17 @@ pub enum Bug {
     OneLogHaltsAll = 45,
     /// The greatest timestamp of the segment that grows is that of its last index entry (time-lookup).
     StaleGreatestTimestamp = 46,
+    /// The session timer of a member that is alive when it comes is not armed again (liveness).
+    SessionTimerNotRearmed = 47,
+    /// A response leaves before those to earlier requests of its connection (order).
+    ResponsesReordered = 48,
+    /// A change of topics is answered before all shards have seen it (metadata).
+    ChangeAnsweredEarly = 49,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 49] = [
         Self::AckBeforeFsync,
         Self::SyncCoversLaterWrites,
         Self::NoDirectorySync,
@@ -132,7 +138,7 @@ impl Bug {
         Self::RebalanceWithoutWaiting,
         Self::OffsetAnsweredEarly,
         Self::AssignmentAnsweredEarly,
-        Self::GroupTimerNotRearmed,
+        Self::JoinTimerNotRearmed,
         Self::DeletedTopicResurrects,
         Self::EffectsReordered,
         Self::SyncedNotedEarly,
@@ -152,6 +158,9 @@ impl Bug {
         Self::HaltOnNoSpace,
         Self::OneLogHaltsAll,
         Self::StaleGreatestTimestamp,
+        Self::SessionTimerNotRearmed,
+        Self::ResponsesReordered,
+        Self::ChangeAnsweredEarly,
     ];
 }
 

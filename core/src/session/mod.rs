@@ -418,7 +418,12 @@ impl Session {
             match request.state {
                 State::Working(..) => {
                     self.active.push_front(request);
-                    return;
+                    let ready =
+                        |later: &Request| bug!(ResponsesReordered) && matches!(later.state, State::Ready { .. });
+                    let Some(place) = self.active.iter().position(ready) else {
+                        return;
+                    };
+                    self.active.swap(0, place);
                 }
                 State::Ready { leases, .. } if self.phase == Phase::Closing => actions.push(Action::Release(leases)),
                 State::Ready { parts, leases, bytes } => {

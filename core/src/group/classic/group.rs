@@ -457,7 +457,7 @@ impl<T: Copy + Debug> Group<T> {
         assert!(self.joining <= self.members.len(), "{name}: more join than there are");
         let may_join = matches!(self.state, State::Preparing(_)) || self.storing.is_some();
         assert!(self.joining == 0 || may_join, "{name}: a join waits for nothing");
-        let ends = self.join_deadline.is_some() || self.storing.is_some() || bug!(GroupTimerNotRearmed);
+        let ends = self.join_deadline.is_some() || self.storing.is_some() || bug!(JoinTimerNotRearmed);
         assert!(self.joining == 0 || ends, "{name}: a join waits without end");
         match self.state {
             State::Empty(_) => assert!(self.members.is_empty(), "{name}: an empty group has members"),

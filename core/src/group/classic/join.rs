@@ -224,7 +224,7 @@ impl<T: Copy + Debug> Group<T> {
                 remaining_ms,
                 extended: true,
             } if remaining_ms > 0 => {
-                if bug!(GroupTimerNotRearmed) {
+                if bug!(JoinTimerNotRearmed) {
                     return;
                 }
                 let next = u64::from(work.config.initial_rebalance_delay_ms).min(remaining_ms);
@@ -313,7 +313,7 @@ impl<T: Copy + Debug> Group<T> {
         };
         member.armed = None;
         let (lives, waited_for) = (member.expires > work.now.monotonic, member.is_waited_for());
-        if lives && !bug!(GroupTimerNotRearmed) {
+        if lives && !bug!(SessionTimerNotRearmed) {
             self.arm_session(&mut member, work);
         }
         self.members.insert(Arc::clone(id), member);

@@ -16,9 +16,10 @@ Usage:
       Both must come to the same hash. --once leaves the second run out.
   klamm-sim replay SEED [--trace]
       Runs one seed and tells what it did; --trace tells every event.
-  klamm-sim hunt [--bug NAME] [--seeds N] [--from SEED] [--jobs N]
+  klamm-sim hunt [--bug NAME] [--seeds N] [--from SEED] [--ranges N] [--jobs N]
       Switches on each deliberate bug in turn and runs fresh seeds until the checker that is
       named for it catches it, at most N (100). Needs a build with RUSTFLAGS='--cfg klamm_bugs'.
+      --ranges hunts each in so many ranges of N seeds, one behind the other.
   klamm-sim losses [--seeds N]
       Shows what may be lost: acks x flush x (kill, power cut), as runs of N seeds (40) see it.
 

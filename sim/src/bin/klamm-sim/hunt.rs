@@ -52,13 +52,16 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         | Bug::LastBatchCompactedAway => &[Checker::Idempotence],
         Bug::KeepLeaderEpoch => &[Checker::LeaderEpoch],
         Bug::ProducerIdsNotReserved => &[Checker::ProducerIds],
-        Bug::LostWakeUp | Bug::GroupTimerNotRearmed | Bug::SyncedNotedEarly => &[Checker::Liveness],
+        Bug::LostWakeUp | Bug::JoinTimerNotRearmed | Bug::SessionTimerNotRearmed | Bug::SyncedNotedEarly => {
+            &[Checker::Liveness]
+        }
         Bug::DeletedTopicResurrects => &[Checker::RecreatedTopic],
         Bug::TombstoneRemovedEarly | Bug::LastValueCompactedAway => &[Checker::Compaction],
         Bug::StartMarkNotSynced => &[Checker::DeletedRecords],
         Bug::StaleGreatestTimestamp => &[Checker::TimeLookup],
         Bug::HaltOnNoSpace | Bug::OneLogHaltsAll => &[Checker::Halts],
-        Bug::EffectsReordered => &[Checker::Order],
+        Bug::EffectsReordered | Bug::ResponsesReordered => &[Checker::Order],
+        Bug::ChangeAnsweredEarly => &[Checker::Metadata],
         Bug::LostCredit | Bug::LostLease => &[Checker::Liveness, Checker::Bounds],
         Bug::GenerationNotDurable | Bug::GroupRecordOutlivesDeletion => &[Checker::Generations],
         Bug::LostCharge => &[Checker::Bounds],
