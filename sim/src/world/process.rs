@@ -304,8 +304,11 @@ impl World {
                 self.enqueue_response(shard, LinkId(connection.0), Outgoing { op, parts });
             }
             Effect::Mail { to, mail } => {
-                let delays = self.options.delays.shard;
-                let at = self.stage.now() + self.stage.draw.within(delays.0, delays.1);
+                let delays = &self.options.delays;
+                // A client may hear of something from one shard, and ask another that has mail of it still unread.
+                let slow = self.stage.draw.chance(1, 16);
+                let most = if slow { 4 * delays.network.1 } else { delays.shard.1 };
+                let at = self.stage.now() + self.stage.draw.within(delays.shard.0, most);
                 let to = usize::from(to.0);
                 let Some(process) = &mut self.process else { return };
                 let at = process.mail.entry((shard, to)).or_default().arrival(at);
