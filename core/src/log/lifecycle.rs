@@ -4,7 +4,7 @@
 
 use super::config::{LogConfig, Writes};
 use super::machine::{Log, Phase};
-use super::manifest::{ManifestEntry, ManifestSegment};
+use super::manifest::{ClosedLog, ManifestSegment};
 use super::recover::{Recover, RecoverSettings, Source};
 use super::segment::{Peak, Standing};
 use crate::bugs::bug;
@@ -104,9 +104,9 @@ impl Log {
         }
     }
 
-    /// What the manifest is to say of the log, once it is closed and everything of it is durable; `None` before. To be
+    /// How the log was closed, for the manifest to say, once it is closed and everything of it is durable; `None` before. To be
     /// asked after each event and outcome.
-    pub fn closed(&self, storage: &Storage) -> Option<ManifestEntry> {
+    pub fn closed(&self, storage: &Storage) -> Option<ClosedLog> {
         let at_work = self.is_worked_on() || self.is_to_be_noted();
         let settled = self.phase == Phase::Closing && self.drafts.is_empty() && !at_work;
         let durable = self
@@ -116,11 +116,11 @@ impl Log {
         if !settled || !durable || self.durable.offset != self.end || !storage.is_log_quiet(self.id) {
             return None;
         }
-        Some(self.entry())
+        Some(self.as_closed())
     }
 
-    /// What the manifest would say of the log as it is now, durable or not.
-    pub(crate) fn entry(&self) -> ManifestEntry {
+    /// The log as it would be closed now, durable or not.
+    pub(crate) fn as_closed(&self) -> ClosedLog {
         let there = self
             .segments
             .iter()
@@ -133,10 +133,7 @@ impl Log {
             generation: segment.cleaning.map_or(0, |cleaning| cleaning.generation),
             clean_to: segment.clean_to,
         });
-        ManifestEntry {
-            name: self.place.name().into(),
-            topic: self.place.topic,
-            partition: self.place.partition,
+        ClosedLog {
             start: self.start,
             end: self.end,
             segments: segments.collect(),
@@ -200,7 +197,7 @@ fn is_expired(peak: Option<Peak>, config: &LogConfig, steady: Timestamp) -> bool
     peak.timestamp.0 >= 0 && age > i128::from(kept)
 }
 
-impl ManifestEntry {
+impl ClosedLog {
     /// Whether [`Log::retain`] would find something to remove from the closed log, or compaction something to do.
     pub fn is_due(&self, config: &LogConfig, steady: Timestamp) -> bool {
         if self.is_dirty(config, steady) {
@@ -210,8 +207,7 @@ impl ManifestEntry {
         let Some(oldest) = self.segments.iter().find(|oldest| oldest.size > 0) else {
             return false;
         };
-        let size: u64 = self.segments.iter().map(|segment| segment.size).sum();
-        let spare = size - oldest.size;
+        let spare = self.size() - oldest.size;
         let too_much = is_too_much(spare, config) && self.segments.len() > 1;
         let passed = self.segments.get(1).is_some_and(|next| next.base <= self.start);
         too_much || passed || is_expired(oldest.peak, config, steady)

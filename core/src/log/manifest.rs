@@ -10,6 +10,7 @@ use super::place::{Cleaning, LogPlace, Stem};
 use super::segment::Peak;
 use crate::storage::codec::{DecodeError, Decoder, Encoder};
 use crate::types::{LogDirectoryId, Offset, Timestamp, TopicId, Uuid};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -49,6 +50,18 @@ impl ManifestSegment {
 /// Bytes of a segment.
 const SEGMENT_BYTES: usize = 52;
 
+/// A log as it was closed: what it takes to open it again without reading it. A shard keeps one for each dormant partition
+/// that has records, so it holds nothing that the image tells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClosedLog {
+    /// Its first offset.
+    pub start: Offset,
+    /// The offset after its last record.
+    pub end: Offset,
+    /// Its segments, ascending.
+    pub segments: Box<[ManifestSegment]>,
+}
+
 /// What the manifest says of one log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ManifestEntry {
@@ -58,15 +71,35 @@ pub struct ManifestEntry {
     pub topic: TopicId,
     /// Its partition.
     pub partition: i32,
-    /// Its first offset.
-    pub start: Offset,
-    /// The offset after its last record.
-    pub end: Offset,
-    /// Its segments, ascending.
-    pub segments: Vec<ManifestSegment>,
+    /// How it was closed.
+    pub closed: ClosedLog,
+}
+
+impl ClosedLog {
+    /// Bytes of all segments.
+    pub fn size(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.size).sum()
+    }
+
+    fn is_sound(&self) -> bool {
+        let ascend = self.segments.windows(2).all(|pair| pair[0].base < pair[1].base);
+        let first = self.segments.first().is_none_or(|first| first.base <= self.start);
+        let last = self.segments.last().is_none_or(|last| last.base <= self.end);
+        ascend && first && last && self.start <= self.end && self.start.0 >= 0
+    }
 }
 
 impl ManifestEntry {
+    /// The log at `place`, closed like this.
+    pub fn new(place: &LogPlace, closed: ClosedLog) -> Self {
+        Self {
+            name: place.name().into(),
+            topic: place.topic,
+            partition: place.partition,
+            closed,
+        }
+    }
+
     /// Where the log lies.
     pub fn place(&self, directory: LogDirectoryId) -> LogPlace {
         LogPlace {
@@ -77,18 +110,15 @@ impl ManifestEntry {
     }
 
     fn is_sound(&self) -> bool {
-        let ascend = self.segments.windows(2).all(|pair| pair[0].base < pair[1].base);
-        let first = self.segments.first().is_none_or(|first| first.base <= self.start);
-        let last = self.segments.last().is_none_or(|last| last.base <= self.end);
         let named = LogPlace::parse(LogDirectoryId(0), &self.name)
             .is_some_and(|place| place.topic == self.topic && place.partition == self.partition);
-        ascend && first && last && named && self.start <= self.end && self.start.0 >= 0
+        named && self.closed.is_sound()
     }
 }
 
 /// The manifest's bytes.
 pub fn encode(entries: &[ManifestEntry]) -> Vec<u8> {
-    let segments: usize = entries.iter().map(|entry| entry.segments.len()).sum();
+    let segments: usize = entries.iter().map(|entry| entry.closed.segments.len()).sum();
     let mut out = Encoder::new(MAGIC, entries.len() * 96 + segments * SEGMENT_BYTES + 4);
     out.u32(entries.len() as u32);
     for entry in entries {
@@ -97,10 +127,11 @@ pub fn encode(entries: &[ManifestEntry]) -> Vec<u8> {
         out.put(entry.name.as_bytes());
         out.put(&entry.topic.0.0);
         out.i32(entry.partition);
-        out.i64(entry.start.0);
-        out.i64(entry.end.0);
-        out.u32(entry.segments.len() as u32);
-        for segment in &entry.segments {
+        let closed = &entry.closed;
+        out.i64(closed.start.0);
+        out.i64(closed.end.0);
+        out.u32(closed.segments.len() as u32);
+        for segment in &closed.segments {
             let (timestamp, batch) = segment.peak.map_or((0, -1), |peak| (peak.timestamp.0, peak.batch.0));
             out.i64(segment.base.0);
             out.u64(segment.size);
@@ -135,21 +166,15 @@ fn decode_entry(from: &mut Decoder<'_>) -> Result<ManifestEntry, DecodeError> {
     let name = core::str::from_utf8(from.take(length)?).map_err(|_| DecodeError::Value("name"))?;
     let mut topic = [0; 16];
     topic.copy_from_slice(from.take(16)?);
-    let mut entry = ManifestEntry {
-        name: name.into(),
-        topic: TopicId(Uuid(topic)),
-        partition: from.i32()?,
-        start: Offset(from.i64()?),
-        end: Offset(from.i64()?),
-        segments: Vec::new(),
-    };
+    let (name, topic, partition) = (name.into(), TopicId(Uuid(topic)), from.i32()?);
+    let (start, end) = (Offset(from.i64()?), Offset(from.i64()?));
     let count = from.count(SEGMENT_BYTES)?;
-    entry.segments.reserve_exact(count);
+    let mut segments = Vec::with_capacity(count);
     for _ in 0..count {
         let base = Offset(from.i64()?);
         let size = from.u64()?;
         let (timestamp, batch) = (Timestamp(from.i64()?), Offset(from.i64()?));
-        entry.segments.push(ManifestSegment {
+        segments.push(ManifestSegment {
             base,
             size,
             peak: (batch.0 >= 0).then_some(Peak { timestamp, batch }),
@@ -158,5 +183,15 @@ fn decode_entry(from: &mut Decoder<'_>) -> Result<ManifestEntry, DecodeError> {
             clean_to: Offset(from.i64()?),
         });
     }
-    Ok(entry)
+    let closed = ClosedLog {
+        start,
+        end,
+        segments: segments.into(),
+    };
+    Ok(ManifestEntry {
+        name,
+        topic,
+        partition,
+        closed,
+    })
 }

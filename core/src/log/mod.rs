@@ -43,7 +43,7 @@ pub use config::{LogConfig, Writes};
 pub use epochs::EpochHistory;
 pub use lookup::{Lookup, LookupOutcome, TimeFound};
 pub use machine::{Appended, Log};
-pub use manifest::{ManifestEntry, ManifestSegment};
+pub use manifest::{ClosedLog, ManifestEntry, ManifestSegment};
 pub use place::{Cleaning, LogPlace, Stem};
 pub use producers::{ActiveProducer, Check, PastBatch, Producers, WINDOW};
 pub use read::{Read, ReadPlan};

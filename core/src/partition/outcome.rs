@@ -4,7 +4,7 @@ use super::ask::PartitionAnswer;
 use super::job::{LogJob, Purpose};
 use super::report::Matter;
 use crate::bugs::bug;
-use crate::log::{Log, ManifestEntry, RecoveryReport};
+use crate::log::{ClosedLog, Log, ManifestEntry, RecoveryReport};
 use crate::storage::Storage;
 use crate::types::{Fault, Monotonic};
 use alloc::string::String;
@@ -31,7 +31,7 @@ pub struct Outcome<T> {
     pub recovered: Option<(Recovery, RecoveryReport)>,
     /// The partition rests: its log is closed, and this is how it is opened again; `None` where it never held a record.
     /// Nothing is asked of it any more: whoever is asked next wakes another.
-    pub asleep: Option<Option<ManifestEntry>>,
+    pub asleep: Option<Option<ClosedLog>>,
     /// [`Partition::sync`](super::Partition::sync) is to be called at this time.
     pub sync_at: Option<Monotonic>,
     /// What was appended.
@@ -131,10 +131,10 @@ impl Closed {
     /// How far a log is that is being closed.
     pub fn of(log: &Log, storage: &Storage) -> Self {
         match log.closed(storage) {
-            None if bug!(ManifestBeforeSync) => Self::Clean(log.entry()),
+            None if bug!(ManifestBeforeSync) => Self::Clean(ManifestEntry::new(log.place(), log.as_closed())),
             None => Self::NotYet,
-            Some(entry) if entry.segments.is_empty() => Self::Empty,
-            Some(entry) => Self::Clean(entry),
+            Some(closed) if closed.segments.is_empty() => Self::Empty,
+            Some(closed) => Self::Clean(ManifestEntry::new(log.place(), closed)),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::report::Matter;
 use super::setting::Setting;
 use crate::bugs::bug;
 use crate::config::TopicConfig;
-use crate::log::{Log, LogConfig, LogPlace, ManifestEntry, Recover, RecoverSettings, Recovered, Source};
+use crate::log::{ClosedLog, Log, LogConfig, LogPlace, Recover, RecoverSettings, Recovered, Source};
 use crate::marks::mark;
 use crate::storage::{Storage, StorageEvent};
 use crate::types::{
@@ -41,7 +41,7 @@ pub struct Partition<T> {
 #[derive(Debug)]
 pub(super) struct Known {
     /// How it was closed.
-    clean: Option<ManifestEntry>,
+    clean: Option<ClosedLog>,
     /// Records below this are gone, whether their files still are there or not.
     start_at_least: Offset,
     /// Producers that had begun before a write failed.
@@ -51,7 +51,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    const fn closed(clean: Option<ManifestEntry>) -> Self {
+    const fn closed(clean: Option<ClosedLog>) -> Self {
         Self {
             clean,
             start_at_least: Offset::ZERO,
@@ -128,7 +128,7 @@ impl<T: Copy + Debug> Partition<T> {
     /// A partition whose log is on disk; `clean` says how it was closed, if it was.
     pub fn open(
         setting: Setting,
-        clean: Option<ManifestEntry>,
+        clean: Option<ClosedLog>,
         now: Now,
         storage: &mut Storage,
         outcome: &mut Outcome<T>,

@@ -11,7 +11,7 @@ use super::mail::{Beginning, Mail};
 use super::task::{Task, TaskFor, TaskOutcome};
 use super::{CONTROLLER, Effect, Effects, Halt, Pending, Report, Shard, Timer};
 use crate::bugs::bug;
-use crate::log::{LogPlace, ManifestEntry};
+use crate::log::{ClosedLog, LogPlace, ManifestEntry};
 use crate::partition::{Closed, LogOutcome, home};
 use crate::session::Answer;
 use crate::storage::LogId;
@@ -138,7 +138,7 @@ impl Shard {
             effects.push(Effect::Report(Report::Warning(text)));
         }
         self.view.cluster_id = Arc::from(booted.meta.cluster_id.as_str());
-        self.stored = booted.logs.into_iter().map(|log| (log.partition(), log)).collect();
+        self.found = booted.logs.into_iter().map(|log| (log.partition(), log)).collect();
         self.open_metadata_log(now, effects);
     }
 
@@ -147,7 +147,7 @@ impl Shard {
         let mut logs: BTreeMap<ShardId, Vec<StoredLog>> = BTreeMap::new();
         let mut orphans: Vec<LogPlace> = Vec::new();
         let mut risen: Vec<StoredLog> = Vec::new();
-        for (id, log) in core::mem::take(&mut self.stored) {
+        for (id, log) in core::mem::take(&mut self.found) {
             let topic = self.view.image.topic(id.topic);
             if topic.is_some_and(|topic| (id.partition as usize) < topic.partitions.len()) {
                 logs.entry(home(id, self.view.shards)).or_default().push(log);
@@ -177,6 +177,10 @@ impl Shard {
         }
         for shard in (0..self.view.shards).map(ShardId) {
             let logs = logs.remove(&shard).unwrap_or_default();
+            let logs = logs
+                .into_iter()
+                .map(|log| (log.partition(), log.clean.map(|said| said.closed)));
+            let logs = logs.collect();
             let (cluster_id, image) = (Arc::clone(&self.view.cluster_id), Arc::clone(&self.view.image));
             self.mailbox.send(
                 shard,
@@ -220,7 +224,8 @@ impl Shard {
         self.view.cluster_id = beginning.cluster_id;
         self.view.image = beginning.image;
         self.adopt_settings(now, effects);
-        self.stored = beginning.logs.into_iter().map(|log| (log.partition(), log)).collect();
+        let logs = beginning.logs.into_iter();
+        self.stored = logs.map(|(id, closed)| (id, closed.map(Box::new))).collect();
         self.phase = Phase::Serving;
         effects.push(Effect::Serve);
         // Shards do not all look through their logs at the same moment.
@@ -335,7 +340,14 @@ impl Shard {
             }
         }
         // A log that nobody used since the last clean stop is as clean as it was.
-        entries.extend(self.stored.values().filter_map(|log| log.clean.clone()));
+        let rested = self
+            .stored
+            .iter()
+            .filter_map(|(id, closed)| Some((*id, closed.as_ref()?)));
+        entries.extend(rested.filter_map(|(id, closed)| {
+            let place = self.place_of(id)?;
+            Some(ManifestEntry::new(&place, ClosedLog::clone(closed)))
+        }));
         self.mailbox.send(CONTROLLER, Mail::Closed(entries), effects);
         if self.view.id == CONTROLLER {
             self.phase = Phase::Closed;

@@ -1,12 +1,11 @@
 //! Messages between the shards of one process.
 
-use super::boot::StoredLog;
 use crate::controller::Publication;
-use crate::log::ManifestEntry;
+use crate::log::{ClosedLog, ManifestEntry};
 use crate::metadata::Image;
 use crate::session::{Answer, Ask};
 use crate::storage::Lease;
-use crate::types::{Broken, FileId, Offset, OpId};
+use crate::types::{Broken, FileId, Offset, OpId, TopicPartition};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -98,6 +97,6 @@ pub struct Beginning {
     pub cluster_id: Arc<str>,
     /// The state of the cluster.
     pub image: Arc<Image>,
-    /// The logs on disk whose partitions the shard owns.
-    pub logs: Vec<StoredLog>,
+    /// The logs on disk whose partitions the shard owns, and how each was closed, if a clean stop says so.
+    pub logs: Vec<(TopicPartition, Option<ClosedLog>)>,
 }

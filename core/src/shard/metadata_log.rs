@@ -135,12 +135,14 @@ impl Shard {
             registered: false,
             deleted: BTreeSet::new(),
         };
-        if let Some(stored) = self.stored.remove(&PARTITION) {
-            let source = stored.clean.map_or(Source::Directory, Source::Clean);
+        if let Some(stored) = self.found.remove(&PARTITION) {
+            let source = stored
+                .clean
+                .map_or(Source::Directory, |said| Source::Clean(said.closed));
             let recover = metadata.recovery(source, now, &mut self.storage);
             self.run_log_job(TaskFor::Metadata, LogJob::Recover(Box::new(recover)), effects);
             self.metadata = Some(metadata);
-        } else if let Some(log) = self.stored.values().next() {
+        } else if let Some(log) = self.found.values().next() {
             let place = log.place.clone();
             self.refuse_unknown(&place, effects);
         } else {

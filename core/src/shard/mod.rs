@@ -36,17 +36,19 @@ pub use boot::{Booted, StoredLog};
 pub use counters::{Audit, Counters};
 pub use effect::{Effect, Effects, Halt, Report};
 pub use input::Input;
-pub use mail::Mail;
+pub use mail::{Beginning, Mail};
 pub use task::{Task, TaskOutcome};
 
 use crate::config::BrokerConfig;
 use crate::group::Budgets;
+use crate::log::ClosedLog;
 use crate::marks::mark;
 use crate::metadata::Image;
 use crate::partition::{Outcome, Partition};
 use crate::session::{Action, FetchSessions, RequestId, Room};
 use crate::storage::{LogId, Storage, StorageEvent, Token};
 use crate::types::{ConnectionId, LogDirectoryId, Monotonic, Now, OpId, Seed, ShardId, TopicPartition};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -85,8 +87,11 @@ pub struct Shard {
     partitions: BTreeMap<LogId, Partition<Part>>,
     active: BTreeMap<TopicPartition, LogId>,
     names: BTreeMap<LogId, TopicPartition>,
-    /// Logs on disk whose partitions are dormant.
-    stored: BTreeMap<TopicPartition, StoredLog>,
+    /// Logs on disk whose partitions are dormant, and how each was closed, if it was. There may be a hundred thousand: where
+    /// they lie follows from the image.
+    stored: BTreeMap<TopicPartition, Option<Box<ClosedLog>>>,
+    /// What the boot found, until each shard has what is its own of it.
+    found: BTreeMap<TopicPartition, StoredLog>,
     next_log: u64,
     gathering: Ops<Gathering>,
     early: Early,
@@ -186,6 +191,7 @@ impl Shard {
             active: BTreeMap::new(),
             names: BTreeMap::new(),
             stored: BTreeMap::new(),
+            found: BTreeMap::new(),
             next_log: 0,
             gathering: Ops::new(),
             early: Early::default(),

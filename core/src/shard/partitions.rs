@@ -1,6 +1,5 @@
 //! The partitions of this shard: dormant until they are asked something, then recovered, then leading.
 
-use super::boot::StoredLog;
 use super::clients::Asker;
 use super::early::Asked;
 use super::mail::Mail;
@@ -12,12 +11,13 @@ use crate::bugs::bug;
 use crate::config::{CleanupPolicy, TopicConfig, TopicOverrides};
 use crate::controller::{ControllerAnswer, ControllerRequest};
 use crate::group::CONSUMER_OFFSETS;
-use crate::log::{LogConfig, LogPlace, ManifestEntry};
+use crate::log::{ClosedLog, LogConfig, LogPlace};
 use crate::metadata::{Delta, Topic};
 use crate::partition::{LogJob, LogOutcome, Outcome, Partition, PartitionAnswer, PartitionAsk, Purpose, Setting, home};
 use crate::session::{Answer, Ask};
 use crate::storage::{LogId, Storage, StorageEvent};
 use crate::types::{Broken, ErrorCode, FileId, Now, OpId, ShardId, TopicId, TopicPartition};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -152,9 +152,16 @@ impl Shard {
             return None;
         }
         match self.stored.get(&id) {
-            Some(stored) => Some(stored.clean.as_ref()?.segments.iter().map(|segment| segment.size).sum()),
+            Some(closed) => Some(closed.as_ref()?.size()),
             None => self.view.image.topic(id.topic)?.partition(id.partition).map(|_| 0),
         }
+    }
+
+    /// Where the log of a partition lies that the image knows.
+    pub(super) fn place_of(&self, id: TopicPartition) -> Option<LogPlace> {
+        let topic = self.view.image.topic(id.topic)?;
+        let directory = self.storage.directory();
+        Some(LogPlace::new(directory, &topic.name, id.topic, id.partition))
     }
 
     /// Wakes a dormant partition; `None` when there is no such partition any more.
@@ -176,7 +183,10 @@ impl Shard {
         let mut outcome = core::mem::take(&mut self.outcome);
         let partition = match self.stored.remove(&id) {
             None => Partition::create(setting, now, &mut self.storage),
-            Some(stored) => Partition::open(setting, stored.clean, now, &mut self.storage, &mut outcome),
+            Some(closed) => {
+                let closed = closed.map(|closed| *closed);
+                Partition::open(setting, closed, now, &mut self.storage, &mut outcome)
+            }
         };
         self.partitions.insert(log, partition);
         self.active.insert(id, log);
@@ -285,8 +295,8 @@ impl Shard {
         if let Some(end) = compacted.ended {
             self.compaction_ended(log, end);
         }
-        if let Some(entry) = outcome.asleep.take() {
-            self.fall_asleep(id, log, entry);
+        if let Some(closed) = outcome.asleep.take() {
+            self.fall_asleep(id, log, closed);
         }
         let appended = core::mem::take(&mut outcome.appended);
         self.counters.appended_batches += appended.batches;
@@ -301,15 +311,14 @@ impl Shard {
     }
 
     /// The partition is dormant again.
-    fn fall_asleep(&mut self, id: TopicPartition, log: LogId, entry: Option<ManifestEntry>) {
-        let Some(partition) = self.partitions.remove(&log) else {
+    fn fall_asleep(&mut self, id: TopicPartition, log: LogId, closed: Option<ClosedLog>) {
+        if self.partitions.remove(&log).is_none() {
             return;
-        };
+        }
         self.names.remove(&log);
         self.active.remove(&id);
-        if entry.is_some() {
-            let place = partition.place().clone();
-            self.stored.insert(id, StoredLog { place, clean: entry });
+        if let Some(closed) = closed {
+            self.stored.insert(id, Some(Box::new(closed)));
         }
     }
 
@@ -489,7 +498,10 @@ impl Shard {
                 if home(id, self.view.shards) != self.view.id {
                     continue;
                 }
-                stored.extend(self.stored.remove(&id).map(|log| log.place));
+                if self.stored.remove(&id).is_some() {
+                    let directory = self.storage.directory();
+                    stored.push(LogPlace::new(directory, &topic.name, id.topic, id.partition));
+                }
                 if let Some(log) = self.active.remove(&id) {
                     self.with_partition(log, effects, |partition, storage, outcome| {
                         partition.delete(storage, outcome);
@@ -546,7 +558,7 @@ impl Shard {
         let steady = self.storage.steady(now);
         let mut known: Option<(TopicId, LogConfig)> = None;
         let mut due = Vec::new();
-        for (&id, stored) in &self.stored {
+        for (&id, closed) in &self.stored {
             if due.len() == self.view.config.limits.recoveries {
                 break;
             }
@@ -560,7 +572,7 @@ impl Shard {
                     &known.insert((id.topic, config)).1
                 }
             };
-            if stored.clean.as_ref().is_none_or(|entry| entry.is_due(config, steady)) {
+            if closed.as_ref().is_none_or(|closed| closed.is_due(config, steady)) {
                 due.push(id);
             }
         }

@@ -107,8 +107,9 @@ impl Shard {
         let unknown = self
             .stored
             .range((from, Bound::Unbounded))
-            .filter(|(_, log)| log.clean.is_none());
-        let places: VecDeque<_> = unknown.take(STRETCH).map(|(_, log)| log.place.clone()).collect();
+            .filter(|(_, closed)| closed.is_none());
+        let places = unknown.take(STRETCH).filter_map(|(id, _)| self.place_of(*id));
+        let places: VecDeque<_> = places.collect();
         if let Some(last) = places.back().map(LogPlace::id) {
             let survey = Survey::new(places, self.storage.job_files());
             self.run_task(TaskFor::Survey(last), Task::Survey(survey), effects);

@@ -13,7 +13,7 @@ use super::keys::{KeyMap, Secret};
 use super::rewrite::Keeping;
 use crate::log::config::LogConfig;
 use crate::log::machine::{Log, Phase};
-use crate::log::manifest::ManifestEntry;
+use crate::log::manifest::ClosedLog;
 use crate::log::segment::{Segment, Standing};
 use crate::storage::Storage;
 use crate::types::{Now, Offset, Timestamp};
@@ -48,7 +48,7 @@ struct Range {
     segments: usize,
 }
 
-impl ManifestEntry {
+impl ClosedLog {
     /// Whether a log that was closed like this has something to compact; its last segment will grow again.
     pub(in crate::log) fn is_dirty(&self, config: &LogConfig, steady: Timestamp) -> bool {
         if !config.cleanup.compacts() {

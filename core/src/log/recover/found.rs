@@ -3,7 +3,7 @@
 use crate::config::FlushMode;
 use crate::log::config::Writes;
 use crate::log::epochs::EpochHistory;
-use crate::log::manifest::ManifestEntry;
+use crate::log::manifest::ClosedLog;
 use crate::log::place::{Cleaning, LogPlace};
 use crate::log::producers::Producers;
 use crate::log::segment::Peak;
@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug)]
 pub enum Source {
     /// The last stop was clean, and the manifest says this.
-    Clean(ManifestEntry),
+    Clean(ClosedLog),
     /// Only what the directory shows.
     Directory,
 }

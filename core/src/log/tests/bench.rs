@@ -1,9 +1,7 @@
 //! A log on a disk in memory, driven by hand.
 
 use crate::config::{BrokerConfig, FlushMode, Limits, TopicConfig};
-use crate::log::{
-    Log, LogConfig, LogPlace, ManifestEntry, Read, ReadPlan, Recover, RecoverSettings, Recovered, Source,
-};
+use crate::log::{ClosedLog, Log, LogConfig, LogPlace, Read, ReadPlan, Recover, RecoverSettings, Recovered, Source};
 use crate::record::codec::Level;
 use crate::record::{Batch, BatchBuilder, Compression, Producer, split};
 use crate::storage::tests::disk::Disk;
@@ -218,7 +216,7 @@ impl Bench {
     }
 
     /// Stops cleanly.
-    pub(super) fn close(&mut self) -> ManifestEntry {
+    pub(super) fn close(&mut self) -> ClosedLog {
         self.log.close(self.now, &mut self.storage);
         self.settle();
         let entry = self.log.closed(&self.storage).expect("everything is durable");

@@ -1,13 +1,12 @@
 //! The files that are ours, whole and spoilt.
 
-use crate::log::manifest::{self, ManifestEntry, ManifestSegment};
+use crate::log::manifest::{self, ClosedLog, ManifestEntry, ManifestSegment};
 use crate::log::{Checkpoint, EpochHistory, LogPlace, Peak, Producers};
 use crate::record::{BatchBuilder, Compression, Producer, codec::Level};
 use crate::storage::{Index, IndexEntry};
 use crate::types::{
     LeaderEpoch, LogDirectoryId, Monotonic, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, Uuid,
 };
-use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use proptest::prelude::*;
@@ -92,16 +91,12 @@ fn manifests() -> impl Strategy<Value = Vec<ManifestEntry>> {
                     }
                 })
                 .collect();
-            ManifestEntry {
-                name: LogPlace::new(LogDirectoryId(0), &name, topic, partition)
-                    .name()
-                    .to_string(),
-                topic,
-                partition,
+            let closed = ClosedLog {
                 start: segments.first().map_or(Offset(0), |first| first.base),
                 end: Offset(base + 10),
-                segments,
-            }
+                segments: segments.into(),
+            };
+            ManifestEntry::new(&LogPlace::new(LogDirectoryId(0), &name, topic, partition), closed)
         });
     proptest::collection::vec(entry, 0..6)
 }
