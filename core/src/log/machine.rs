@@ -74,6 +74,8 @@ pub struct Log {
     pub(super) epochs: EpochHistory,
     pub(super) producers: Producers,
     pub(super) spans: Spans,
+    /// Segments that begin below it are durable and grow no more. It never goes back.
+    settled_to: Offset,
     /// Checkpoints to be written, in the order of their offsets.
     pub(super) drafts: VecDeque<Draft>,
     /// A checkpoint is being written.
@@ -116,6 +118,7 @@ impl Log {
             epochs: EpochHistory::default(),
             producers,
             spans: Spans::default(),
+            settled_to: Offset::ZERO,
             drafts: VecDeque::new(),
             writing: false,
             marked: None,
@@ -437,7 +440,8 @@ impl Log {
         match *event {
             StorageEvent::Durable { end, .. } => self.became_durable(end),
             StorageEvent::Sealed { file, .. } => {
-                let sealed = self.segments.iter_mut().find(|segment| segment.file == file);
+                // It is among the last ones.
+                let sealed = self.segments.iter_mut().rev().find(|segment| segment.file == file);
                 if let Some(segment) = sealed {
                     segment.standing = Standing::Durable;
                 }
@@ -481,11 +485,12 @@ impl Log {
         }
         loop {
             let draft = self.drafts.front()?;
-            let segment = self.segments.iter().find(|segment| segment.file == draft.file);
+            let place = self.segment_of(draft.checkpoint.base);
+            let place = place.filter(|&place| self.segments[place].file == draft.file);
             let grown = draft.checkpoint.size > 0;
             let durable = draft.when_durable && grown && self.durable.offset >= draft.checkpoint.end;
-            match segment {
-                Some(segment) if !durable && !self.is_durable_through(segment) => return None,
+            match place {
+                Some(place) if !durable && !self.is_durable_through(place) => return None,
                 Some(_) => break,
                 None => drop(self.drafts.pop_front()),
             }
@@ -496,10 +501,16 @@ impl Log {
         Some(WriteCheckpoint::new(&self.place, draft, &mut storage.few_files()))
     }
 
-    /// Whether the segment and all before it were synced: a checkpoint says so of the whole log below its end.
-    fn is_durable_through(&self, segment: &Segment) -> bool {
-        let upto = self.segments.iter().take_while(|other| other.base <= segment.base);
-        segment.standing == Standing::Durable && upto.into_iter().all(|other| other.standing == Standing::Durable)
+    /// Whether the segment at this place and all before it were synced: a checkpoint says so of the whole log below its end.
+    fn is_durable_through(&mut self, place: usize) -> bool {
+        let settled_to = self.settled_to;
+        let mut settled = self.segments.partition_point(|segment| segment.base < settled_to);
+        // The last one grows, and what is appended to it is not durable yet.
+        while settled + 1 < self.segments.len() && self.segments[settled].standing == Standing::Durable {
+            settled += 1;
+        }
+        self.settled_to = settled_to.max(self.segments[settled].base);
+        place < settled || (place == settled && self.segments[place].standing == Standing::Durable)
     }
 
     /// A checkpoint was written, or not. One that could not be written for want of space or descriptors costs time at the
