@@ -149,6 +149,8 @@ pub struct Recover {
     held: Held,
     behind: Behind,
     torn: bool,
+    /// The segment that is being worked on, where there is a checkpoint of it that cannot be read.
+    rotten: Option<Stem>,
     /// How far the log is known to have been synced: by the manifest of a clean stop, and by its note.
     promised: Offset,
     /// There are checkpoints: so the directory's own name is durable, and the first segment is the log's first.
@@ -202,6 +204,7 @@ impl Recover {
             held: Held::default(),
             behind: Behind::default(),
             torn: false,
+            rotten: None,
             promised: Offset::ZERO,
             proven: false,
             there: true,
@@ -301,6 +304,8 @@ impl Recover {
         let cleaned = listed.stem.cleaning.is_some();
         let known = self.decoded.is_some();
         self.state.segment.proven = cleaned || self.checkpoints.contains(&listed.stem);
+        let rotten = !known && self.checkpoints.contains(&listed.stem);
+        self.rotten = rotten.then_some(listed.stem);
         if let Some(checkpoint) = self.decoded.take() {
             if checkpoint.size > listed.size || (cleaned && checkpoint.size < listed.size) {
                 let text = format!(
@@ -413,7 +418,9 @@ impl Recover {
         let grown = segment.size > segment.checkpointed;
         // What follows a torn segment goes, and with it perhaps the only proof of where the log begins.
         let needed = self.torn && !segment.proven && self.listed[0].stem.base > Offset::ZERO;
-        if (grown || needed) && !bug!(RecoverWithoutSync) && !(self.torn && bug!(GapAfterShortWrite)) {
+        // That of a log that holds nothing would be looked for in vain at each opening.
+        let rotten = self.rotten.is_some() && self.at + 1 == self.listed.len();
+        if (grown || needed || rotten) && !bug!(RecoverWithoutSync) && !(self.torn && bug!(GapAfterShortWrite)) {
             return self.write_checkpoint();
         }
         self.push_done()

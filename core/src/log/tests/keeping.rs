@@ -242,4 +242,13 @@ fn an_empty_log_whose_checkpoint_rotted_is_read_as_after_a_crash() {
     let recovered = bench.recover(Source::Clean(entry)).expect("its segment is there");
     bench.reopen(recovered);
     assert_eq!((bench.log.start(), bench.log.end()), (end, end));
+    let entry = bench.close();
+    bench.disk.history.clear();
+    let recovered = bench.recover(Source::Clean(entry)).expect("its segment is there");
+    assert_eq!((recovered.start(), recovered.end()), (end, end));
+    assert!(
+        !bench.disk.history.contains(&"list"),
+        "it has a checkpoint again: {:?}",
+        bench.disk.history
+    );
 }
