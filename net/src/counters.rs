@@ -124,6 +124,8 @@ counters! {
     recoveries
     /// Bytes that recoveries cut off torn tails.
     truncated_bytes
+    /// Bytes that recoveries wrote once more, because nothing said that they had been synced.
+    renewed_bytes
     /// Compactions of a log that came to their end.
     compactions
     /// Bytes that compactions made logs smaller by.
@@ -158,6 +160,7 @@ impl Counters {
             (&self.refused_batches, shard.refused_batches),
             (&self.recoveries, shard.recoveries),
             (&self.truncated_bytes, shard.truncated_bytes),
+            (&self.renewed_bytes, shard.renewed_bytes),
             (&self.compactions, shard.compactions),
             (&self.compacted_bytes, shard.compacted_bytes),
             (&self.compaction_backlog, shard.compaction_backlog),

@@ -20,6 +20,8 @@ pub struct Counters {
     pub recoveries: u64,
     /// Bytes cut off torn tails by recoveries.
     pub truncated_bytes: u64,
+    /// Bytes that recoveries wrote once more, because nothing said that they had been synced.
+    pub renewed_bytes: u64,
     /// Compactions of a log that came to their end.
     pub compactions: u64,
     /// Bytes that compactions made logs smaller by.

@@ -16,7 +16,7 @@ use crate::controller::{CLUSTER_METADATA, Controller, ControllerRequest, Publica
 use crate::log::{Log, LogConfig, LogPlace, Recover, RecoverSettings, ReplayChunk, Source, Writes};
 use crate::marks::mark;
 use crate::metadata::{Delta, Image, MetadataRecord};
-use crate::partition::{Closed, LogJob, LogOutcome, Matter};
+use crate::partition::{Closed, LogJob, LogOutcome, Matter, Recovery};
 use crate::record::build::{BatchBuilder, Producer};
 use crate::record::codec::Level;
 use crate::record::{Batch, Compression};
@@ -31,7 +31,8 @@ use prost::Message;
 
 /// Kafka's id of the metadata partition (`org.apache.kafka.common.Uuid.METADATA_TOPIC_ID`).
 const TOPIC: TopicId = TopicId(Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]));
-const PARTITION: TopicPartition = TopicPartition {
+/// The metadata log, as a partition.
+pub(super) const PARTITION: TopicPartition = TopicPartition {
     topic: TOPIC,
     partition: 0,
 };
@@ -122,6 +123,8 @@ impl Shard {
             // What is issued once must not be issued again after a power cut, whatever records are promised.
             flush: FlushMode::Fsync,
             writes: Writes::OneByOne,
+            // As far as other logs note that they are synced: a start writes no more than that once again.
+            checkpoint_bytes: config.checkpoint_bytes.min(config.note_bytes),
             ..config
         };
         let (state, epoch) = (State::Recovering, LeaderEpoch::default());
@@ -158,17 +161,23 @@ impl Shard {
         let Some(metadata) = &mut self.metadata else {
             panic!("{job:?} without a metadata log")
         };
+        let why = match self.phase {
+            Phase::Starting => Recovery::Opening,
+            _ => Recovery::FailedWrite,
+        };
         match (job, &mut metadata.state) {
             (LogOutcome::Recovered(recovered), State::Recovering) => {
                 let recovered = match *recovered {
                     Ok(recovered) => recovered,
                     Err(fault) => return self.metadata_unread(fault, now, effects),
                 };
+                let report = recovered.report;
                 let log = Log::open(metadata.id, metadata.config.clone(), recovered, now, &mut self.storage);
                 let replay = log.replay(&mut self.storage);
                 let read = Box::default();
                 metadata.state = State::Replaying { log, read };
                 self.run_task(TaskFor::Replay, Task::Replay(Box::new(replay)), effects);
+                self.count_recovery(PARTITION, why, report, effects);
             }
             (LogOutcome::Checkpointed(done), State::Open(log) | State::Failed(log)) => {
                 if let Err(fault) = log.worked(&done, &mut self.storage) {

@@ -3,7 +3,8 @@
 //! Invariant: of each partition, one report about a matter in [`QUIET_MS`]; the next one says how many were left out. What is
 //! remembered is bounded by the partitions that had something to report in that time, and [`MOST`] others.
 
-use super::{Effect, Effects, Report, Shard};
+use super::{Effect, Effects, Report, Shard, metadata_log};
+use crate::controller::CLUSTER_METADATA;
 use crate::log::RecoveryReport;
 use crate::marks::mark;
 use crate::partition::{Matter, Recovery};
@@ -65,6 +66,7 @@ impl Shard {
     ) {
         self.counters.recoveries += 1;
         self.counters.truncated_bytes += report.bytes_truncated;
+        self.counters.renewed_bytes += report.bytes_renewed;
         if report.bytes_truncated == 0 && report.segments_removed == 0 {
             return;
         }
@@ -91,8 +93,11 @@ impl Shard {
             return;
         };
         let (id, _) = about;
-        let topic = self.view.image.topic(id.topic);
-        let name = topic.map_or_else(|| id.topic.to_string(), |it| it.name.to_string());
+        let name = match self.view.image.topic(id.topic) {
+            Some(topic) => topic.name.to_string(),
+            None if id == metadata_log::PARTITION => CLUSTER_METADATA.to_string(),
+            None => id.topic.to_string(),
+        };
         let text = format!("{name}-{}: {text}", id.partition);
         effects.push(Effect::Report(Report::Warning(text)));
     }

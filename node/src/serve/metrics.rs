@@ -32,6 +32,7 @@ pub(super) fn exposition(counters: &Snapshot, ready: bool) -> String {
     memory(&mut page, counters);
     offline(&mut page, counters);
     partitions(&mut page, counters);
+    compaction(&mut page, counters);
     groups(&mut page, counters);
     disks(&mut page, counters);
     syncs(&mut page, counters);
@@ -183,27 +184,36 @@ fn partitions(page: &mut Page, c: &Snapshot) {
             c.truncated_bytes,
         ),
         (
-            "klamm_log_compactions_total",
+            "klamm_log_renewed_bytes_total",
             "counter",
-            "Compactions of a log that came to their end.",
-            c.compactions,
-        ),
-        (
-            "klamm_log_compacted_bytes_total",
-            "counter",
-            "Bytes that compactions made logs smaller by.",
-            c.compacted_bytes,
-        ),
-        (
-            "klamm_log_compaction_backlog",
-            "gauge",
-            "Logs that were due to be compacted when that was looked at last.",
-            c.compaction_backlog,
+            "Bytes written once more as their log was opened, because nothing said that they had been synced.",
+            c.renewed_bytes,
         ),
     ];
     for (name, kind, help, value) in families {
         page.single(name, kind, help, value);
     }
+}
+
+fn compaction(page: &mut Page, c: &Snapshot) {
+    page.single(
+        "klamm_log_compactions_total",
+        "counter",
+        "Compactions of a log that came to their end.",
+        c.compactions,
+    );
+    page.single(
+        "klamm_log_compacted_bytes_total",
+        "counter",
+        "Bytes that compactions made logs smaller by.",
+        c.compacted_bytes,
+    );
+    page.single(
+        "klamm_log_compaction_backlog",
+        "gauge",
+        "Logs that were due to be compacted when that was looked at last.",
+        c.compaction_backlog,
+    );
 }
 
 fn groups(page: &mut Page, c: &Snapshot) {

@@ -3,9 +3,11 @@
 use super::broker::Broker;
 use super::client::{batch, values};
 use crate::config::BrokerConfig;
+use crate::controller::CLUSTER_METADATA;
 use crate::shard::{Halt, Shard};
 use crate::storage::tests::disk::Disk;
 use crate::types::{BrokerId, ErrorCode, Fault, FaultKind};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -430,4 +432,43 @@ fn a_log_that_is_shorter_than_at_the_clean_stop_is_offline_and_stays_so() {
         assert_eq!(broker.fetch(client, "orders", 0, 0).error_code, storage);
         assert_eq!(broker.disk.file(&segment).unwrap(), left, "nothing is cut");
     }
+}
+
+#[test]
+fn a_start_after_a_kill_writes_no_more_of_the_metadata_log_again_than_other_logs_go_without_a_note() {
+    const NOTED: u64 = 2048;
+    let mut config = BrokerConfig::default();
+    config.limits.note_bytes = NOTED;
+    let mut broker = Broker::start_with(1, config);
+    let client = broker.connect(0);
+    for topic in 0..100 {
+        assert_eq!(broker.create(client, &format!("topic-{topic}"), 1).0, 0);
+    }
+    let is_metadata = |path: &&String| path.starts_with(CLUSTER_METADATA) && path.strip_suffix(".log").is_some();
+    let files = broker.disk.files();
+    let log = files.iter().find(is_metadata).expect("it was written");
+    let bytes = broker.disk.file(log).map_or(0, <[u8]>::len) as u64;
+    assert!(bytes > 4 * NOTED, "{bytes} bytes");
+    broker.kill(1);
+    let renewed = broker.shards[0].counters().renewed_bytes;
+    assert!(renewed > 0 && renewed < NOTED, "{renewed} of {bytes} bytes");
+}
+
+#[test]
+fn a_torn_tail_of_the_metadata_log_is_cut_and_told_of() {
+    let mut broker = Broker::start(1);
+    let client = broker.connect(0);
+    assert_eq!(broker.create(client, "orders", 1).0, 0);
+    let is_metadata = |path: &String| path.starts_with(CLUSTER_METADATA) && path.strip_suffix(".log").is_some();
+    let log = broker.disk.files().into_iter().find(is_metadata);
+    broker
+        .disk
+        .spoil(&log.expect("it was written"), |bytes| bytes.extend([0; 100]));
+    broker.kill(1);
+    assert_eq!(broker.shards[0].counters().truncated_bytes, 100);
+    assert!(
+        broker.reported("__cluster_metadata-0: recovery cut off 100 bytes"),
+        "{:?}",
+        broker.reports
+    );
 }
