@@ -1,12 +1,12 @@
 //! Reading a partition of `__consumer_offsets` back, a bounded piece at a time.
 //!
 //! Invariant: a piece is read where the disk is, and holds what its batches say, in order; a batch that does not match its
-//! CRC is none of ours.
+//! CRC is none of ours. A piece that cannot be taken leaves the page cache: who reads it again asks the device again.
 
 use super::record::{IgnoredKind, Loaded, decode};
 use crate::record::{Batch, split};
 use crate::storage::{FileOp, IoResult, IoValue, Job, Next};
-use crate::types::{Content, Fault, Origin, Part};
+use crate::types::{Content, Fault, FileRange, Origin, Part};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::ToString;
@@ -23,6 +23,10 @@ pub struct ReadRecords {
     parts: VecDeque<Part>,
     read: BytesMut,
     awaited: Option<(usize, Content)>,
+    /// What was read.
+    ranges: Vec<FileRange>,
+    /// Why the piece cannot be taken.
+    fault: Option<Fault>,
 }
 
 impl ReadRecords {
@@ -32,6 +36,8 @@ impl ReadRecords {
             parts: parts.into(),
             read: BytesMut::new(),
             awaited: None,
+            ranges: Vec::new(),
+            fault: None,
         }
     }
 
@@ -54,20 +60,36 @@ impl ReadRecords {
             Err(error) => Err(Fault::Device(error.to_string())),
         }
     }
+
+    fn fail(&mut self, fault: Fault) -> Next<Result<Vec<Loaded>, Fault>> {
+        let fault = self.fault.insert(fault);
+        match self.ranges.pop() {
+            Some(range) => Next::Io(FileOp::Forget {
+                file: range.file,
+                position: range.position,
+                length: u64::from(range.length),
+            }),
+            None => Next::Done(Err(fault.clone())),
+        }
+    }
 }
 
 impl Job for ReadRecords {
     type Outcome = Result<Vec<Loaded>, Fault>;
 
     fn resume(&mut self, done: IoResult) -> Next<Self::Outcome> {
+        if let Some(fault) = self.fault.take() {
+            return self.fail(fault);
+        }
         if let Err(fault) = self.take(done) {
-            return Next::Done(Err(fault));
+            return self.fail(fault);
         }
         while let Some(part) = self.parts.pop_front() {
             match part {
                 Part::Inline(bytes) => self.read.extend_from_slice(&bytes),
                 Part::Range(range, content) => {
                     self.awaited = Some((range.length as usize, content));
+                    self.ranges.push(range);
                     return Next::Io(FileOp::Read {
                         file: range.file,
                         position: range.position,
@@ -76,7 +98,10 @@ impl Job for ReadRecords {
                 }
             }
         }
-        Next::Done(records(&self.read.split().freeze()))
+        match records(&self.read.split().freeze()) {
+            Ok(loaded) => Next::Done(Ok(loaded)),
+            Err(fault) => self.fail(fault),
+        }
     }
 }
 

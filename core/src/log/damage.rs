@@ -21,8 +21,9 @@ pub(super) struct Doubt {
     follows_sound: bool,
 }
 
-/// How many are remembered of each log. One that is forgotten is found again.
-const KEPT: usize = 16;
+/// How many are remembered of each log. One that is forgotten is found again, and costs one more connection: a header is
+/// looked at wherever it comes from, and a rotten body was dropped from the page cache, so it comes from the device.
+const KEPT: usize = 1024;
 
 /// The doubtful places of a log.
 #[derive(Default, Debug)]
@@ -86,5 +87,35 @@ impl Log {
             offset: broken.offset,
             follows_sound: false,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doubt(position: u64) -> Doubt {
+        Doubt {
+            segment: Offset(0),
+            position,
+            offset: Offset(position as i64),
+            follows_sound: false,
+        }
+    }
+
+    #[test]
+    fn of_too_many_places_the_oldest_is_forgotten_and_may_be_found_again() {
+        let mut damage = Damage::default();
+        let places = 0..=KEPT as u64;
+        assert!(
+            places.clone().all(|place| damage.add(doubt(place * 100))),
+            "each is news"
+        );
+        assert_eq!(damage.doubts.len(), KEPT);
+        assert_eq!(damage.within(Offset(0), 0, 100), None);
+        assert!(places.clone().skip(1).all(|place| !damage.add(doubt(place * 100))));
+        assert!(damage.add(doubt(0)), "it is news once more");
+        assert_eq!(damage.within(Offset(0), 0, 300), Some(doubt(0)));
+        assert_eq!(damage.doubts.len(), KEPT);
     }
 }

@@ -4,8 +4,11 @@
 //! - only durable bytes are looked at, and every header is compared with the one before it: rot in the bytes that
 //!   Kafka's CRC leaves out is found, not followed;
 //! - what a look-up reads is in the page cache from then on, where nobody looks at it again: so the CRC of each batch that
-//!   it shows is checked, and the log told of those that are wrong, whether they were looked for or not;
+//!   it shows is checked, and the log told of those that are wrong, whether they were looked for or not; what is wrong, or
+//!   could not be checked, [leaves](leave) the page cache;
 //! - the segment is leased from the job's beginning until its outcome is handed in.
+
+mod leave;
 
 use super::checkpoint::{self, Checkpoint};
 use super::place::{Cleaning, LogPlace, Stem};
@@ -123,6 +126,10 @@ enum Phase {
     Opened,
     HeadersRead,
     BatchRead,
+    /// What was read of a batch at the end of a window is read in full.
+    RestRead,
+    /// What is not sound leaves the page cache.
+    Forgotten,
     Closed,
 }
 
@@ -137,9 +144,15 @@ pub struct Lookup {
     segment: FilePath,
     checkpoint: FilePath,
     phase: Phase,
-    /// The bytes read last, and where they begin.
+    /// The bytes read last that show headers, and where they begin.
     window: Bytes,
     window_at: u64,
+    /// Where what was read last begins.
+    read_at: u64,
+    /// What was read below this byte was checked, or is in doubt.
+    looked_to: u64,
+    /// Bytes that were read and may be rotten.
+    doubtful: Option<(u64, u64)>,
     /// The next batch.
     position: u64,
     expected: Offset,
@@ -184,6 +197,9 @@ impl Lookup {
             phase: Phase::Begin,
             window: Bytes::new(),
             window_at: 0,
+            read_at: 0,
+            looked_to: position,
+            doubtful: None,
             position,
             expected,
             epoch: LeaderEpoch(0),
@@ -218,7 +234,7 @@ impl Lookup {
 
     fn read(&mut self, position: u64, length: u64, phase: Phase) -> Next<LookupOutcome> {
         self.phase = phase;
-        self.window_at = position;
+        self.read_at = position;
         Next::Io(FileOp::Read {
             file: self.file,
             position,
@@ -255,8 +271,11 @@ impl Lookup {
             Phase::IndexRead => self.close(Phase::IndexClosed),
             Phase::HeadersRead | Phase::BatchRead => {
                 self.fault = Some(Fault::Device(text.into()));
-                self.close(Phase::Closed)
+                self.leave()
             }
+            // What was looked for is found all the same.
+            Phase::RestRead => self.leave(),
+            Phase::Forgotten => self.close(Phase::Closed),
             Phase::Closed => {
                 self.fault.get_or_insert_with(|| Fault::Device(text.into()));
                 self.finish()
@@ -277,12 +296,12 @@ impl Lookup {
                 return self.read(start.position, start.end - start.position, Phase::BatchRead);
             }
             self.found.spans.truncate(1);
-            return self.close(Phase::Closed);
+            return self.leave();
         }
         mark!(LookUpMetDamage);
         let text = format!("{}, byte {}: {what}", self.segment, self.position);
         self.fault = Some(Fault::Corruption(text));
-        self.close(Phase::Closed)
+        self.leave()
     }
 
     /// Takes the index of a checkpoint, and starts from it.
@@ -325,17 +344,17 @@ impl Lookup {
             let header = BatchHeader::parse(bytes);
             let length = match header.check_magic().and_then(|()| header.total_len()) {
                 Ok(length) => length as u64,
-                Err(error) => return self.corrupt(&format!("{error}")),
+                Err(error) => return self.not_due(&format!("{error}")),
             };
             if !self.due.admits(&header, self.expected, self.epoch) || self.position + length > self.settings.readable {
-                return self.corrupt("the batch is not the one that belongs here");
+                return self.not_due("the batch is not the one that belongs here");
             }
-            let end = self.window_at + self.window.len() as u64;
-            if self.position + length > end && length <= WINDOW && self.window_at < self.position {
+            if self.position + length > self.window_end() && length <= WINDOW && self.window_at < self.position {
                 // Rather once more than never as a whole.
                 let length = WINDOW.min(self.settings.readable - self.position);
                 return self.read(self.position, length, Phase::HeadersRead);
             }
+            self.looked_to = self.position + length;
             if let Some(next) = self.check(&header, length) {
                 return next;
             }
@@ -349,13 +368,24 @@ impl Lookup {
         }
     }
 
+    /// What the window shows at the position is not what belongs there, nor may what follows be.
+    fn not_due(&mut self, what: &str) -> Next<LookupOutcome> {
+        self.looked_to = self.window_end();
+        self.doubt(self.position, self.looked_to);
+        self.corrupt(what)
+    }
+
     /// Checks the CRC of the batch, if the window shows all of it. Says what to do if the batch is one to be read.
     fn check(&mut self, header: &BatchHeader, length: u64) -> Option<Next<LookupOutcome>> {
         let skip = (self.position - self.window_at) as usize;
-        let shown = self.window.get(skip..skip + length as usize)?;
+        let Some(shown) = self.window.get(skip..skip + length as usize) else {
+            self.doubt(self.position, self.window_end());
+            return None;
+        };
         if crc::crc32c(&shown[CRC_COVERS_FROM..]) == header.crc {
             return None;
         }
+        self.doubt(self.position, self.position + length);
         if self.broken.len() < BROKEN {
             self.broken.push(Broken {
                 position: self.position,
@@ -413,7 +443,7 @@ impl Lookup {
                     self.found.spans.push(span);
                     None
                 } else {
-                    self.rebuilt.is_none().then(|| self.close(Phase::Closed))
+                    self.rebuilt.is_none().then(|| self.leave())
                 }
             }
             Goal::Proof => Some(self.read(self.position, length, Phase::BatchRead)),
@@ -449,19 +479,19 @@ impl Lookup {
         if let Some((index, ..)) = self.rebuilt.take() {
             self.found.index = Some(Arc::new(index));
         }
-        self.close(Phase::Closed)
+        self.leave()
     }
 
     /// Looks for the record in the batch that was read, from the log's start on. A batch that cannot be opened stands for
     /// its records.
     fn search(&mut self, bytes: &Bytes) -> Next<LookupOutcome> {
-        let batch = match Batch::parse(bytes) {
+        let batch = match Batch::parse(bytes).and_then(|batch| batch.check_crc().map(|()| batch)) {
             Ok(batch) => batch,
-            Err(error) => return self.corrupt(&format!("{error}")),
+            Err(error) => {
+                self.doubt(self.read_at, self.read_at + bytes.len() as u64);
+                return self.corrupt(&format!("{error}"));
+            }
         };
-        if let Err(error) = batch.check_crc() {
-            return self.corrupt(&format!("{error}"));
-        }
         let header = batch.header();
         let start = self.settings.start;
         let mut shown: Vec<(Timestamp, Offset)> = Vec::new();
@@ -487,7 +517,7 @@ impl Lookup {
                     offset,
                     epoch,
                 });
-                self.close(Phase::Closed)
+                self.leave()
             }
             Goal::Peak => {
                 let greatest = shown.iter().map(|&(time, _)| time).max();
@@ -504,9 +534,9 @@ impl Lookup {
                     position: self.position,
                     end: self.position + bytes.len() as u64,
                 });
-                self.close(Phase::Closed)
+                self.leave()
             }
-            Goal::Offset { .. } => self.close(Phase::Closed),
+            Goal::Offset { .. } => self.leave(),
         }
     }
 
@@ -547,8 +577,13 @@ impl Job for Lookup {
             }
             (Phase::IndexOpened, _) => self.close(Phase::IndexClosed),
             (Phase::Opened, _) => self.walk(),
+            (Phase::RestRead, IoValue::Bytes(bytes)) => {
+                (self.window_at, self.window) = (self.read_at, bytes);
+                self.leave()
+            }
+            (Phase::Forgotten, _) => self.close(Phase::Closed),
             (Phase::HeadersRead, IoValue::Bytes(bytes)) => {
-                self.window = bytes;
+                (self.window_at, self.window) = (self.read_at, bytes);
                 if self.window.is_empty() {
                     return self.corrupt("the segment is shorter than it was");
                 }

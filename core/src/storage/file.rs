@@ -125,6 +125,16 @@ pub enum FileOp {
         /// How many bytes at most.
         length: u32,
     },
+    /// Has the page cache forget a range that turned out to be rotten, or that nobody checked: whoever reads it next asks the
+    /// device. Advice: what was not written back stays, and so may anything else.
+    Forget {
+        /// The file.
+        file: FileId,
+        /// The first byte.
+        position: u64,
+        /// How many bytes.
+        length: u64,
+    },
     /// Cuts or extends the file to `size` bytes.
     Truncate {
         /// The file.

@@ -72,6 +72,14 @@ impl Performer {
                 self.write(*file, *position, &slices).1.map_or(Ok(IoValue::Done), Err)
             }
             FileOp::Read { file, position, length } => self.read(*file, *position, *length as usize),
+            FileOp::Forget { file, position, length } => {
+                forget(
+                    &self.root.file(*file)?.file,
+                    *position,
+                    position.saturating_add(*length),
+                );
+                Ok(IoValue::Done)
+            }
             FileOp::Truncate { file, size } => {
                 let open = self.root.file(*file)?;
                 retry(|| ftruncate(&open.file, *size)).map_err(|error| named("truncate", &open.path, error))?;
@@ -354,12 +362,11 @@ fn show_again(file: &File, mut position: u64, mut length: u64, content: &mut Con
 /// Has the page cache forget the pages from that of the byte `from` to that of the byte `to`, as far as the device has them.
 fn forget(file: &File, from: u64, to: u64) {
     let first = from - from % PAGE;
-    _ = fadvise(
-        file,
-        first,
-        NonZeroU64::new(to.next_multiple_of(PAGE) - first),
-        Advice::DontNeed,
-    );
+    // None stands for all up to the end.
+    let length = to
+        .checked_next_multiple_of(PAGE)
+        .and_then(|end| NonZeroU64::new(end - first));
+    _ = fadvise(file, first, length, Advice::DontNeed);
 }
 
 fn list(path: &Path) -> io::Result<Vec<DirectoryEntry>> {

@@ -100,6 +100,7 @@ impl<D: Disk> Strands<D> {
             FileOp::Open { file, .. }
             | FileOp::Close { file }
             | FileOp::Read { file, .. }
+            | FileOp::Forget { file, .. }
             | FileOp::Truncate { file, .. } => self.enqueue(file, Queued::Other { op, io }),
             FileOp::Sync { files } => self.submit_sync(op, files),
             FileOp::SyncAll { .. }

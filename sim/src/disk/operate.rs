@@ -33,6 +33,8 @@ impl Disk {
                 let bytes = self.file(inode).read(*position, u64::from(*length));
                 Ok(IoValue::Bytes(Bytes::copy_from_slice(bytes)))
             }
+            // What rots here rots in the page cache, too.
+            FileOp::Forget { file, .. } => self.descriptor(*file).map(|_| IoValue::Done),
             FileOp::Truncate { file, size } => {
                 let inode = self.descriptor(*file)?;
                 self.resize(inode, *size);

@@ -1,7 +1,7 @@
 //! Reads a segment batch by batch.
 //!
 //! Invariants: every batch that comes out has its CRC and stands where it belongs; no more is held than a chunk and the
-//! batch that reaches beyond it.
+//! batch that reaches beyond it; what was read and did not come out leaves the page cache, where nobody would check it.
 
 use crate::log::place::Stem;
 use crate::record::{Batch, BatchHeader, HEADER_LEN};
@@ -34,6 +34,8 @@ pub(super) struct Reader {
     position: u64,
     expected: Offset,
     pending: BytesMut,
+    /// The first byte that was not read.
+    read_to: u64,
 }
 
 impl Reader {
@@ -44,7 +46,15 @@ impl Reader {
             position: 0,
             expected: input.stem.base,
             pending: BytesMut::new(),
+            read_to: 0,
         }
+    }
+
+    /// Has what was read and did not come out leave the page cache; `None` where there is nothing of it, or no more.
+    pub(super) fn forget(&mut self) -> Option<FileOp> {
+        let (file, position) = (self.file, self.position);
+        let length = core::mem::take(&mut self.read_to).saturating_sub(position);
+        (length > 0).then_some(FileOp::Forget { file, position, length })
     }
 
     /// What to read next; `None` at the end.
@@ -64,6 +74,7 @@ impl Reader {
             return Err(self.wrong("the segment is shorter than it was"));
         }
         self.pending.extend_from_slice(bytes);
+        self.read_to = self.position + self.pending.len() as u64;
         Ok(())
     }
 

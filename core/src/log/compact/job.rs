@@ -79,6 +79,7 @@ enum Step {
     Home,
     InputOpened,
     InputRead,
+    InputForgotten,
     InputClosed,
     OutputCreated,
     OutputWritten,
@@ -194,6 +195,9 @@ impl Work {
 
     /// Ends early, once nothing is left open and no half-made file stands.
     fn wind_up(&mut self) -> Turn {
+        if let Some(op) = self.reader.as_mut().and_then(Reader::forget) {
+            return self.io(Step::Stopping, op);
+        }
         if let Some(reader) = self.reader.take() {
             return self.io(Step::Stopping, FileOp::Close { file: reader.file });
         }
@@ -274,9 +278,16 @@ impl Work {
         self.inputs.retain(|input| input.stem.base < known_to);
         self.stage = Stage::Write;
         self.group_end = 0;
-        let open = self.reader.take();
         self.at = 0;
-        match open {
+        match self.reader.as_mut().and_then(Reader::forget) {
+            Some(op) => self.io(Step::InputForgotten, op),
+            None => self.drop_input(),
+        }
+    }
+
+    /// Closes an input that is not read to its end.
+    fn drop_input(&mut self) -> Turn {
+        match self.reader.take() {
             Some(reader) => self.io(Step::InputClosed, FileOp::Close { file: reader.file }),
             None => self.go_on(),
         }
@@ -491,6 +502,7 @@ impl Work {
                     CompactStop::Unreadable(fault)
                 })
             }
+            Step::InputForgotten => self.drop_input(),
             Step::InputRead => self.end_with(CompactStop::Unreadable(fault)),
             // The file has its name, and stands for its group: there is no way back, and to open the directory takes a
             // descriptor.
@@ -529,6 +541,7 @@ impl Work {
                     Err(text) => self.end_with(CompactStop::Unreadable(Fault::Corruption(text))),
                 }
             }
+            (Step::InputForgotten, _) => self.drop_input(),
             (Step::OutputSynced, _) => self.close_output(),
             (Step::OutputClosed, _) => self.rename(),
             // Its checkpoint would sync the name.

@@ -8,6 +8,7 @@ mod compaction;
 mod hostile;
 mod idempotence;
 mod keeping;
+mod leaving;
 mod reading;
 mod recovery;
 mod renewal;

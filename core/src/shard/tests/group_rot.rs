@@ -47,6 +47,8 @@ fn rot_refuses_the_groups_of_its_partition_and_no_others_until_it_is_sound_again
     broker.kill(2);
     let client = broker.connect(0);
     assert_eq!(find(&mut broker, client, "g").error_code, 0);
+    let at = sound.len() as u64 - 1;
+    assert!(!broker.disk.is_cached(&path, at), "nobody would check it there");
     for _ in 0..100 {
         assert_eq!(heartbeat(&mut broker, client, "g", &member, 1), NOT_COORDINATOR);
         assert_eq!(commit(&mut broker, client, "g", &member, 1, 9), NOT_COORDINATOR);

@@ -7,6 +7,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::ops::Range;
 
 /// Bytes that the volume has in all.
 pub(crate) const VOLUME: u64 = 1 << 40;
@@ -67,6 +68,8 @@ pub(crate) struct Disk {
     pub(crate) fail_reads: bool,
     /// Whether a process holds the lock.
     locked: bool,
+    /// What the page cache was told to hold, and to forget: the file, the bytes, and whether they are there.
+    cached: Vec<(usize, Range<u64>, bool)>,
     /// What was asked for, by name.
     pub(crate) history: Vec<&'static str>,
 }
@@ -106,7 +109,15 @@ impl Disk {
                 let bytes = &self.inodes[self.descriptor(*file)?].bytes;
                 let from = (*position as usize).min(bytes.len());
                 let upto = (from + *length as usize).min(bytes.len());
-                Ok(IoValue::Bytes(Bytes::copy_from_slice(&bytes[from..upto])))
+                let read = Bytes::copy_from_slice(&bytes[from..upto]);
+                self.cached
+                    .push((self.descriptor(*file)?, from as u64..upto as u64, true));
+                Ok(IoValue::Bytes(read))
+            }
+            FileOp::Forget { file, position, length } => {
+                let range = *position..position + length;
+                self.cached.push((self.descriptor(*file)?, range, false));
+                Ok(IoValue::Done)
             }
             FileOp::Truncate { file, size } => {
                 let inode = self.descriptor(*file)?;
@@ -355,6 +366,18 @@ impl Disk {
         self.durable.files.remove(path);
     }
 
+    /// Memory runs short: the page cache holds nothing.
+    pub(crate) fn evict(&mut self) {
+        self.cached.clear();
+    }
+
+    /// Whether a byte of a file was read since, and not forgotten.
+    pub(crate) fn is_cached(&self, path: &str, position: u64) -> bool {
+        let inode = self.names.files[path];
+        let at = |(file, range, _): &&(usize, Range<u64>, bool)| *file == inode && range.contains(&position);
+        self.cached.iter().rev().find(at).is_some_and(|(.., there)| *there)
+    }
+
     /// Removes directories whose names begin so, and all in them, durably.
     pub(crate) fn lose_directories(&mut self, prefix: &str) {
         for names in [&mut self.names, &mut self.durable] {
@@ -370,6 +393,7 @@ fn name(op: &FileOp) -> &'static str {
         FileOp::Close { .. } => "close",
         FileOp::Write { .. } => "write",
         FileOp::Read { .. } => "read",
+        FileOp::Forget { .. } => "forget",
         FileOp::Truncate { .. } => "truncate",
         FileOp::Sync { .. } => "sync",
         FileOp::SyncAll { .. } => "sync all",

@@ -339,6 +339,22 @@ fn what_is_read_from_the_device_is_checked_also_what_was_sent_of_its_batch_befor
 }
 
 #[test]
+fn what_the_page_cache_forgets_is_there_all_the_same_and_only_of_files_that_are_open() {
+    let place = Place::new("forget");
+    place.open(FILE, "a", OpenMode::CreateNew).expect("it is new");
+    let bytes: Vec<u8> = (0..300_000).map(|at| at as u8).collect();
+    place.write(0, vec![body(&bytes)]).expect("it is open");
+    let forget = |file, position, length| place.perform(&FileOp::Forget { file, position, length });
+    let synced = place.perform(&FileOp::Sync { files: vec![FILE] });
+    assert_eq!(synced, Ok(IoValue::Done));
+    for (position, length) in [(100_000, 1), (0, 300_000), (299_999, u64::MAX)] {
+        assert_eq!(forget(FILE, position, length), Ok(IoValue::Done));
+        assert_eq!(place.read(0, 400_000), bytes);
+    }
+    assert_eq!(kind(forget(FileId(9), 0, 1)), IoErrorKind::NotFound);
+}
+
+#[test]
 fn a_full_device_is_told_from_a_broken_one() {
     // Writing to it fails as a full disk does; it is no regular file, so it is bound here by hand.
     let place = Place::new("full");

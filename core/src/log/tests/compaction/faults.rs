@@ -23,11 +23,13 @@ fn a_full_disk_or_a_damaged_segment_ends_it_and_changes_nothing() {
     assert_eq!((everything(&mut bench, 1000), bench.disk.files()), before);
     let segment = bench.path(&names(&bench, SEGMENT)[0]);
     bench.disk.spoil(&segment, |bytes| bytes[70] ^= 1);
+    bench.disk.evict();
     let job = begin(&mut bench, RUN).expect("there is something to compact");
     assert!(matches!(
         finish(&mut bench, job),
         Err(CompactStop::Unreadable(Fault::Corruption(_)))
     ));
+    assert!(!bench.disk.is_cached(&segment, 70), "nobody would check it there");
     assert!(begin(&mut bench, RUN).is_none(), "nobody tries again");
     assert_eq!(bench.disk.files(), before.1);
 }
