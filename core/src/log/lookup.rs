@@ -545,7 +545,6 @@ impl Lookup {
         self.position += length as u64;
         self.expected = header.next_offset();
         self.epoch = header.partition_leader_epoch;
-        self.window = Bytes::new();
         self.walk()
     }
 }
