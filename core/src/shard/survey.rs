@@ -24,6 +24,8 @@ pub struct Survey {
     files: FileIds,
     /// The mark that is being opened or closed.
     file: FileId,
+    /// A mark was found, and is being closed: its log is no longer among the places.
+    closing: bool,
     found: Vec<TopicPartition>,
 }
 
@@ -33,6 +35,7 @@ impl Survey {
             places,
             file: files.next(),
             files,
+            closing: false,
             found: Vec::new(),
         }
     }
@@ -55,9 +58,12 @@ impl Job for Survey {
 
     fn resume(&mut self, done: IoResult) -> Next<Self::Outcome> {
         match done {
+            // However it was closed, that says nothing of the log behind it.
+            _ if core::mem::take(&mut self.closing) => {}
             Ok(IoValue::Opened { .. }) => {
                 self.found.extend(self.places.pop_front().map(|place| place.id()));
                 let file = core::mem::replace(&mut self.file, self.files.next());
+                self.closing = true;
                 return Next::Io(FileOp::Close { file });
             }
             // It would cost others what they need, and what it looks for is told when somebody needs that.
@@ -133,5 +139,46 @@ impl Shard {
             }
         }
         self.survey(Some(last), effects);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{IoError, Storage};
+    use crate::types::{LogDirectoryId, ShardId, TopicId, Uuid};
+    use alloc::string::String;
+
+    fn failed(kind: IoErrorKind) -> IoResult {
+        let text = String::new();
+        Err(IoError { kind, text })
+    }
+
+    #[test]
+    fn a_mark_that_cannot_be_closed_says_nothing_of_the_log_behind_it() {
+        for closed in [
+            Ok(IoValue::Done),
+            failed(IoErrorKind::Device),
+            failed(IoErrorKind::TooManyOpenFiles),
+        ] {
+            let place = |partition| LogPlace::new(LogDirectoryId(0), "t", TopicId(Uuid([1; 16])), partition);
+            let config = crate::config::BrokerConfig::default();
+            let mut storage = Storage::new(LogDirectoryId(0), ShardId(0), config.flush, &config.limits);
+            let mut survey = Survey::new([place(0), place(1), place(2)].into(), storage.job_files());
+            let opened = || Ok(IoValue::Opened { size: 0 });
+            let looked_at = |next: &Next<Vec<TopicPartition>>, partition| {
+                let wanted = place(partition).lost();
+                matches!(next, Next::Io(FileOp::Open { path, .. }) if *path == wanted)
+            };
+            assert!(looked_at(&survey.resume(Ok(IoValue::Done)), 0));
+            assert!(matches!(survey.resume(opened()), Next::Io(FileOp::Close { .. })));
+            assert!(looked_at(&survey.resume(closed), 1));
+            assert!(looked_at(&survey.resume(failed(IoErrorKind::NotFound)), 2));
+            assert!(matches!(survey.resume(opened()), Next::Io(FileOp::Close { .. })));
+            let Next::Done(found) = survey.resume(Ok(IoValue::Done)) else {
+                panic!("nothing is left")
+            };
+            assert_eq!(found, [place(0).id(), place(2).id()]);
+        }
     }
 }
