@@ -119,6 +119,7 @@ impl Lifecycle {
                 self.doors.store(CLOSED, Ordering::Release);
                 self.announce();
             }
+            Halt::Unclean(text) => self.abort(Exit::Unclean(text.clone())),
             Halt::Refused(text) => self.abort(Exit::Refused(text.clone())),
             Halt::Fault(fault) => self.abort(Exit::Fault(fault.to_string())),
         }

@@ -112,6 +112,8 @@ impl std::error::Error for StartError {}
 pub enum Exit {
     /// It was asked to stop, and everything is durable.
     Stopped,
+    /// It was asked to stop and could not in good order; what was acknowledged is durable. The text says why.
+    Unclean(String),
     /// It cannot run on this log directory or configuration; the text says why and what to do.
     Refused(String),
     /// The log directory failed; the text is for people.
@@ -124,7 +126,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped => f.write_str("stopped"),
-            Self::Refused(text) => f.write_str(text),
+            Self::Unclean(text) | Self::Refused(text) => f.write_str(text),
             Self::Fault(text) => write!(f, "the log directory failed: {text}"),
             Self::Panicked => f.write_str("a thread of the broker panicked"),
         }

@@ -219,6 +219,35 @@ impl Machine for Ending {
     }
 }
 
+/// Serves, and stops only when it is hurried.
+struct Lacking;
+
+impl Machine for Lacking {
+    fn step(&mut self, _now: Now, input: Input, effects: &mut Effects) {
+        match input {
+            Input::Start => effects.push(Effect::Serve),
+            Input::Hurry => effects.push(Effect::Halt(Halt::Unclean(String::from("it lacks room")))),
+            _ => {}
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Monotonic> {
+        None
+    }
+}
+
+#[test]
+fn a_stop_that_waits_for_no_client_is_hurried_all_the_same() {
+    let scratch = Scratch::new();
+    let limits = NetLimits {
+        stop_patience: Duration::from_millis(50),
+        ..NetLimits::default()
+    };
+    let broker = Broker::start_with(options(scratch.path(), 2, limits), |_, _| Lacking).expect("it begins");
+    assert_eq!(broker.ready(), Ok(()));
+    assert_eq!(broker.stop(), Exit::Unclean(String::from("it lacks room")));
+}
+
 #[test]
 fn a_broker_that_may_not_start_says_why_and_listens_no_more() {
     for (halt, exit) in [

@@ -233,7 +233,7 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
         key("shards", Int, Between(1, 256), None)
             .doc("Klamm: threads that serve; by default one up to 3 cores, cores - 1 above."),
         key("shutdown.timeout.ms", Int, AtLeast(0), Some("8000"))
-            .doc("Klamm: milliseconds that a stop waits for clients that are being answered; then it closes them."),
+            .doc("Klamm: milliseconds that a stop waits for clients that are being answered, or for room on the disk; then it closes them, or ends without."),
         key("socket.request.max.bytes", Int, AtLeast(1), Some("104857600")).doc("The largest request, in bytes."),
         key("unclean.leader.election.enable", Boolean, Any, Some("false")).only("false", UNCLEAN),
     ]

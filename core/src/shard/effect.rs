@@ -118,6 +118,9 @@ impl Effects {
 pub enum Halt {
     /// It was asked to stop, and everything is durable.
     Stopped,
+    /// It was asked to stop and cannot do so in good order; what was acknowledged is durable. The text says what is
+    /// missing.
+    Unclean(String),
     /// The broker cannot start; the text says why and what to do.
     Refused(String),
     /// The log directory failed.
@@ -128,7 +131,7 @@ impl fmt::Display for Halt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped => f.write_str("stopped"),
-            Self::Refused(text) => f.write_str(text),
+            Self::Unclean(text) | Self::Refused(text) => f.write_str(text),
             Self::Fault(fault) => write!(f, "the log directory failed: {fault}"),
         }
     }

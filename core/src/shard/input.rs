@@ -73,4 +73,7 @@ pub enum Input {
     Reclaim,
     /// Stop: answer what is in progress, make everything durable, then [`Halt::Stopped`](super::Halt::Stopped).
     Shutdown,
+    /// The stop has waited for long enough: where something lacks room or descriptors, end without it, with
+    /// [`Halt::Unclean`](super::Halt::Unclean). It comes behind [`Shutdown`](Self::Shutdown).
+    Hurry,
 }

@@ -9,13 +9,13 @@
 use super::boot::{self, Boot, Booted, Steps, StoredLog};
 use super::mail::{Beginning, Mail};
 use super::task::{Task, TaskFor, TaskOutcome};
-use super::{CONTROLLER, Effect, Effects, Halt, Pending, Report, Shard, Timer};
+use super::{CONTROLLER, Effect, Effects, Halt, MetadataLog, Pending, Report, Shard, Timer};
 use crate::bugs::bug;
 use crate::log::{ClosedLog, LogPlace, ManifestEntry};
 use crate::partition::{Closed, LogOutcome, home};
 use crate::session::Answer;
 use crate::storage::LogId;
-use crate::types::{Now, ShardId, TopicId, TopicPartition};
+use crate::types::{Fault, Now, ShardId, TopicId, TopicPartition};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -47,6 +47,8 @@ pub(super) enum Phase {
 pub(super) struct Stopping {
     /// Asked to stop while it was still starting.
     pub(super) early: bool,
+    /// What lacks something is waited for no longer.
+    pub(super) impatient: bool,
     /// Shards without clients; counted by the first shard.
     pub(super) drained: u16,
     /// No shard has clients any more.
@@ -256,6 +258,25 @@ impl Shard {
         }
     }
 
+    /// The stop has waited for long enough.
+    pub(super) fn hurry(&mut self, effects: &mut Effects) {
+        self.stopping.impatient = true;
+        if let Some(fault) = self.metadata.as_ref().and_then(MetadataLog::lacks) {
+            let fault = fault.clone();
+            self.stop_without_metadata(&fault, effects);
+        }
+    }
+
+    /// The metadata log lacks something, and nothing can be changed or closed in good order before it is back. What is
+    /// lost by not waiting is the manifest.
+    pub(super) fn stop_without_metadata(&mut self, fault: &Fault, effects: &mut Effects) {
+        let text = format!(
+            "the stop has waited for as long as it may, and the metadata log still cannot be brought back: {fault}; \
+             nothing that was acknowledged is lost, and the next start recovers the logs"
+        );
+        self.halt(Halt::Unclean(text), effects);
+    }
+
     /// Takes the next step of a stop, if it is due; whether it did.
     pub(super) fn run_stop(&mut self, now: Now, effects: &mut Effects) -> bool {
         let shards = self.view.shards;
@@ -293,7 +314,7 @@ impl Shard {
     }
 
     fn is_metadata_idle(&self) -> bool {
-        self.metadata.as_ref().is_none_or(super::MetadataLog::is_idle)
+        self.metadata.as_ref().is_none_or(MetadataLog::is_idle)
     }
 
     fn close_logs(&mut self, now: Now, effects: &mut Effects) {

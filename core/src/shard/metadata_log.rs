@@ -67,6 +67,8 @@ enum State {
     Open(Log),
     /// It could not be written, and something works on it still.
     Failed(Log),
+    /// It could not be brought back for want of room or descriptors, and is tried again soon.
+    Lacking(Fault),
     /// It cannot be read any more.
     Lost,
 }
@@ -83,6 +85,14 @@ impl MetadataLog {
         self.deleted.contains(&topic)
     }
 
+    /// What it lacks, where it waits for something.
+    pub(super) const fn lacks(&self) -> Option<&Fault> {
+        match &self.state {
+            State::Lacking(fault) => Some(fault),
+            _ => None,
+        }
+    }
+
     pub(super) fn close(&mut self, now: Now, storage: &mut Storage) {
         if let State::Open(log) = &mut self.state {
             log.close(now, storage);
@@ -93,7 +103,7 @@ impl MetadataLog {
         match &self.state {
             State::Open(log) => Closed::of(log, storage),
             State::Lost => Closed::Unclean,
-            State::Recovering | State::Replaying { .. } | State::Failed(_) => Closed::NotYet,
+            State::Recovering | State::Replaying { .. } | State::Failed(_) | State::Lacking(_) => Closed::NotYet,
         }
     }
 
@@ -194,8 +204,11 @@ impl Shard {
         if self.phase == Phase::Starting || !fault.is_shortage() {
             return self.metadata_lost(fault, effects);
         }
+        if self.stopping.impatient {
+            return self.stop_without_metadata(&fault, effects);
+        }
         if let Some(metadata) = &mut self.metadata {
-            metadata.state = State::Recovering;
+            metadata.state = State::Lacking(fault.clone());
         }
         let text = format!("the metadata log cannot be read now, and nothing is changed until it can: {fault}");
         self.warn((PARTITION, Matter::Offline), &text, effects);
@@ -205,7 +218,8 @@ impl Shard {
 
     /// Tries once more to bring back the metadata log.
     pub(super) fn read_metadata_again(&mut self, now: Now, effects: &mut Effects) {
-        let Some(metadata) = &self.metadata else { return };
+        let Some(metadata) = &mut self.metadata else { return };
+        metadata.state = State::Recovering;
         let recover = metadata.recovery(Source::Directory, now, &mut self.storage);
         self.run_log_job(TaskFor::Metadata, LogJob::Recover(Box::new(recover)), effects);
     }

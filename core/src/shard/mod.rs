@@ -250,6 +250,7 @@ impl Shard {
             Input::Tick => self.tick(now, effects),
             Input::Reclaim => self.storage.reclaim(),
             Input::Shutdown => self.shut_down(now, effects),
+            Input::Hurry => self.hurry(effects),
         }
         self.settle(now, effects);
     }

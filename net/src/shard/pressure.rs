@@ -353,6 +353,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         for id in left {
             self.disconnect(id, CloseKind::Shutdown);
         }
+        self.inputs.push_back(Input::Hurry);
     }
 
     /// Gives back memory that nobody needs.

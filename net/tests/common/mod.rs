@@ -237,6 +237,8 @@ impl Machine for Tester {
             Input::Io { op, result } => self.completed(op, &result, effects),
             Input::Reclaim => self.kept.clear(),
             Input::Shutdown => self.shutdown(effects),
+            // It lacks nothing.
+            Input::Hurry => {}
             Input::Tick | Input::Task { .. } | Input::Mail { .. } | Input::Broken { .. } => {
                 panic!("nobody asked for this")
             }

@@ -63,7 +63,8 @@ impl Ailments {
     pub(super) fn explain(self, halt: &Halt, began: bool) -> bool {
         let hindered = !began && self.0.is_some();
         match halt {
-            Halt::Stopped => false,
+            // Nobody hurries a stop here.
+            Halt::Stopped | Halt::Unclean(_) => false,
             Halt::Refused(_) => hindered,
             Halt::Fault(fault) if fault.is_shortage() => hindered,
             Halt::Fault(_) => hindered || self.0 == Some(Ailment::Loss),

@@ -165,6 +165,12 @@ impl Broker {
         self.run();
     }
 
+    /// The stop has waited for long enough.
+    pub(super) fn hurry(&mut self) {
+        (0..self.shards.len()).for_each(|shard| self.inbox.push_back((shard, Input::Hurry)));
+        self.run();
+    }
+
     /// A clean stop leaves nothing behind; then the next process starts.
     pub(super) fn stop_and_start(&mut self, shards: u16) {
         self.stop();

@@ -1,7 +1,7 @@
 //! Clean stops, whatever is under way.
 
 use super::broker::{Broker, Hold};
-use super::client::{batch, fetch_request, only, produce_request, values};
+use super::client::{batch, create_request, fetch_request, only, produce_request, values};
 use crate::config::BrokerConfig;
 use crate::shard::{CloseReason, Halt};
 
@@ -126,7 +126,7 @@ fn a_stop_while_the_metadata_log_recovers_from_a_full_disk_ends_well() {
     broker.create(client, "orders", 1);
     broker.disk.room = Some(20);
     broker.hold = Hold::Tasks;
-    let request = super::client::create_request("more", 1);
+    let request = create_request("more", 1);
     broker.send(client, &request, 7);
     broker.disk.room = None;
     broker.stop();
@@ -135,6 +135,77 @@ fn a_stop_while_the_metadata_log_recovers_from_a_full_disk_ends_well() {
     broker.kill(2);
     let client = broker.connect(0);
     assert_eq!(broker.describe(client, "orders").partitions.len(), 1);
+}
+
+/// A broker with a record whose metadata log lacks room and descriptors: a change waits for it.
+fn lacking() -> Broker {
+    let mut broker = Broker::start(2);
+    let client = broker.connect(1);
+    broker.create(client, "orders", 1);
+    broker.produce(client, "orders", 0, batch(&["a"]));
+    (broker.disk.room, broker.disk.descriptors) = (Some(0), Some(0));
+    broker.send(client, &create_request("more", 1), 7);
+    broker.pass(1000);
+    assert!(broker.reported("the metadata log cannot be read now"));
+    broker
+}
+
+/// The broker ended without the metadata log, and says so; with room the next one has everything.
+fn assert_unclean(mut broker: Broker) {
+    let Some(Halt::Unclean(text)) = &broker.halted[0] else {
+        panic!("{:?}", broker.halted)
+    };
+    assert!(text.contains("metadata log") && text.contains("nothing that was acknowledged is lost"));
+    (broker.disk.room, broker.disk.descriptors) = (None, None);
+    broker.kill(2);
+    let client = broker.connect(0);
+    assert_eq!(broker.consume(client, "orders", 0), ["a"]);
+    assert_eq!(broker.create(client, "again", 1).0, 0);
+}
+
+#[test]
+fn a_stop_waits_for_what_the_metadata_log_lacks_until_it_is_hurried() {
+    let mut broker = lacking();
+    broker.stop();
+    broker.pass(7000);
+    assert_eq!(broker.halted, [None, None], "room may come back");
+    broker.hurry();
+    assert_unclean(broker);
+}
+
+#[test]
+fn a_hurried_stop_lets_a_recovery_that_has_begun_end() {
+    for comes_back in [false, true] {
+        let mut broker = lacking();
+        broker.hold = Hold::Tasks;
+        broker.pass(1000);
+        broker.stop();
+        broker.hurry();
+        assert_eq!(broker.halted, [None, None], "it is being recovered");
+        if comes_back {
+            (broker.disk.room, broker.disk.descriptors) = (None, None);
+        }
+        broker.let_go();
+        if comes_back {
+            broker.assert_stopped();
+        } else {
+            assert_unclean(broker);
+        }
+    }
+}
+
+#[test]
+fn a_hurried_stop_that_lacks_nothing_ends_in_good_order() {
+    let mut broker = Broker::start(2);
+    let client = broker.connect(0);
+    broker.create(client, "orders", 1);
+    broker.hold = Hold::Syncs;
+    broker.send(client, &produce_request("orders", 0, -1, batch(&["a"])), 9);
+    broker.stop();
+    broker.hurry();
+    assert_eq!(broker.halted, [None, None], "what was begun is made durable");
+    broker.let_go();
+    broker.assert_stopped();
 }
 
 #[test]
