@@ -9,8 +9,18 @@ use std::io::{self, Write, stderr};
 #[derive(Debug)]
 pub(crate) struct Failure {
     text: String,
-    /// Nobody reads what is printed any more, as with `| head`.
-    pub(crate) unread: bool,
+    pub(crate) telling: Telling,
+}
+
+/// Whether people have to be told of a failure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Telling {
+    /// They have to be.
+    Due,
+    /// They were told.
+    Done,
+    /// Nobody reads what is printed any more, as with `| head`: it is none.
+    Idle,
 }
 
 /// What a command ends with.
@@ -27,7 +37,15 @@ impl Failure {
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
-            unread: false,
+            telling: Telling::Due,
+        }
+    }
+
+    /// The same, of which people were told.
+    pub(crate) fn told(self) -> Self {
+        Self {
+            telling: Telling::Done,
+            ..self
         }
     }
 }
@@ -54,7 +72,10 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self {
             text: error.to_string(),
-            unread: error.kind() == io::ErrorKind::BrokenPipe,
+            telling: match error.kind() {
+                io::ErrorKind::BrokenPipe => Telling::Idle,
+                _ => Telling::Due,
+            },
         }
     }
 }

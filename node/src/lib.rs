@@ -25,7 +25,7 @@ mod command;
 mod serve;
 
 use clap::{Args, Parser, Subcommand};
-use failure::{Failure, Outcome};
+use failure::{Failure, Outcome, Telling};
 use klamm_core::config::HostPort;
 use std::future::Future;
 use std::process::ExitCode;
@@ -86,14 +86,15 @@ pub fn run() -> ExitCode {
         Command::Consume(args) => block_on(command::consume::run(args)),
         Command::Bench(command) => bench::run(command),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) if failure.unread => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure::tell(format_args!("klamm: {failure}"));
-            ExitCode::FAILURE
-        }
+    let Err(failure) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    match failure.telling {
+        Telling::Idle => return ExitCode::SUCCESS,
+        Telling::Due => failure::tell(format_args!("klamm: {failure}")),
+        Telling::Done => {}
     }
+    ExitCode::FAILURE
 }
 
 /// Runs a client on this thread.

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// A broker whose standard error is `log`.
 struct Broker {
@@ -86,6 +87,18 @@ fn full_pipe() -> (OwnedFd, OwnedFd) {
     (reader, writer)
 }
 
+/// The exit code of a process that ends; one that never does is killed after minutes.
+fn ended(child: &mut Child) -> Option<i32> {
+    for _ in 0..1200 {
+        if let Some(status) = child.try_wait().expect("it is our child") {
+            return status.code();
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.kill().expect("it runs");
+    panic!("it does not end");
+}
+
 #[test]
 fn a_log_that_nobody_reads_any_more_stops_nothing() {
     let (reader, writer) = pipe_with(PipeFlags::empty()).expect("a pipe");
@@ -101,6 +114,61 @@ fn a_log_whose_reader_has_stalled_holds_nobody_up() {
     let mut broker = Broker::start(writer.into());
     broker.answers();
     broker.stops();
+}
+
+#[test]
+fn a_start_that_is_refused_ends_though_nobody_takes_the_reason() {
+    let data = tempfile::tempdir().expect("a directory");
+    let file = data.path().join("file");
+    std::fs::write(&file, b"").expect("it is writable");
+    let (_reader, writer) = full_pipe();
+    let mut refused = Command::new(env!("CARGO_BIN_EXE_klamm"))
+        .args(["serve", "--metrics", "off", "--listen", "127.0.0.1:0", "--data"])
+        .arg(&file)
+        .stderr(writer)
+        .spawn()
+        .expect("the binary runs");
+    assert_eq!(ended(&mut refused), Some(1));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_though_nobody_takes_its_last_words() {
+    let (_reader, writer) = full_pipe();
+    let mut broker = Broker::start(writer.into());
+    broker.answers();
+    let topic = ["bench", "produce", "--json", "--total", "60MB", "--batch-size", "1MB"];
+    let filled = Command::new(env!("CARGO_BIN_EXE_klamm"))
+        .args(topic)
+        .args(["--bootstrap", &broker.address])
+        .output()
+        .expect("the binary runs");
+    assert!(filled.status.success(), "{filled:?}");
+    // It asks for all of that and takes nothing, so a stop waits for it.
+    let mut reader = TcpStream::connect(&broker.address).expect("it listens");
+    reader.write_all(&fetch_all("bench")).expect("it is sent");
+    reader.peek(&mut [0]).expect("an answer comes");
+    let pid = broker.child.id().to_string();
+    while broker.child.try_wait().expect("it is our child").is_none() {
+        // It may have ended meanwhile.
+        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    assert_eq!(ended(&mut broker.child), Some(1), "it did not wait for its client");
+}
+
+/// A request of Fetch 4 for everything of a topic's first partition.
+fn fetch_all(topic: &str) -> Vec<u8> {
+    let mut body = vec![0, 1, 0, 4, 0, 0, 0, 7, 0xff, 0xff];
+    let most = (64_i32 << 20).to_be_bytes();
+    body.extend([&(-1_i32).to_be_bytes()[..], &[0; 4], &[0; 4], &most, &[0]].concat());
+    body.extend([0, 0, 0, 1]);
+    body.extend((topic.len() as u16).to_be_bytes());
+    body.extend(topic.as_bytes());
+    body.extend([0, 0, 0, 1]);
+    body.extend([&[0; 4][..], &[0; 8], &most].concat());
+    let mut frame = (body.len() as u32).to_be_bytes().to_vec();
+    frame.extend(body);
+    frame
 }
 
 #[test]

@@ -75,6 +75,13 @@ enum Event {
 pub(crate) fn run(args: &ServeArgs) -> Outcome {
     let started = now();
     let logs = logs::start(args.log_format, args.log_level)?;
+    run_logged(args, started, &logs).map_err(|failure| {
+        logs.say_last(&format!("klamm: {failure}\n"));
+        failure.told()
+    })
+}
+
+fn run_logged(args: &ServeArgs, started: Instant, logs: &Logs) -> Outcome {
     #[cfg(klamm_bugs)]
     select_bug()?;
     let settings = settings::gather(args)?;
@@ -87,7 +94,7 @@ pub(crate) fn run(args: &ServeArgs) -> Outcome {
     let options = options(&config, listeners, open_files)?;
     let facts = banner::Facts::new(&config, &options, started)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(config, options, facts, &logs))
+    runtime.block_on(serve(config, options, facts, logs))
 }
 
 /// Switches on the deliberate bug that `KLAMM_BUG` names.
