@@ -41,6 +41,18 @@ impl Failure {
         }
     }
 
+    /// What was asked for could not be printed.
+    pub(crate) fn printing(error: &io::Error) -> Self {
+        let telling = match error.kind() {
+            io::ErrorKind::BrokenPipe => Telling::Idle,
+            _ => Telling::Due,
+        };
+        Self {
+            text: format!("cannot write to standard output: {error}"),
+            telling,
+        }
+    }
+
     /// The same, of which people were told.
     pub(crate) fn told(self) -> Self {
         Self {
@@ -70,12 +82,6 @@ impl From<ConfigError> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self {
-            text: error.to_string(),
-            telling: match error.kind() {
-                io::ErrorKind::BrokenPipe => Telling::Idle,
-                _ => Telling::Due,
-            },
-        }
+        Self::new(error.to_string())
     }
 }

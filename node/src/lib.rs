@@ -3,8 +3,8 @@
 //! - `serve` puts settings, sockets, logs and metrics around [`klamm_net::Broker`].
 //! - `topic`, `produce`, `consume` and `bench` are clients on [`client`], which speaks to any Kafka broker.
 //!
-//! Invariant: a command that fails says why and what to do on standard error, and ends with exit code 1; standard output
-//! carries nothing but what was asked for.
+//! Invariant: a command that fails says why and what to do on standard error, and ends with exit code 1, or 2 where the command
+//! line cannot be read; standard output carries nothing but what was asked for. No client waits without a limit.
 
 #![forbid(unsafe_code)]
 #![deny(
@@ -29,6 +29,7 @@ use failure::{Failure, Outcome, Telling};
 use klamm_core::config::HostPort;
 use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// A message broker that speaks the Kafka protocol.
 #[derive(Debug, Parser)]
@@ -60,12 +61,26 @@ pub(crate) struct BootstrapArgs {
     /// Addresses of brokers, as host:port, separated by commas
     #[arg(short, long, value_name = "ADDRESSES", default_value = "localhost:9092", value_delimiter = ',', value_parser = address)]
     bootstrap: Vec<HostPort>,
+    /// How long a broker may be silent while something is asked of it
+    #[arg(long, value_name = "TIME", default_value = "40s", value_parser = some_time)]
+    timeout: Duration,
 }
 
 impl BootstrapArgs {
     pub(crate) fn cluster(&self) -> client::Cluster {
-        client::Cluster::new(self.bootstrap.clone(), "klamm")
+        client::Cluster::new(self.bootstrap.clone(), "klamm", client::Patience(self.timeout))
     }
+}
+
+/// Reads a time that is not zero.
+fn some_time(text: &str) -> Result<Duration, String> {
+    units::duration(text).and_then(|time| {
+        if time.is_zero() {
+            Err("0 is too small".to_owned())
+        } else {
+            Ok(time)
+        }
+    })
 }
 
 /// Reads an address that is connected to.

@@ -1,7 +1,7 @@
 //! Commands that cannot work: each ends with exit code 1 and says what to do. Starts that are refused are tested where whole
 //! brokers are, in `klamm-tests`.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 
 fn klamm(line: &[&str]) -> Output {
@@ -47,6 +47,64 @@ fn a_peer_that_is_no_broker_is_recognized() {
     let said = refusal(&["topic", "list", "--bootstrap", &address]);
     peer.join().expect("the peer ends");
     assert!(said.contains("is it a Kafka broker?"), "{said}");
+}
+
+/// Every command that talks to a broker.
+const COMMANDS: [&[&str]; 11] = [
+    &["topic", "list"],
+    &["topic", "create", "t"],
+    &["topic", "describe", "t"],
+    &["topic", "alter", "t", "--partitions", "2"],
+    &["topic", "delete-records", "t", "--partition", "0"],
+    &["topic", "delete", "t"],
+    &["produce", "t"],
+    &["consume", "t"],
+    &["bench", "produce"],
+    &["bench", "consume"],
+    &["bench", "latency"],
+];
+
+/// What each command says when it meets a peer that does `what` with its connections.
+fn meeting(what: impl Fn(TcpStream) + Send + 'static) -> Vec<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    std::thread::spawn(move || listener.incoming().flatten().for_each(what));
+    let all = ["--bootstrap", &address, "--timeout", "200ms"];
+    COMMANDS.map(|line| refusal(&[line, &all].concat())).to_vec()
+}
+
+#[test]
+fn a_peer_that_says_nothing_is_not_waited_for() {
+    let (keep, kept) = std::sync::mpsc::channel();
+    for said in meeting(move |stream| keep.send(stream).expect("it is kept")) {
+        assert!(
+            said.contains("has said nothing for 200ms: is it a Kafka broker, or stuck?"),
+            "{said}"
+        );
+    }
+    drop(kept);
+}
+
+#[test]
+fn a_peer_that_hangs_up_is_told_of() {
+    for said in meeting(drop) {
+        assert!(
+            said.contains("closed the connection") || said.contains("the connection to"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_peer_that_speaks_tls_is_recognized() {
+    // What OpenSSL says to bytes that are not its own: a fatal alert.
+    let alert = [0x15, 3, 3, 0, 2, 2, 70];
+    for said in meeting(move |mut stream| _ = std::io::Write::write_all(&mut stream, &alert)) {
+        assert!(
+            said.contains("is it a Kafka broker?") || said.contains("the connection to"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

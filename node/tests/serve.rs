@@ -1,5 +1,6 @@
 //! The binary as a broker, with its own commands as clients: what is produced comes back, across stops of every kind.
 
+mod peers;
 mod support;
 
 use std::fmt::Write;

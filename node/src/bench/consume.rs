@@ -6,7 +6,7 @@
 use super::produce::{progress, watch_progress};
 use super::report::{Report, Watch};
 use super::{Common, assign, some_size};
-use crate::client::{Cluster, Fetched, Fetcher, MAX_BATCH_BYTES};
+use crate::client::{Cluster, Fetched, Fetcher, MAX_BATCH_BYTES, PartitionLeader};
 use crate::clock::now;
 use crate::failure::{Failure, Outcome};
 use crate::units;
@@ -111,13 +111,16 @@ async fn spans(
     partitions: &[i32],
 ) -> Result<BTreeMap<i32, (i64, i64)>, Failure> {
     let mut spans = BTreeMap::new();
-    for &partition in partitions {
-        let at = crate::client::PartitionLeader {
-            partition,
-            leader: broker,
-        };
-        let first = cluster.offset_at(topic, at, EARLIEST).await?.unwrap_or(0);
-        let end = cluster.offset_at(topic, at, LATEST).await?.unwrap_or(first);
+    let led = |&partition: &i32| PartitionLeader {
+        partition,
+        leader: broker,
+    };
+    let led: Vec<PartitionLeader> = partitions.iter().map(led).collect();
+    let firsts = cluster.offsets_at(topic, &led, EARLIEST).await?;
+    let ends = cluster.offsets_at(topic, &led, LATEST).await?;
+    for (partition, first) in firsts {
+        let first = first.unwrap_or(0);
+        let end = ends.get(&partition).copied().flatten().unwrap_or(first);
         if first < end {
             spans.insert(partition, (first, end));
         }

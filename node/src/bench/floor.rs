@@ -272,6 +272,5 @@ fn print(args: &Arguments, used: &Used) -> Outcome {
             rate / 1e6
         )
     };
-    writeln!(stdout(), "{text}")?;
-    Ok(())
+    writeln!(stdout(), "{text}").map_err(|error| Failure::printing(&error))
 }

@@ -31,8 +31,6 @@ use std::time::{Duration, Instant};
 
 /// How late a record may be sent before it counts from when it was due: about what a sleeping thread oversleeps.
 const SLACK: Duration = Duration::from_millis(1);
-/// How long the last record may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
 /// Kafka's special time for `ListOffsets`.
@@ -106,7 +104,10 @@ pub(crate) fn run(args: &Arguments) -> Outcome {
     )?;
 
     let times: Times = Arc::new((0..target.records).map(|_| AtomicU64::new(0)).collect());
-    let (producing, consuming) = (connect(&target.address)?, connect(&target.address)?);
+    let (producing, consuming) = {
+        let patience = args.common.bootstrap.timeout;
+        (connect(&target.address, patience)?, connect(&target.address, patience)?)
+    };
     let end = Arc::new(End {
         sockets: [producing.try_clone()?, consuming.try_clone()?],
         failure: Mutex::new(None),
@@ -206,12 +207,13 @@ async fn target(args: &Arguments) -> Result<Target, Failure> {
     })
 }
 
-fn connect(address: &HostPort) -> Result<TcpStream, Failure> {
+/// A connection whose broker may be silent for so long.
+fn connect(address: &HostPort, patience: Duration) -> Result<TcpStream, Failure> {
     let stream = TcpStream::connect((address.host.as_str(), address.port))
         .map_err(|error| Failure::new(format!("cannot connect to {address}: {error}")))?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     Ok(stream)
 }
 
@@ -251,7 +253,7 @@ fn send(mut stream: TcpStream, mut frame: Frame, rate: u64, times: &Times, start
             .flatten()
             .copied()
             .collect();
-        stream.write_all(&bytes)?;
+        stream.write_all(&bytes).map_err(|error| lost(&error))?;
     }
     Ok(())
 }
@@ -300,7 +302,8 @@ fn acknowledge(
 fn consume(mut stream: TcpStream, target: &Target, times: &Times, started: Instant, measured: &mut Timed) -> Outcome {
     let mut index = 0;
     while index < target.records {
-        stream.write_all(&fetch_request(target, index)?)?;
+        let request = fetch_request(target, index)?;
+        stream.write_all(&request).map_err(|error| lost(&error))?;
         let answer = read_answer(&mut stream)?;
         let (_, response) = frame::decode_response::<FetchResponse>(&answer, target.fetch_version)
             .map_err(|error| Failure::new(error.to_string()))?;
@@ -350,13 +353,20 @@ fn fetch_request(target: &Target, index: usize) -> Result<Bytes, Failure> {
     frame::join(&parts).ok_or_else(|| Failure::new("a request cannot hold ranges of files"))
 }
 
-fn read_answer(stream: &mut TcpStream) -> Result<Bytes, Failure> {
-    let late = |error: std::io::Error| match error.kind() {
+/// Why nothing more comes of a connection.
+fn lost(error: &std::io::Error) -> Failure {
+    match error.kind() {
         ErrorKind::UnexpectedEof => Failure::new("the broker closed the connection; its log says why"),
-        _ => Failure::new(format!("no answer of the broker: {error}")),
-    };
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            Failure::new("the broker has not moved for as long as --timeout allows: is it stuck?")
+        }
+        _ => Failure::new(format!("the connection to the broker failed: {error}")),
+    }
+}
+
+fn read_answer(stream: &mut TcpStream) -> Result<Bytes, Failure> {
     let mut length = [0; frame::LENGTH_BYTES];
-    stream.read_exact(&mut length).map_err(late)?;
+    stream.read_exact(&mut length).map_err(|error| lost(&error))?;
     let length = usize::try_from(i32::from_be_bytes(length)).unwrap_or(usize::MAX);
     if length > MAX_ANSWER {
         return Err(Failure::new(format!(
@@ -364,6 +374,6 @@ fn read_answer(stream: &mut TcpStream) -> Result<Bytes, Failure> {
         )));
     }
     let mut answer = vec![0; length];
-    stream.read_exact(&mut answer).map_err(late)?;
+    stream.read_exact(&mut answer).map_err(|error| lost(&error))?;
     Ok(answer.into())
 }

@@ -126,8 +126,8 @@ impl Report {
         } else {
             self.text(spent.as_ref())
         };
-        writeln!(stdout(), "{text}")?;
-        self.failure.take().map_or(Ok(()), Err)
+        let printed = writeln!(stdout(), "{text}").map_err(|error| Failure::printing(&error));
+        self.failure.take().map_or(printed, Err)
     }
 
     fn text(&self, spent: Option<&Spent>) -> String {

@@ -1,6 +1,7 @@
 //! A cluster as its metadata shows it, with one connection for each broker that is asked.
 
-use super::{ClientError, Connection};
+use super::{ClientError, Connection, Patience};
+use crate::clock::now;
 use klamm_core::config::HostPort;
 use klamm_core::wire::Text;
 use klamm_core::wire::message::create_topics::{
@@ -17,12 +18,37 @@ use klamm_core::wire::message::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseTopic,
 };
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How often a request is repeated that failed for a reason that passes.
+/// How often a request is tried that fails for a reason that passes.
 const ATTEMPTS: u32 = 60;
 /// How long to wait before it is repeated.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// Attempts of one request: so many, and no more once a broker's [`Patience`] is over.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    left: u32,
+    until: Instant,
+}
+
+impl Attempts {
+    pub(super) fn new(patience: Patience) -> Self {
+        let (left, until) = (ATTEMPTS, now() + patience.0);
+        Self { left, until }
+    }
+
+    /// Waits for the next attempt; the error of the last one is final where there is none.
+    pub(super) async fn again(&mut self, last: ClientError) -> Result<(), ClientError> {
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 || now() >= self.until {
+            return Err(last);
+        }
+        tokio::time::sleep(PAUSE).await;
+        Ok(())
+    }
+}
+
 /// `DescribeConfigs`' number of a topic (`ConfigResource.Type`).
 pub(super) const TOPIC_RESOURCE: i8 = 2;
 
@@ -45,6 +71,7 @@ pub struct PartitionLeader {
 pub struct Cluster {
     bootstrap: Vec<HostPort>,
     client_id: String,
+    patience: Patience,
     brokers: BTreeMap<i32, HostPort>,
     controller: i32,
     first: Option<Connection>,
@@ -52,11 +79,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster that is reached through any of these addresses.
-    pub fn new(bootstrap: Vec<HostPort>, client_id: &str) -> Self {
+    /// A cluster that is reached through any of these addresses, and whose brokers may be silent for so long.
+    pub fn new(bootstrap: Vec<HostPort>, client_id: &str, patience: Patience) -> Self {
         Self {
             bootstrap,
             client_id: client_id.to_owned(),
+            patience,
             brokers: BTreeMap::new(),
             controller: -1,
             first: None,
@@ -64,12 +92,17 @@ impl Cluster {
         }
     }
 
+    /// The attempts that a request has.
+    pub(super) fn attempts(&self) -> Attempts {
+        Attempts::new(self.patience)
+    }
+
     /// A connection to whichever bootstrap address answers.
     async fn first(&mut self) -> Result<&mut Connection, ClientError> {
         if self.first.is_none() {
             let mut last = ClientError::Unexpected("no bootstrap address was given".to_owned());
             for address in &self.bootstrap {
-                match Connection::open(address, &self.client_id).await {
+                match Connection::open(address, &self.client_id, self.patience).await {
                     Ok(connection) => {
                         self.first = Some(connection);
                         break;
@@ -126,9 +159,8 @@ impl Cluster {
     /// A topic whose partitions all have leaders. Waits for it where that may help; with `create` the broker creates it
     /// if its settings say so.
     pub async fn topic(&mut self, name: &str, create: bool) -> Result<MetadataResponseTopic, ClientError> {
-        let mut attempt = 0;
+        let mut attempts = self.attempts();
         loop {
-            attempt += 1;
             let error = match self.metadata(Some(&[name]), create).await {
                 Ok(response) => match usable(name, response) {
                     Ok(topic) => return Ok(topic),
@@ -138,10 +170,10 @@ impl Cluster {
             };
             let unknown = matches!(error, ClientError::Refused { code: 3, .. }) && !create;
             let connecting = matches!(error, ClientError::Connect { .. });
-            if unknown || connecting || !error.is_retriable() || attempt >= ATTEMPTS {
+            if unknown || connecting || !error.is_retriable() {
                 return Err(error);
             }
-            tokio::time::sleep(PAUSE).await;
+            attempts.again(error).await?;
         }
     }
 
@@ -159,7 +191,7 @@ impl Cluster {
 
     /// A new connection to a broker, the caller's own.
     pub async fn open(&self, broker: i32) -> Result<Connection, ClientError> {
-        Connection::open(self.address(broker)?, &self.client_id).await
+        Connection::open(self.address(broker)?, &self.client_id, self.patience).await
     }
 
     fn address(&self, broker: i32) -> Result<&HostPort, ClientError> {
@@ -264,22 +296,51 @@ impl Cluster {
         Ok(configs)
     }
 
-    /// The first offset at or after a time in milliseconds, or by Kafka's special times (−1 latest, −2 earliest); `None`
-    /// where no record is that late.
+    /// The first offset of each partition at or after a time in milliseconds, or by Kafka's special times (−1 latest, −2
+    /// earliest); `None` where no record is that late. One request for each broker; the first error ends it.
+    pub async fn offsets_at(
+        &mut self,
+        topic: &str,
+        partitions: &[PartitionLeader],
+        timestamp: i64,
+    ) -> Result<BTreeMap<i32, Option<i64>>, ClientError> {
+        let mut offsets = BTreeMap::new();
+        for (leader, led) in by_leader(partitions) {
+            for (partition, found) in self.offsets_led(topic, leader, &led, timestamp).await? {
+                offsets.insert(partition, found?);
+            }
+        }
+        Ok(offsets)
+    }
+
+    /// [`offsets_at`](Self::offsets_at) of one partition.
     pub async fn offset_at(
         &mut self,
         topic: &str,
         at: PartitionLeader,
         timestamp: i64,
     ) -> Result<Option<i64>, ClientError> {
-        let partition = ListOffsetsPartition {
-            partition_index: at.partition,
+        let found = self.offsets_at(topic, &[at], timestamp).await?;
+        Ok(found.get(&at.partition).copied().flatten())
+    }
+
+    /// What [`offsets_at`](Self::offsets_at) finds of the partitions that one broker leads, in one request; the broker
+    /// may refuse some of them.
+    pub async fn offsets_led(
+        &mut self,
+        topic: &str,
+        leader: i32,
+        partitions: &[i32],
+        timestamp: i64,
+    ) -> Result<BTreeMap<i32, Result<Option<i64>, ClientError>>, ClientError> {
+        let partition = |&partition_index: &i32| ListOffsetsPartition {
+            partition_index,
             timestamp,
             ..ListOffsetsPartition::default()
         };
         let topics = vec![ListOffsetsTopic {
             name: text(topic),
-            partitions: vec![partition],
+            partitions: partitions.iter().map(partition).collect(),
         }];
         let request = ListOffsetsRequest {
             replica_id: -1,
@@ -287,23 +348,35 @@ impl Cluster {
             ..ListOffsetsRequest::default()
         };
         let answer = self
-            .broker(at.leader)
+            .broker(leader)
             .await?
             .call::<_, ListOffsetsResponse>(&request)
             .await;
         if answer.is_err() {
-            self.drop_broker(at.leader);
+            self.drop_broker(leader);
         }
-        let response = answer?;
-        let found = response.topics.iter().flat_map(|topic| &topic.partitions).next();
-        let found = found.ok_or_else(|| ClientError::Unexpected("the broker named no offset".to_owned()))?;
-        check(
-            || format!("looking up an offset of {topic}-{}", at.partition),
-            found.error_code,
-            None,
-        )?;
-        Ok((found.offset >= 0).then_some(found.offset))
+        let mut found = BTreeMap::new();
+        for partition in answer?.topics.iter().flat_map(|topic| &topic.partitions) {
+            let index = partition.partition_index;
+            let what = || format!("looking up an offset of {topic}-{index}");
+            let offset = (partition.offset >= 0).then_some(partition.offset);
+            found.insert(index, check(what, partition.error_code, None).map(|()| offset));
+        }
+        if let Some(left_out) = partitions.iter().find(|partition| !found.contains_key(partition)) {
+            let text = format!("the broker named no offset of {topic}-{left_out}");
+            return Err(ClientError::Unexpected(text));
+        }
+        Ok(found)
     }
+}
+
+/// The partitions that each broker leads, in their order.
+pub fn by_leader(partitions: &[PartitionLeader]) -> BTreeMap<i32, Vec<i32>> {
+    let mut led: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    for at in partitions {
+        led.entry(at.leader).or_default().push(at.partition);
+    }
+    led
 }
 
 fn usable(name: &str, response: MetadataResponse) -> Result<MetadataResponseTopic, ClientError> {

@@ -1,7 +1,8 @@
 //! One connection to one broker.
 //!
 //! Invariants: requests are answered in the order sent; a version is used only if the broker named it. What is allocated
-//! for a response follows the bytes that came, not the length that it claims.
+//! for a response follows the bytes that came, not the length that it claims. Nothing is waited for without a limit: a peer
+//! that neither sends nor takes anything for its [`Patience`] has an error for answer.
 
 use super::ClientError;
 use super::cluster::text;
@@ -13,11 +14,14 @@ use klamm_core::wire::versions::ApiKey;
 use klamm_core::wire::{Message, Role, Text, frame};
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The largest response that is accepted, in bytes.
 const MAX_RESPONSE: usize = 1 << 30;
+/// The largest answer to the question for versions: whoever claims more is no broker.
+const MAX_VERSIONS: usize = 1 << 20;
 /// How much a buffer grows at a time, in bytes.
 const GROWTH: usize = 1 << 20;
 
@@ -42,9 +46,28 @@ pub const fn spoken(api: ApiKey) -> Option<Range> {
     })
 }
 
+/// How long a broker may neither send nor take anything while something is asked of it. Requests give a broker half a
+/// minute for what they ask, so it should be longer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Patience(pub Duration);
+
+impl Patience {
+    /// How long it may take to be connected, at most: Kafka's `socket.connection.setup.timeout.ms`.
+    const CONNECT: Duration = Duration::from_secs(10);
+    /// How long the first answer may take, at most: an address that takes connections and is no broker's often says nothing.
+    const FIRST: Duration = Duration::from_secs(15);
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Duration::from_secs(40))
+    }
+}
+
 /// A connection whose broker's versions are known.
 #[derive(Debug)]
 pub struct Connection {
+    patience: Duration,
     address: HostPort,
     stream: TcpStream,
     client_id: Text,
@@ -55,17 +78,19 @@ pub struct Connection {
 
 impl Connection {
     /// Connects, and asks which versions the broker speaks.
-    pub async fn open(address: &HostPort, client_id: &str) -> Result<Self, ClientError> {
+    pub async fn open(address: &HostPort, client_id: &str, patience: Patience) -> Result<Self, ClientError> {
         let connect = async {
             let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
             stream.set_nodelay(true)?;
             Ok(stream)
         };
-        let stream = connect.await.map_err(|error| ClientError::Connect {
+        let connected = within(patience.0.min(Patience::CONNECT), connect).await;
+        let stream = connected.map_err(|error| ClientError::Connect {
             address: address.clone(),
             error,
         })?;
         let mut connection = Self {
+            patience: patience.0.min(Patience::FIRST),
             address: address.clone(),
             stream,
             client_id: text(client_id),
@@ -74,6 +99,7 @@ impl Connection {
             buffer: BytesMut::new(),
         };
         connection.negotiate().await?;
+        connection.patience = patience.0;
         Ok(connection)
     }
 
@@ -170,7 +196,7 @@ impl Connection {
 
     /// Sends bytes that are whole requests already.
     pub async fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
-        self.stream.write_all(bytes).await.map_err(|error| self.failed(error))
+        self.send_parts(&[bytes]).await
     }
 
     /// Sends the parts of one request without joining them.
@@ -179,7 +205,7 @@ impl Connection {
         let mut left = slices.as_mut_slice();
         io::IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
-            let written = self.stream.write_vectored(left).await;
+            let written = within(self.patience, self.stream.write_vectored(left)).await;
             match written {
                 Ok(0) => return Err(self.failed(io::ErrorKind::WriteZero.into())),
                 Ok(count) => io::IoSlice::advance_slices(&mut left, count),
@@ -205,7 +231,12 @@ impl Connection {
             return Ok(None);
         };
         let length = usize::try_from(i32::from_be_bytes(length)).unwrap_or(usize::MAX);
-        if length > MAX_RESPONSE {
+        let most = if self.versions.is_empty() {
+            MAX_VERSIONS
+        } else {
+            MAX_RESPONSE
+        };
+        if length > most {
             let text = format!(
                 "{} sent {length} bytes as a length: is it a Kafka broker?",
                 self.address
@@ -227,7 +258,7 @@ impl Connection {
         if self.buffer.capacity() == self.buffer.len() {
             self.buffer.reserve(64 << 10);
         }
-        match self.stream.read_buf(&mut self.buffer).await {
+        match within(self.patience, self.stream.read_buf(&mut self.buffer)).await {
             Ok(0) => Err(self.failed(io::ErrorKind::UnexpectedEof.into())),
             Ok(_) => Ok(()),
             Err(error) => Err(self.failed(error)),
@@ -235,9 +266,12 @@ impl Connection {
     }
 
     fn failed(&self, error: io::Error) -> ClientError {
-        ClientError::Io {
-            address: self.address.clone(),
-            error,
+        let address = self.address.clone();
+        let patience = self.patience;
+        match error.kind() {
+            io::ErrorKind::TimedOut if self.versions.is_empty() => ClientError::Mute { address, patience },
+            io::ErrorKind::TimedOut => ClientError::Silent { address, patience },
+            _ => ClientError::Io { address, error },
         }
     }
 
@@ -247,6 +281,14 @@ impl Connection {
         }
         let text = format!("{} answered request {id} where {correlation} was asked", self.address);
         Err(ClientError::Unexpected(text))
+    }
+}
+
+/// Waits for `work` so long.
+async fn within<T>(patience: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match tokio::time::timeout(patience, work).await {
+        Ok(done) => done,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 

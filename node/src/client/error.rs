@@ -5,6 +5,7 @@ use klamm_core::types::ErrorCode;
 use klamm_core::wire::{DecodeError, EncodeError};
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 /// Why a request got no answer that could be used.
 #[derive(Debug)]
@@ -22,6 +23,20 @@ pub enum ClientError {
         address: HostPort,
         /// The system's reason.
         error: io::Error,
+    },
+    /// The peer took the connection and never said anything.
+    Mute {
+        /// Who.
+        address: HostPort,
+        /// For how long.
+        patience: Duration,
+    },
+    /// The broker neither sends nor takes anything any more.
+    Silent {
+        /// Which.
+        address: HostPort,
+        /// For how long.
+        patience: Duration,
     },
     /// The broker speaks no version of an API that this client does.
     Unsupported {
@@ -59,6 +74,11 @@ impl ClientError {
             Self::Refused { code, .. } => ErrorCode::from_code(*code).is_some_and(is_retriable),
             _ => false,
         }
+    }
+
+    /// Whether a peer said nothing for too long. It has cost much time, so it is asked again only where that has no limit.
+    pub const fn is_silence(&self) -> bool {
+        matches!(self, Self::Mute { .. } | Self::Silent { .. })
     }
 }
 
@@ -111,9 +131,20 @@ impl fmt::Display for ClientError {
                 )
             }
             Self::Io { address, error } if error.kind() == io::ErrorKind::UnexpectedEof => {
-                write!(f, "{address} closed the connection; its log says why")
+                write!(
+                    f,
+                    "{address} closed the connection; if it is a Kafka broker, its log says why"
+                )
             }
             Self::Io { address, error } => write!(f, "the connection to {address} failed: {error}"),
+            Self::Mute { address, patience } => write!(
+                f,
+                "{address} took the connection and has said nothing for {patience:?}: is it a Kafka broker, or stuck?"
+            ),
+            Self::Silent { address, patience } => write!(
+                f,
+                "{address} has not moved for {patience:?}: is it stuck? --timeout says how long to wait"
+            ),
             Self::Unsupported { api } => write!(f, "the broker speaks no version of {api} that this client does"),
             Self::Decode(error) => write!(f, "the broker's answer cannot be read: {error}"),
             Self::Encode(error) => write!(f, "the request cannot be written: {error}"),

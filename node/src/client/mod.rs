@@ -10,8 +10,8 @@ mod records;
 #[cfg(test)]
 mod tests;
 
-pub use cluster::{Cluster, PartitionLeader, text};
-pub use connection::{Connection, Range, spoken};
+pub use cluster::{Cluster, PartitionLeader, by_leader, text};
+pub use connection::{Connection, Patience, Range, spoken};
 pub use error::{ClientError, code_name};
 pub use partitioner::{Partitioner, murmur2};
 pub use producer::{Acks, Message, Producer, ProducerOptions};

@@ -12,12 +12,7 @@ use klamm_core::types::{ProducerEpoch, ProducerId, Sequence, Timestamp};
 use klamm_core::wire::message::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use klamm_core::wire::message::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
 use klamm_core::wire::versions::ApiKey;
-use std::time::Duration;
 
-/// How often a batch is sent before its error is final.
-const ATTEMPTS: u32 = 60;
-/// How long to wait before it is sent again.
-const PAUSE: Duration = Duration::from_millis(250);
 /// The topic is not there (`UNKNOWN_TOPIC_OR_PARTITION`).
 const UNKNOWN_TOPIC: i16 = 3;
 /// Errors that say the batch of an idempotent producer was appended before (`DUPLICATE_SEQUENCE_NUMBER`).
@@ -156,17 +151,16 @@ impl Producer {
         now: i64,
     ) -> Result<(), ClientError> {
         let batch = self.batch(place, messages, now)?;
-        let mut attempt = 0;
+        let mut attempts = cluster.attempts();
         loop {
-            attempt += 1;
             match self.request(cluster, place, &batch).await {
                 Ok(()) => break,
                 Err(ClientError::Refused { code: DUPLICATE, .. }) if self.identity.is_some() => break,
-                Err(error) if !error.is_retriable() || attempt >= ATTEMPTS => return Err(error),
+                Err(error) if !error.is_retriable() => return Err(error),
                 // Without an id a repeated batch may be there twice: only what was surely not appended is sent again.
                 Err(error @ ClientError::Io { .. }) if self.identity.is_none() => return Err(error),
-                Err(_) => {
-                    tokio::time::sleep(PAUSE).await;
+                Err(error) => {
+                    attempts.again(error).await?;
                     if let Ok(leaders) = cluster.leaders(&self.topic, true).await
                         && leaders.len() == self.leaders.len()
                     {
@@ -269,17 +263,16 @@ async fn identity(
         producer_epoch: -1,
         ..InitProducerIdRequest::default()
     };
-    let mut attempt = 0;
+    let mut attempts = cluster.attempts();
     loop {
-        attempt += 1;
         let response: InitProducerIdResponse = cluster.broker(broker).await?.call(&request).await?;
         if response.error_code == 0 {
             return Ok((ProducerId(response.producer_id), ProducerEpoch(response.producer_epoch)));
         }
         let error = ClientError::refused("asking for a producer id", response.error_code, None);
-        if !error.is_retriable() || attempt >= ATTEMPTS {
+        if !error.is_retriable() {
             return Err(error);
         }
-        tokio::time::sleep(PAUSE).await;
+        attempts.again(error).await?;
     }
 }

@@ -196,7 +196,7 @@ fn produce(script: &[Fate], idempotent: bool) -> (Result<(), ClientError>, Vec<(
         idempotent,
     };
     let first = run(async {
-        let mut cluster = Cluster::new(vec![address], "test");
+        let mut cluster = Cluster::new(vec![address], "test", Patience::default());
         let mut producer = Producer::start(&mut cluster, "t", None, options).await.unwrap();
         let message = Message {
             value: Some(b"v".to_vec()),
@@ -246,7 +246,7 @@ fn an_error_that_passes_is_waited_out_and_another_is_final() {
 fn an_old_broker_is_asked_again_in_the_oldest_version() {
     for newest in [0, 2, 3] {
         let (address, _) = Peer::start(newest, &[]);
-        let connection = run(Connection::open(&address, "test")).unwrap();
+        let connection = run(Connection::open(&address, "test", Patience::default())).unwrap();
         assert_eq!(connection.version(ApiKey::Produce).unwrap(), 5);
         assert_eq!(connection.version(ApiKey::Metadata).unwrap(), 4);
         let fetch = connection.version(ApiKey::Fetch).unwrap_err();

@@ -4,13 +4,14 @@
 
 use crate::BootstrapArgs;
 use crate::client::{ClientError, Cluster, Fetched, Fetcher, MAX_BATCH_BYTES, PartitionLeader};
+use crate::clock::now;
 use crate::failure::{Failure, Outcome, tell};
 use crate::json;
 use clap::{Args, ValueEnum};
 use klamm_core::record::Record;
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// The most a response brings, in bytes.
@@ -111,6 +112,7 @@ pub(crate) async fn run(args: ConsumeArgs) -> Outcome {
             topic: args.topic.clone(),
             broker,
             positions,
+            gives_up: args.exit,
         };
         tokio::spawn(reader.run(sender.clone()));
     }
@@ -128,7 +130,7 @@ pub(crate) async fn run(args: ConsumeArgs) -> Outcome {
                 ends.remove(&fetched.partition);
             }
         }
-        printer.out.flush()?;
+        printer.out.flush().map_err(|error| Failure::printing(&error))?;
     }
     Ok(())
 }
@@ -141,9 +143,16 @@ async fn spans(cluster: &mut Cluster, args: &ConsumeArgs) -> Result<BTreeMap<i32
         return Err(Failure::new(format!("topic {} has no such partition", args.topic)));
     }
     let mut spans: BTreeMap<i32, Vec<Span>> = BTreeMap::new();
+    let firsts = cluster.offsets_at(&args.topic, &leaders, EARLIEST).await?;
+    let ends = cluster.offsets_at(&args.topic, &leaders, LATEST).await?;
+    let times = match args.from {
+        Start::Time(time) => cluster.offsets_at(&args.topic, &leaders, time).await?,
+        _ => BTreeMap::new(),
+    };
+    let of = |offsets: &BTreeMap<i32, Option<i64>>, at: PartitionLeader| offsets.get(&at.partition).copied().flatten();
     for at in leaders {
-        let first = cluster.offset_at(&args.topic, at, EARLIEST).await?.unwrap_or(0);
-        let end = cluster.offset_at(&args.topic, at, LATEST).await?.unwrap_or(first);
+        let first = of(&firsts, at).unwrap_or(0);
+        let end = of(&ends, at).unwrap_or(first);
         let from = match args.from {
             Start::Beginning => first,
             Start::End => end,
@@ -156,7 +165,7 @@ async fn spans(cluster: &mut Cluster, args: &ConsumeArgs) -> Result<BTreeMap<i32
             }
             Start::Offset(offset) => offset.max(first),
             Start::Last(count) => end.saturating_sub(count).max(first),
-            Start::Time(time) => cluster.offset_at(&args.topic, at, time).await?.unwrap_or(end),
+            Start::Time(_) => of(&times, at).unwrap_or(end),
         };
         let until = args.exit.then_some(end);
         if until.is_none_or(|until| from < until) {
@@ -172,6 +181,8 @@ struct Reader {
     topic: String,
     broker: i32,
     positions: Vec<(i32, i64)>,
+    /// Whether it ends where nothing is to be had for as long as a broker may be silent.
+    gives_up: bool,
 }
 
 type News = Result<Vec<Fetched>, Failure>;
@@ -179,18 +190,27 @@ type News = Result<Vec<Fetched>, Failure>;
 impl Reader {
     /// Reads until nobody listens any more. A lost connection or a moved leader is looked up anew.
     async fn run(mut self, sender: mpsc::Sender<News>) {
-        let mut told = false;
+        let mut failing: Option<Instant> = None;
         loop {
             let before = self.positions.clone();
             match self.read(&sender).await {
                 Ok(()) => return,
-                Err(error) if error.is_retriable() => {
-                    told &= self.positions == before;
-                    if !std::mem::replace(&mut told, true) {
-                        tell(format_args!(
+                Err(error) if error.is_retriable() || error.is_silence() => {
+                    let since = failing.filter(|_| self.positions == before);
+                    failing = Some(since.unwrap_or_else(now));
+                    let patience = self.bootstrap.timeout;
+                    match since {
+                        None => tell(format_args!(
                             "klamm: {error}; trying again until broker {} answers",
                             self.broker
-                        ));
+                        )),
+                        Some(since) if self.gives_up && now() - since >= patience => {
+                            let text = format!("{error}; given up before the end, after {patience:?} without a record");
+                            // If nobody listens any more, nobody wants to know.
+                            let _ = sender.send(Err(Failure::new(text))).await;
+                            return;
+                        }
+                        Some(_) => {}
                     }
                     tokio::time::sleep(PAUSE).await;
                     self.follow().await;
@@ -274,7 +294,8 @@ impl<W: Write> Printer<W> {
                 if offset < fetched.from || until.is_some_and(|until| offset >= until) || *left == 0 {
                     continue;
                 }
-                print_record(self, fetched.partition, offset, opened.timestamp(&record).0, &record)?;
+                print_record(self, fetched.partition, offset, opened.timestamp(&record).0, &record)
+                    .map_err(|error| Failure::printing(&error))?;
                 *left -= 1;
             }
             reached = reached.max(wanted);

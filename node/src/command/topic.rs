@@ -1,10 +1,12 @@
 //! `klamm topic`: what there is, and making and dropping it.
 
 use crate::BootstrapArgs;
-use crate::client::{ClientError, Cluster, PartitionLeader, code_name};
+use crate::client::{ClientError, Cluster, PartitionLeader, by_leader, code_name};
 use crate::failure::{Failure, Outcome};
 use clap::Subcommand;
 use klamm_core::wire::Text;
+use klamm_core::wire::message::metadata::MetadataResponsePartition;
+use std::collections::BTreeMap;
 use std::io::{Write, stdout};
 
 /// Kafka's special times for `ListOffsets`.
@@ -174,8 +176,7 @@ fn pair(text: &str) -> Result<(&str, &str), Failure> {
 
 /// Prints a line. A reader that has gone away is no failure worth more than its message.
 fn say(line: &str) -> Outcome {
-    writeln!(stdout(), "{line}")?;
-    Ok(())
+    writeln!(stdout(), "{line}").map_err(|error| Failure::printing(&error))
 }
 
 async fn list(cluster: &mut Cluster) -> Outcome {
@@ -196,16 +197,25 @@ async fn describe(cluster: &mut Cluster, name: &str, all: bool) -> Outcome {
         .sort_unstable_by_key(|partition| partition.partition_index);
     let id = topic.topic_id;
     say(&format!("topic {name}  id={id}  partitions={}", topic.partitions.len()))?;
-    for partition in &topic.partitions {
-        let at = PartitionLeader {
-            partition: partition.partition_index,
-            leader: partition.leader_id,
-        };
-        let first = offset(&cluster.offset_at(name, at, EARLIEST).await);
-        let end = offset(&cluster.offset_at(name, at, LATEST).await);
+    let leader = |partition: &MetadataResponsePartition| PartitionLeader {
+        partition: partition.partition_index,
+        leader: partition.leader_id,
+    };
+    let led: Vec<PartitionLeader> = topic.partitions.iter().map(leader).collect();
+    let firsts = offsets(cluster, name, &led, EARLIEST).await;
+    let ends = offsets(cluster, name, &led, LATEST).await;
+    let shown = |offsets: &BTreeMap<i32, String>, at: &PartitionLeader| offsets.get(&at.partition).cloned();
+    for (partition, at) in topic.partitions.iter().zip(&led) {
+        let (first, end) = (shown(&firsts, at), shown(&ends, at));
         say(&format!(
-            "  partition {}  leader={}  epoch={}  replicas={:?}  isr={:?}  offsets={first}..{end}",
-            at.partition, at.leader, partition.leader_epoch, partition.replica_nodes, partition.isr_nodes
+            "  partition {}  leader={}  epoch={}  replicas={:?}  isr={:?}  offsets={}..{}",
+            at.partition,
+            at.leader,
+            partition.leader_epoch,
+            partition.replica_nodes,
+            partition.isr_nodes,
+            first.unwrap_or_default(),
+            end.unwrap_or_default()
         ))?;
     }
     let mut configs = cluster.topic_configs(name).await?;
@@ -218,6 +228,21 @@ async fn describe(cluster: &mut Cluster, name: &str, all: bool) -> Outcome {
         say(&format!("  {}={value}", config.name.as_str()))?;
     }
     Ok(())
+}
+
+/// An offset of each partition for people, or why there is none.
+async fn offsets(cluster: &mut Cluster, name: &str, led: &[PartitionLeader], time: i64) -> BTreeMap<i32, String> {
+    let mut shown = BTreeMap::new();
+    for (leader, partitions) in by_leader(led) {
+        match cluster.offsets_led(name, leader, &partitions, time).await {
+            Ok(found) => shown.extend(found.iter().map(|(&partition, found)| (partition, offset(found)))),
+            Err(error) => {
+                let why = offset(&Err(error));
+                shown.extend(partitions.into_iter().map(|partition| (partition, why.clone())));
+            }
+        }
+    }
+    shown
 }
 
 /// An offset for people, or why there is none.

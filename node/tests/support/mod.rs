@@ -12,6 +12,8 @@ pub(crate) struct Broker {
     child: Child,
     /// Where clients connect.
     pub(crate) address: String,
+    /// Where it listens.
+    pub(crate) listening: String,
     /// Where metrics are.
     pub(crate) metrics: String,
     said: Arc<Mutex<String>>,
@@ -57,6 +59,7 @@ impl Broker {
         Self {
             child,
             address: field(&ready, "advertised").to_owned(),
+            listening: field(&ready, "listening").to_owned(),
             metrics,
             said,
         }
@@ -103,7 +106,8 @@ impl Broker {
         (text(output.stdout), text(output.stderr))
     }
 
-    fn output(&self, line: &[&str], input: &str) -> Output {
+    /// Runs a client command with this input.
+    pub(crate) fn output(&self, line: &[&str], input: &str) -> Output {
         let mut child = Command::new(env!("CARGO_BIN_EXE_klamm"))
             .args(line)
             .args(["--bootstrap", &self.address])
