@@ -1,5 +1,6 @@
 //! The binary as a broker, with its own commands as clients: what is produced comes back, across stops of every kind.
 
+mod conditions;
 mod peers;
 mod support;
 
@@ -282,8 +283,8 @@ fn load_that_was_counted_is_there() {
     assert_eq!(number(&broker.run(&latency, ""), "records"), "120");
 }
 
-/// Puts on a load that would go on for a minute, and kills the broker once records came: what the command printed, and what
-/// it said.
+/// Puts on a load that would go on for a minute, and kills the broker once more records came than can be under way: what the
+/// command printed, and what it said.
 fn cut_short(broker: &mut Broker, load: &[&str]) -> (String, String) {
     let mut bench = Command::new(env!("CARGO_BIN_EXE_klamm"));
     bench.args(["bench"]).args(load);
@@ -293,7 +294,7 @@ fn cut_short(broker: &mut Broker, load: &[&str]) -> (String, String) {
         .stderr(Stdio::piped())
         .spawn()
         .expect("it runs");
-    while broker.metric("klamm_appended_records_total") < 100.0 {
+    while broker.metric("klamm_appended_records_total") < 1000.0 {
         std::thread::sleep(Duration::from_millis(10));
     }
     broker.signal("KILL");

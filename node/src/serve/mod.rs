@@ -16,7 +16,7 @@ use crate::clock::now;
 use crate::failure::{Failure, Outcome};
 use clap::Args;
 use klamm_core::config::{Notes, ServerConfig};
-use klamm_net::{Broker, BrokerOptions, Exit, NetLimits};
+use klamm_net::{Broker, BrokerOptions, Exit, NetLimits, StartError};
 use logs::{LogFormat, Logs};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+
+/// Descriptors that a broker needs besides those of each shard, and that each shard needs: for itself, and for a few clients
+/// and segments.
+const FEWEST_FILES: (u64, u64) = (32, 32);
 
 /// How soon a second signal is still the first wish.
 const SAME_WISH: Duration = Duration::from_secs(1);
@@ -163,6 +167,7 @@ fn options(
     // Sockets and segments share what the process may open.
     let files = usize::try_from(open_files).unwrap_or(usize::MAX);
     let shards = config.shards.unwrap_or_else(default_shards).max(1);
+    judge_files(config, open_files, shards)?;
     broker.limits.open_files = broker.limits.open_files.min(files / 4 / usize::from(shards)).max(16);
     let limits = NetLimits {
         max_connections: (config.max_connections as usize).min(files / 2),
@@ -182,6 +187,26 @@ fn options(
     })
 }
 
+/// Says what the limit of open files keeps the broker from.
+fn judge_files(config: &ServerConfig, open_files: u64, shards: u16) -> Outcome {
+    let fewest = FEWEST_FILES.0 + FEWEST_FILES.1 * u64::from(shards);
+    if open_files < fewest {
+        return Err(Failure::new(format!(
+            "this process may open {open_files} files, and needs {fewest} at least for {shards} shards; raise the limit, as with \
+             ulimit -n"
+        )));
+    }
+    let connections = config.max_connections;
+    if open_files / 2 < u64::from(connections) {
+        tracing::warn!(
+            "this process may open {open_files} files: it serves {} connections at once instead of the {connections} that \
+             max.connections says; raise the limit, as with ulimit -n",
+            open_files / 2
+        );
+    }
+    Ok(())
+}
+
 /// One shard up to 3 cores, and from there on one core is left to the kernel and the disk threads.
 fn default_shards() -> u16 {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -194,11 +219,7 @@ async fn serve(config: ServerConfig, options: BrokerOptions, facts: banner::Fact
     let mut hangup = hangup()?;
     let http = http::open(&config.metrics).await?;
     let data = options.log_directory.clone();
-    let broker = Broker::start(options).map_err(|error| {
-        Failure::new(format!(
-            "{error}; choose a directory that this user may write to with --data"
-        ))
-    })?;
+    let broker = Broker::start(options).map_err(|error| refused(&error))?;
     let broker = Arc::new(broker);
     if let Some(http) = http {
         facts.metrics_at(http.address());
@@ -219,6 +240,16 @@ async fn serve(config: ServerConfig, options: BrokerOptions, facts: banner::Fact
             () = hangup.recv() => stop(&stopper, &mut asked)?,
         }
     }
+}
+
+/// What to do where a broker cannot even begin.
+fn refused(error: &StartError) -> Failure {
+    let advice = match error {
+        StartError::LogDirectory { .. } => "; choose a directory that this user may write to with --data",
+        StartError::Thread(_) => "; the limits of this user, as ulimit -a shows them, may be too low",
+        StartError::Listener(_) => "",
+    };
+    Failure::new(format!("{error}{advice}"))
 }
 
 /// What says that the terminal went; never, where that is ignored (`nohup`): a JVM leaves it ignored, too.

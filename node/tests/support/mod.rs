@@ -22,7 +22,12 @@ pub(crate) struct Broker {
 impl Broker {
     /// Starts a broker on free ports and waits until it accepts clients.
     pub(crate) fn start(data: &Path, more: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_klamm"))
+        Self::start_as(Command::new(env!("CARGO_BIN_EXE_klamm")), data, more)
+    }
+
+    /// The same, by a command that runs the binary with the arguments it gets, in its own process.
+    pub(crate) fn start_as(mut command: Command, data: &Path, more: &[&str]) -> Self {
+        let mut child = command
             .args([
                 "serve",
                 "--listen",
@@ -35,6 +40,7 @@ impl Broker {
             ])
             .arg(data)
             .args(more)
+            .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary runs");
