@@ -35,6 +35,7 @@ use alloc::vec::Vec;
 use api::{Progress, Work};
 use bytes::Bytes;
 use core::fmt;
+use room::Place;
 
 /// A connection that took nothing for this long may have to go when others wait, in milliseconds.
 const UNREAD_AFTER_MS: u64 = 1000;
@@ -185,8 +186,8 @@ pub struct Session {
     unsent: usize,
     /// When a response left last, or the first of those came.
     sent_at: Monotonic,
-    /// Whether it waits for its turn in the room.
-    queued: bool,
+    /// Where it waits for its turn or for room, if it does.
+    place: Option<Place>,
     last_activity: Monotonic,
 }
 
@@ -252,7 +253,7 @@ impl Session {
             held: 0,
             unsent: 0,
             sent_at: context.now.monotonic,
-            queued: false,
+            place: None,
             last_activity: context.now.monotonic,
         }
     }
@@ -322,7 +323,7 @@ impl Session {
 
     /// Its turn has come, which [`Room::next_turn`] says: begins one request that waits.
     pub fn take_turn(&mut self, context: &mut Context<'_>, actions: &mut Vec<Action>) {
-        self.queued = false;
+        self.place = None;
         self.begin_at_most(1, context, actions);
     }
 
@@ -371,8 +372,8 @@ impl Session {
 
     /// The connection is gone: gives up what its requests hold. Appends go on; only their replies are dropped.
     pub fn abandon(self, context: &mut Context<'_>, actions: &mut Vec<Action>) {
-        if self.queued {
-            context.room.leave(self.connection);
+        if let Some(place) = self.place {
+            context.room.leave(place);
         }
         for request in self.active {
             match request.state {
@@ -392,17 +393,17 @@ impl Session {
     fn begin_at_most(&mut self, mut most: u32, context: &mut Context<'_>, actions: &mut Vec<Action>) {
         loop {
             self.flush(context, actions);
-            if self.phase == Phase::Closing || self.queued || !self.may_begin(&context.config.limits) {
+            if self.phase == Phase::Closing || self.place.is_some() || !self.may_begin(&context.config.limits) {
                 return;
             }
             let Some(frame) = self.waiting.front() else { return };
             if context.room.is_full() && !(self.unsent < SHORT_BYTES && is_answered_in_short(frame)) {
-                self.queued = true;
-                return context.room.park(self.connection, context.now.monotonic);
+                self.place = Some(context.room.park(self.connection, context.now.monotonic));
+                return;
             }
             if most == 0 || !context.room.has_work() {
-                self.queued = true;
-                return context.room.queue(self.connection);
+                self.place = Some(context.room.queue(self.connection));
+                return;
             }
             most -= 1;
             if let Some(frame) = self.waiting.pop_front() {

@@ -11,13 +11,22 @@
 
 use crate::config::Limits;
 use crate::types::{ConnectionId, Monotonic};
-use alloc::collections::VecDeque;
+use alloc::collections::BTreeMap;
 
-/// How long a request waits for room before a connection that takes nothing goes, in milliseconds.
+/// How long a request waits for room before a connection that takes too little goes, in milliseconds.
 const PATIENCE_MS: u64 = 1000;
 
 /// How long until the next one goes, in milliseconds.
 const LOOK_MS: u64 = 100;
+
+/// Where a connection waits, in one of two lines.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// For its turn.
+    Turn(u64),
+    /// For room.
+    Room(u64),
+}
 
 /// The work and the memory that sessions of a shard share.
 #[derive(Debug)]
@@ -29,10 +38,12 @@ pub struct Room {
     unsent_limit: usize,
     waiting: usize,
     waiting_limit: usize,
+    /// The number of the next place in a line.
+    next_place: u64,
     /// Connections with a request that may begin in a later turn.
-    queue: VecDeque<ConnectionId>,
+    queue: BTreeMap<u64, ConnectionId>,
     /// Connections with a request that may begin once less is unsent, and since when.
-    parked: VecDeque<(ConnectionId, Monotonic)>,
+    parked: BTreeMap<u64, (ConnectionId, Monotonic)>,
     /// Not before this time does another connection go to make room.
     next_look: Monotonic,
 }
@@ -47,8 +58,9 @@ impl Room {
             unsent_limit: limits.unsent_bytes,
             waiting: 0,
             waiting_limit: limits.waiting_bytes,
-            queue: VecDeque::new(),
-            parked: VecDeque::new(),
+            next_place: 0,
+            queue: BTreeMap::new(),
+            parked: BTreeMap::new(),
             next_look: Monotonic(0),
         }
     }
@@ -92,10 +104,10 @@ impl Room {
             return None;
         }
         // Whoever waits for room has waited for a turn before.
-        let parked = if self.is_full() { None } else { self.parked.pop_front() };
+        let parked = if self.is_full() { None } else { self.parked.pop_first() };
         parked
-            .map(|(connection, _)| connection)
-            .or_else(|| self.queue.pop_front())
+            .map(|(_, (connection, _))| connection)
+            .or_else(|| self.queue.pop_first().map(|(_, connection)| connection))
     }
 
     /// Whether a later turn has something to begin.
@@ -105,12 +117,12 @@ impl Room {
 
     /// When [`is_stuck`](Self::is_stuck) is to be asked.
     pub fn next_deadline(&self) -> Option<Monotonic> {
-        let (_, since) = self.parked.front()?;
+        let (_, (_, since)) = self.parked.first_key_value()?;
         Some(since.plus_millis(PATIENCE_MS).max(self.next_look))
     }
 
-    /// Whether somebody has waited for room too long: a connection that takes nothing has to make some. Answers so once
-    /// a tenth of a second.
+    /// Whether somebody has waited for room too long: a connection that takes too little has to make some. Answers so
+    /// once a tenth of a second.
     pub fn is_stuck(&mut self, now: Monotonic) -> bool {
         let stuck = self.is_full() && self.next_deadline().is_some_and(|at| at <= now);
         if stuck {
@@ -128,18 +140,31 @@ impl Room {
         !self.queue.is_empty()
     }
 
-    pub(super) fn queue(&mut self, connection: ConnectionId) {
-        self.queue.push_back(connection);
+    /// The connection waits for its turn, at this place.
+    pub(super) fn queue(&mut self, connection: ConnectionId) -> Place {
+        let place = self.place();
+        self.queue.insert(place, connection);
+        Place::Turn(place)
     }
 
-    pub(super) fn park(&mut self, connection: ConnectionId, now: Monotonic) {
-        self.parked.push_back((connection, now));
+    /// The connection waits for room, at this place.
+    pub(super) fn park(&mut self, connection: ConnectionId, now: Monotonic) -> Place {
+        let place = self.place();
+        self.parked.insert(place, (connection, now));
+        Place::Room(place)
     }
 
-    /// The connection is gone, and waits for no turn.
-    pub(super) fn leave(&mut self, connection: ConnectionId) {
-        self.queue.retain(|&waiting| waiting != connection);
-        self.parked.retain(|&(waiting, _)| waiting != connection);
+    const fn place(&mut self) -> u64 {
+        self.next_place += 1;
+        self.next_place
+    }
+
+    /// The connection at this place is gone, and waits no longer.
+    pub(super) fn leave(&mut self, place: Place) {
+        match place {
+            Place::Turn(place) => self.queue.remove(&place).is_some(),
+            Place::Room(place) => self.parked.remove(&place).is_some(),
+        };
     }
 
     pub(super) const fn owe(&mut self, bytes: usize) {
@@ -176,7 +201,9 @@ mod tests {
     #[test]
     fn a_turn_ends_with_its_work_and_the_next_goes_on_in_order() {
         let mut room = room();
-        (1..=2).for_each(|connection| room.queue(ConnectionId(connection)));
+        for connection in 1..=2 {
+            room.queue(ConnectionId(connection));
+        }
         room.worked(2);
         assert_eq!(room.next_turn(), Some(ConnectionId(1)));
         room.worked(7);
@@ -215,6 +242,25 @@ mod tests {
         room.sent(1);
         room.queue(ConnectionId(2));
         assert_eq!(room.next_turn(), Some(ConnectionId(1)));
+    }
+
+    #[test]
+    fn whoever_leaves_waits_no_longer_and_keeps_nobody_from_the_place_behind_it() {
+        let mut room = room();
+        room.owe(100);
+        let gone = [
+            room.park(ConnectionId(1), Monotonic(0)),
+            room.queue(ConnectionId(2)),
+            room.queue(ConnectionId(3)),
+        ];
+        room.park(ConnectionId(4), Monotonic(5));
+        room.queue(ConnectionId(5));
+        gone.into_iter().for_each(|place| room.leave(place));
+        assert_eq!(room.next_deadline(), Some(Monotonic(5).plus_millis(PATIENCE_MS)));
+        assert_eq!(room.next_turn(), Some(ConnectionId(5)));
+        room.sent(1);
+        assert_eq!(room.next_turn(), Some(ConnectionId(4)));
+        assert!(!room.has_turns() && !room.is_contended());
     }
 
     #[test]

@@ -579,3 +579,5 @@ fn records_of_internal_and_of_compacted_topics_are_not_deleted() {
         );
     }
 }
+
+mod waiting;

@@ -44,12 +44,21 @@ pub(in crate::session) struct Fetch {
     deadline: Monotonic,
     scatter: Scatter,
     /// The watches of the round that runs.
-    watches: Vec<(ShardId, OpId)>,
+    watches: Vec<Watch>,
     stage: Stage,
     /// Bytes of memory that it holds, here and at the homes, while it waits.
     size: usize,
     /// What of that was charged.
     charged: usize,
+}
+
+/// News that a home is to tell of.
+#[derive(Debug)]
+struct Watch {
+    home: ShardId,
+    op: OpId,
+    /// Bytes that the home waits for.
+    wanted: usize,
 }
 
 /// Bytes of memory that a fetch holds while it waits, whatever it asks for.
@@ -142,6 +151,15 @@ fn fetcher(request: &FetchRequest, version: i16) -> Fetcher {
     } else {
         Fetcher::Broker(BrokerId(replica))
     }
+}
+
+/// Bytes of records that were read of these parts.
+fn bytes_read(parts: &[PartitionAnswer]) -> usize {
+    let bytes = |part: &PartitionAnswer| match part {
+        PartitionAnswer::Fetched(fetched) => fetched.bytes(),
+        _ => 0,
+    };
+    parts.iter().map(bytes).sum()
 }
 
 type Forgotten = Vec<(TopicKey, i32)>;
@@ -247,14 +265,17 @@ impl Fetch {
                 answer: Answer::Partitions { parts, .. },
                 watch,
             } => {
-                self.watches.extend(watch);
+                if let Some((home, op)) = watch {
+                    let wanted = self.min_bytes.saturating_sub(bytes_read(&parts));
+                    self.watches.push(Watch { home, op, wanted });
+                }
                 self.scatter.answer(tag, parts);
                 self.settle(call)
             }
             Event::Answer { answer, .. } => panic!("fetch was answered {answer:?}"),
             Event::WatchEnded(watch) => {
                 let watches = self.watches.len();
-                self.watches.retain(|&(_, kept)| kept != watch);
+                self.watches.retain(|kept| kept.op != watch);
                 // A watch of an earlier round that was given up ends too.
                 let news = self.watches.len() < watches;
                 if news {
@@ -314,10 +335,12 @@ impl Fetch {
         }
         // Each home waits for all that it lacks itself; several may have it together. While each of n has less than
         // the nth part of what is missing, all have less than that.
-        if self.watches.len() > 1 {
-            let bytes = (self.min_bytes - bytes).div_ceil(self.watches.len());
-            let lower = |&(to, watch)| Action::Lower { to, watch, bytes };
-            call.actions.extend(self.watches.iter().map(lower));
+        let bytes = (self.min_bytes - bytes).div_ceil(self.watches.len().max(1));
+        for &Watch { home, op, wanted } in &self.watches {
+            if bytes < wanted {
+                let (to, watch) = (home, op);
+                call.actions.push(Action::Lower { to, watch, bytes });
+            }
         }
         // They are asked again before they are needed, and what they pin is not pinned meanwhile.
         core::mem::replace(&mut self.scatter, Scatter::new()).discard(call.actions);
@@ -333,7 +356,11 @@ impl Fetch {
     }
 
     fn unwatch(&mut self, actions: &mut Vec<Action>) {
-        actions.extend(self.watches.drain(..).map(|(to, watch)| Action::Unwatch { to, watch }));
+        let unwatch = |watch: Watch| Action::Unwatch {
+            to: watch.home,
+            watch: watch.op,
+        };
+        actions.extend(self.watches.drain(..).map(unwatch));
     }
 
     fn respond(self, call: &mut Call<'_, '_>) -> Progress {
