@@ -7,6 +7,8 @@ use klamm_core::shard::{Effect, Effects, Halt, Input};
 use klamm_core::types::{Fault, Monotonic, Now};
 use klamm_net::{Broker, CloseKind, Exit, Machine, NetLimits, StartError};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Waits until the broker has come so far; a test that waits for ever shows nothing.
@@ -174,6 +176,34 @@ fn a_client_that_takes_nothing_is_closed_and_keeps_nobody_waiting() {
     eventually("it is closed", || {
         broker.metrics().closed[CloseKind::Stalled as usize] == 1
     });
+    assert_eq!(broker.stop(), Exit::Stopped);
+}
+
+#[test]
+fn what_a_slow_client_takes_is_told_before_its_socket_says_that_there_is_room() {
+    let scratch = Scratch::new();
+    let told = Arc::new(AtomicU64::new(0));
+    let machine = |id, _| {
+        let mut machine = Tester::new(id);
+        machine.told = Arc::clone(&told);
+        machine
+    };
+    let broker = Broker::start_with(options(scratch.path(), 1, NetLimits::default()), machine).expect("it starts");
+    broker.ready().expect("it serves");
+    let mut slow = Connection::to(&broker);
+    slow.call(&frame(b'W', &vec![5; 16 << 20]));
+    slow.send(&range(0, 16 << 20));
+    eventually("its socket is full", || {
+        let sent = broker.metrics().bytes_out;
+        std::thread::sleep(Duration::from_millis(50));
+        sent > 100_000 && broker.metrics().bytes_out == sent
+    });
+    // So little that what is free of the socket's buffer is not the third of it at which it says so.
+    let before = told.load(Ordering::Relaxed);
+    let mut some = vec![0; 256 << 10];
+    std::io::Read::read_exact(&mut slow.0, &mut some).expect("there is more");
+    eventually("it is told", || told.load(Ordering::Relaxed) > before);
+    drop(slow);
     assert_eq!(broker.stop(), Exit::Stopped);
 }
 

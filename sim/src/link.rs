@@ -206,6 +206,11 @@ impl Links {
         }
     }
 
+    /// Until when the link is slow.
+    pub(crate) fn slow_until(&self, id: LinkId) -> Nanos {
+        self.links.get(&id).map_or(0, |link| link.slow_until)
+    }
+
     /// The client's bytes crawl until then.
     pub(crate) fn slow(&mut self, id: LinkId, until: Nanos) {
         if let Some(link) = self.links.get_mut(&id) {

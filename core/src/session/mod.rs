@@ -13,6 +13,7 @@
 mod api;
 mod ask;
 mod fetch_sessions;
+mod owed;
 mod room;
 mod scatter;
 
@@ -35,10 +36,8 @@ use alloc::vec::Vec;
 use api::{Progress, Work};
 use bytes::Bytes;
 use core::fmt;
+use owed::Owed;
 use room::Place;
-
-/// A connection that took nothing for this long may have to go when others wait, in milliseconds.
-const UNREAD_AFTER_MS: u64 = 1000;
 
 /// A connection with less than this unsent has its requests begun that are answered in short, however full it is: producers
 /// with several under way have answers on their way most of the time.
@@ -118,6 +117,8 @@ pub enum Action {
         leases: Vec<Lease>,
         /// Bytes of memory that it alone holds: to be named to [`Session::sent`] and [`Room::sent`] once it is sent.
         bytes: usize,
+        /// Bytes that are to leave: to be named to [`Session::sent`] as well.
+        length: u64,
     },
     /// A read that is not used: release what it pins.
     Release(Vec<Lease>),
@@ -145,7 +146,7 @@ pub enum CloseReason {
     Idle,
     /// A response cannot be put into a frame; the text says why.
     Unsendable(String),
-    /// It takes nothing of so many bytes of responses, and others wait for the room.
+    /// It takes too little of its responses, which hold so many bytes, and others wait for the room.
     Unread(usize),
     /// The broker stops.
     Shutdown,
@@ -162,7 +163,7 @@ impl fmt::Display for CloseReason {
             Self::FailedWithoutAcks(code) => write!(f, "a produce request with acks=0 failed: {code}"),
             Self::Idle => f.write_str("idle for connections.max.idle.ms"),
             Self::Unsendable(text) => write!(f, "a response cannot be sent: {text}"),
-            Self::Unread(bytes) => write!(f, "it takes nothing of {bytes} bytes of responses, and others wait"),
+            Self::Unread(bytes) => write!(f, "it takes too little of {bytes} bytes of responses, and others wait"),
             Self::Shutdown => f.write_str("the broker stops"),
         }
     }
@@ -182,10 +183,7 @@ pub struct Session {
     next_request: u64,
     /// Frames taken whose grant was not given back.
     held: u32,
-    /// Bytes of memory that responses hold which are not sent.
-    unsent: usize,
-    /// When a response left last, or the first of those came.
-    sent_at: Monotonic,
+    owed: Owed,
     /// Where it waits for its turn or for room, if it does.
     place: Option<Place>,
     last_activity: Monotonic,
@@ -251,8 +249,7 @@ impl Session {
             active: VecDeque::new(),
             next_request: 0,
             held: 0,
-            unsent: 0,
-            sent_at: context.now.monotonic,
+            owed: Owed::new(context.now.monotonic),
             place: None,
             last_activity: context.now.monotonic,
         }
@@ -311,14 +308,18 @@ impl Session {
         self.advance(context, actions);
     }
 
-    /// A response of this session, of so many bytes, left, or never will: what it held is free.
-    pub fn sent(&mut self, bytes: usize, context: &mut Context<'_>, actions: &mut Vec<Action>) {
+    /// A response of this session left, or never will: what it held is free. `bytes` and `length` are those of its
+    /// [`Action::Respond`].
+    pub fn sent(&mut self, (bytes, length): (usize, u64), context: &mut Context<'_>, actions: &mut Vec<Action>) {
         self.last_activity = context.now.monotonic;
-        self.sent_at = context.now.monotonic;
-        let unsent = self.unsent.checked_sub(bytes);
-        self.unsent = unsent.expect("no more leaves than was to be sent");
+        self.owed.sent(bytes, length, context.now.monotonic);
         self.give_back(actions);
         self.advance(context, actions);
+    }
+
+    /// So many bytes of its oldest response left since the last of them did.
+    pub fn progress(&mut self, bytes: u64, now: Monotonic) {
+        self.owed.progress(bytes, now);
     }
 
     /// Its turn has come, which [`Room::next_turn`] says: begins one request that waits.
@@ -327,13 +328,18 @@ impl Session {
         self.begin_at_most(1, context, actions);
     }
 
-    /// Bytes of responses of which nothing was sent for a second or longer.
-    pub fn unread(&self, now: Monotonic) -> usize {
-        if now.millis_since(self.sent_at) < UNREAD_AFTER_MS || self.phase == Phase::Closing {
-            0
-        } else {
-            self.unsent
+    /// How much of the room it keeps from others and for how long, if it takes its responses too slowly: the greatest
+    /// of them is to go first. 0 if it does not.
+    pub fn burden(&self, now: Monotonic) -> u128 {
+        match self.phase {
+            Phase::Closing => 0,
+            Phase::Open | Phase::Draining => self.owed.burden(now),
         }
+    }
+
+    /// Closes the connection, since it takes too little of what it is owed.
+    pub fn evict(&mut self, actions: &mut Vec<Action>) {
+        self.close(CloseReason::Unread(self.owed.memory()), actions);
     }
 
     /// When the connection counts as idle, unless something happens before; a request in progress is not idle.
@@ -397,7 +403,7 @@ impl Session {
                 return;
             }
             let Some(frame) = self.waiting.front() else { return };
-            if context.room.is_full() && !(self.unsent < SHORT_BYTES && is_answered_in_short(frame)) {
+            if context.room.is_full() && !(self.owed.memory() < SHORT_BYTES && is_answered_in_short(frame)) {
                 self.place = Some(context.room.park(self.connection, context.now.monotonic));
                 return;
             }
@@ -428,13 +434,16 @@ impl Session {
                 }
                 State::Ready { leases, .. } if self.phase == Phase::Closing => actions.push(Action::Release(leases)),
                 State::Ready { parts, leases, bytes } => {
-                    if self.unsent == 0 {
-                        self.sent_at = context.now.monotonic;
-                    }
-                    self.unsent += bytes;
+                    let length = parts.iter().map(|part| part.len() as u64).sum();
+                    self.owed.add(bytes, length, context.now.monotonic);
                     context.room.owe(bytes);
                     context.room.worked((bytes / WORK_BYTES) as u32);
-                    actions.push(Action::Respond { parts, leases, bytes });
+                    actions.push(Action::Respond {
+                        parts,
+                        leases,
+                        bytes,
+                        length,
+                    });
                 }
                 State::Silent => self.give_back(actions),
                 State::Ending(reason) => self.close(reason, actions),
@@ -446,7 +455,7 @@ impl Session {
         let Some(frame) = self.waiting.front() else {
             return false;
         };
-        if self.unsent >= limits.connection_unsent_bytes.max(1) {
+        if self.owed.memory() >= limits.connection_unsent_bytes.max(1) {
             return false;
         }
         let next = api_of(frame);

@@ -29,8 +29,8 @@ struct Harness {
     now: Monotonic,
     asked: Vec<(RequestId, u32, ShardId, Ask)>,
     sent: Vec<Bytes>,
-    /// Bytes of the responses that are not reported as sent, in order.
-    unsent: VecDeque<usize>,
+    /// Bytes of memory, and on their way, of the responses that are not reported as sent, in order.
+    unsent: VecDeque<(usize, u64)>,
     closed: Vec<CloseReason>,
     granted: u32,
     deadline: Option<Monotonic>,
@@ -122,8 +122,10 @@ impl Harness {
                 Action::Lower { watch, bytes, .. } => self.lowered.push((watch, bytes)),
                 Action::SetDeadline(at) => self.deadline = Some(at),
                 Action::ClearDeadline => self.deadline = None,
-                Action::Respond { parts, bytes, .. } => {
-                    self.unsent.push_back(bytes);
+                Action::Respond {
+                    parts, bytes, length, ..
+                } => {
+                    self.unsent.push_back((bytes, length));
                     self.sent.push(join(&parts).unwrap().slice(4..));
                 }
                 Action::Release(leases) => assert!(leases.is_empty()),
@@ -147,9 +149,9 @@ impl Harness {
 
     /// The oldest response that waits was sent.
     fn respond(&mut self) {
-        let bytes = self.unsent.pop_front().expect("a response waits");
-        self.room.sent(bytes);
-        self.drive(|session, context, actions| session.sent(bytes, context, actions));
+        let sent = self.unsent.pop_front().expect("a response waits");
+        self.room.sent(sent.0);
+        self.drive(|session, context, actions| session.sent(sent, context, actions));
     }
 
     fn request<M: Message>(&mut self, correlation_id: i32, request: &M, version: i16) {

@@ -27,6 +27,8 @@ pub(super) struct Held {
     pub(super) leases: Vec<Lease>,
     /// Bytes of memory that it alone holds.
     pub(super) bytes: usize,
+    /// Bytes that leave.
+    pub(super) length: u64,
 }
 
 /// Who waits for the answer to an ask.
@@ -121,15 +123,22 @@ impl Shard {
 
     /// A response left, or never will.
     pub(super) fn sent(&mut self, now: Now, (connection, response): (ConnectionId, Held), effects: &mut Effects) {
-        let Held { leases, bytes } = response;
+        let Held { leases, bytes, length } = response;
         let gone = !self.clients.contains_key(&connection);
         if !(gone && bug!(LostLease)) {
             self.release(leases, effects);
         }
         self.view.room.sent(bytes);
         self.with_session(now, connection, effects, &mut |session, context, actions| {
-            session.sent(bytes, context, actions);
+            session.sent((bytes, length), context, actions);
         });
+    }
+
+    /// Some of a response left.
+    pub(super) fn progress(&mut self, now: Now, connection: ConnectionId, bytes: u64) {
+        if let Some(client) = self.clients.get_mut(&connection) {
+            client.session.progress(bytes, now.monotonic);
+        }
     }
 
     /// Lets the next session that waits for its turn begin a request; whether there was one.
@@ -143,18 +152,18 @@ impl Shard {
         true
     }
 
-    /// Where requests wait for room, closes the connection that takes least of what it is owed.
+    /// Where requests wait for room, closes the connection that keeps most of it for longest, if one does.
     pub(super) fn make_room(&mut self, now: Now, effects: &mut Effects) {
         if !self.view.room.is_stuck(now.monotonic) {
             return;
         }
-        let unread =
-            |(&connection, client): (&ConnectionId, &Client)| (client.session.unread(now.monotonic), connection);
-        let Some((bytes, connection)) = self.clients.iter().map(unread).max().filter(|&(bytes, _)| bytes > 0) else {
+        let burden =
+            |(&connection, client): (&ConnectionId, &Client)| (client.session.burden(now.monotonic), connection);
+        let Some((_, connection)) = self.clients.iter().map(burden).max().filter(|&(burden, _)| burden > 0) else {
             return;
         };
         self.with_session(now, connection, effects, &mut |session, _, actions| {
-            session.close(CloseReason::Unread(bytes), actions);
+            session.evict(actions);
         });
     }
 
@@ -287,8 +296,13 @@ impl Shard {
                 Action::Lower { to, watch, bytes } => self.mailbox.send(to, Mail::Lower { watch, bytes }, effects),
                 Action::SetDeadline(at) => self.set_deadline(connection, Some(at)),
                 Action::ClearDeadline => self.set_deadline(connection, None),
-                Action::Respond { parts, leases, bytes } => {
-                    let held = Held { leases, bytes };
+                Action::Respond {
+                    parts,
+                    leases,
+                    bytes,
+                    length,
+                } => {
+                    let held = Held { leases, bytes, length };
                     let op = self.ops.begin(Pending::Response { connection, held });
                     effects.push(Effect::Respond { connection, op, parts });
                 }

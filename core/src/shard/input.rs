@@ -32,6 +32,15 @@ pub enum Input {
         /// The connection.
         connection: ConnectionId,
     },
+    /// So many bytes of the connection's oldest response are with the kernel since the last of them were, and more are to
+    /// come. Delivered when the socket takes no more for now, and at least once a second while it takes anything: who takes
+    /// too little may have to go.
+    Progress {
+        /// The connection.
+        connection: ConnectionId,
+        /// How many, at least 1.
+        bytes: u64,
+    },
     /// The response is with the kernel, or its connection is gone: what it held can be released.
     Sent {
         /// The response's operation.

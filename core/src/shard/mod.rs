@@ -230,6 +230,7 @@ impl Shard {
             Input::Connected { connection, peer } => self.connected(now, connection, &peer, effects),
             Input::Frame { connection, frame } => self.frame(now, connection, frame, effects),
             Input::Disconnected { connection } => self.disconnected(now, connection, effects),
+            Input::Progress { connection, bytes } => self.progress(now, connection, bytes),
             Input::Sent { op } => match self.ops.complete(op) {
                 Pending::Response { connection, held } => self.sent(now, (connection, held), effects),
                 other => panic!("{op:?} was sent, and is {other:?}"),

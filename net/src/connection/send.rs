@@ -55,6 +55,8 @@ pub(crate) struct Outgoing {
     pub(crate) watched: bool,
     /// When bytes left last, or the first response came.
     pub(crate) progress: Monotonic,
+    /// Bytes of the first response that left and were not told.
+    untold: u64,
     /// Whether it waits for its socket to send.
     pub(crate) attempt: Attempt,
     /// How much of a file to read at once.
@@ -72,6 +74,7 @@ impl Outgoing {
             due: false,
             watched: false,
             progress: now,
+            untold: 0,
             attempt: Attempt::WhenReady,
             window: WINDOW,
             missed: Vec::new(),
@@ -145,6 +148,7 @@ impl Outgoing {
             while let Some(part) = response.parts.front_mut() {
                 let step = part.len().min(sent);
                 sent -= step;
+                self.untold += step as u64;
                 let whole = match part {
                     Part::Inline(bytes) => {
                         bytes.advance(step);
@@ -165,6 +169,7 @@ impl Outgoing {
                 response.parts.pop_front();
             }
             count(&shared.counters.responses, 1);
+            self.untold = 0;
             inputs.push_back(Input::Sent { op: response.op });
             self.queue.pop_front();
         }
@@ -215,7 +220,7 @@ enum Behind {
 }
 
 impl<O: Outlet> Connection<O> {
-    /// Sends what the socket takes; adds what is sent in full to `inputs`.
+    /// Sends what the socket takes; adds to `inputs` what is sent in full, and how much is sent of what is not.
     pub(crate) fn send<D: Disk>(&mut self, disk: &D, shared: &mut Shared, inputs: &mut VecDeque<Input>) -> Sending {
         if self.outgoing.filling {
             return Sending::Blocked;
@@ -226,6 +231,10 @@ impl<O: Outlet> Connection<O> {
         window.resize(WINDOW, 0);
         let sending = self.send_through(disk, &mut window, &mut cx, shared, inputs);
         shared.window = window;
+        if let bytes @ 1.. = std::mem::take(&mut self.outgoing.untold) {
+            let connection = self.id;
+            inputs.push_back(Input::Progress { connection, bytes });
+        }
         sending
     }
 

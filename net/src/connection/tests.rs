@@ -234,15 +234,17 @@ fn frames_arrive_as_they_were_sent_however_they_come() {
 
 #[test]
 fn responses_leave_whole_and_in_order_however_they_go() {
+    let mut told = 0;
     for number in 0..25 {
         let mut seed = Seed::new(number);
         let (mut connections, id, wire) = connect(number);
         let mut shared = shared(1 << 20);
         let content: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
         let cache = Cache::new(seed.fork(), &content);
-        let mut expected = Vec::new();
+        let (mut expected, mut lengths) = (Vec::new(), Vec::new());
         let connection = connections.get(id).expect("it is connected");
         for slot in 0..30 {
+            let before = expected.len();
             let mut parts = Vec::new();
             for _ in 0..seed.below(6) {
                 if seed.chance(1, 2) {
@@ -261,6 +263,7 @@ fn responses_leave_whole_and_in_order_however_they_go() {
                     parts.push(Part::Range(range, Content::Opaque));
                 }
             }
+            lengths.push((expected.len() - before) as u64);
             let op = OpId { slot, generation: 0 };
             connection.outgoing.push(Response::new(op, parts), Monotonic(0));
         }
@@ -277,15 +280,25 @@ fn responses_leave_whole_and_in_order_however_they_go() {
             }
         }
         assert!(lock(&wire).outgoing == expected, "seed {number}: other bytes went out");
-        let sent: Vec<u32> = inputs
-            .into_iter()
-            .map(|input| match input {
-                Input::Sent { op } => op.slot,
+        let (mut sent, mut begun) = (Vec::new(), 0);
+        for input in inputs {
+            match input {
+                Input::Sent { op } => {
+                    sent.push(op.slot);
+                    begun = 0;
+                }
+                Input::Progress { connection, bytes } => {
+                    begun += bytes;
+                    let whole = lengths[sent.len()];
+                    assert!(connection == id && begun < whole, "{begun} of {whole}");
+                    told += 1;
+                }
                 other => panic!("nothing else comes of sending: {other:?}"),
-            })
-            .collect();
+            }
+        }
         assert_eq!(sent, (0..30).collect::<Vec<_>>(), "seed {number}");
     }
+    assert!(told > 0, "some left in part");
 }
 
 /// Reads some of what the page cache does not have, as a disk thread does; where, and what came of it.
@@ -522,5 +535,6 @@ fn who_looks_whether_a_client_takes_anything_does_not_wait_for_its_socket() {
     );
     lock(&wire).room = 100;
     assert_eq!(connection.send(&disk, &mut shared, &mut inputs), Sending::Done);
+    assert!(matches!(inputs.pop_front(), Some(Input::Progress { connection, bytes: 3 }) if connection == id));
     assert!(matches!(inputs.pop_front(), Some(Input::Sent { op: sent }) if sent == op));
 }

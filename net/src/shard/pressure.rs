@@ -42,6 +42,10 @@ const TRIM_MS: u64 = 2000;
 /// How long a response may make no progress once the broker stops, in milliseconds.
 const STOPPING_STALL_MS: u64 = 5000;
 
+/// How often a socket that takes no more is tried at least, in milliseconds: it says that there is room only once much of
+/// its buffer is free, which takes a slow reader long.
+const TRY_MS: u64 = 1000;
+
 /// Who waits for what.
 #[derive(Default, Debug)]
 pub(super) struct Pressure {
@@ -269,14 +273,13 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         }
     }
 
-    /// Looks at the progress of `id` when it may have stalled.
+    /// Looks at the progress of `id` in a while.
     pub(super) fn watch(&mut self, id: ConnectionId) {
-        let stall = self.stall_ms();
+        let deadline = self.now.monotonic.plus_millis(self.stall_ms().min(TRY_MS));
         if let Some(connection) = self.connections.get(id)
             && !connection.outgoing.watched
         {
             connection.outgoing.watched = true;
-            let deadline = connection.outgoing.progress.plus_millis(stall);
             self.pressure.watches.push_back((deadline, id));
         }
     }
@@ -300,8 +303,8 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
             if connection.outgoing.is_empty() {
                 continue;
             }
-            let progress = connection.outgoing.progress;
-            if progress.plus_millis(self.stall_ms()) > now || self.takes_something(id) {
+            let stalls_at = connection.outgoing.progress.plus_millis(self.stall_ms());
+            if self.takes_something(id) || stalls_at > now {
                 self.watch(id);
                 continue;
             }

@@ -11,12 +11,12 @@ use klamm_core::types::{
     ConnectionId, Content, FileId, FileRange, LogDirectoryId, Monotonic, Now, OpId, Part, ShardId,
 };
 use klamm_net::{Broker, BrokerOptions, Machine, NetLimits, bind};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How many frames of a connection may be in progress.
@@ -37,6 +37,8 @@ struct Client {
     grants: u32,
     /// Requests without an answer until the end.
     held: u32,
+    /// Bytes that are to leave of each response, the oldest first.
+    leaving: VecDeque<u64>,
 }
 
 /// The machine. Requests begin with a letter: `E` echoes; `W` appends its body to the shard's file and answers with
@@ -53,6 +55,8 @@ pub(crate) struct Tester {
     kept: Vec<Bytes>,
     pinned: Vec<Bytes>,
     queued: BTreeMap<ConnectionId, Vec<Bytes>>,
+    /// Bytes of responses that were told to have left before the rest of them.
+    pub(crate) told: Arc<AtomicU64>,
     stopping: bool,
     stopped: bool,
 }
@@ -69,6 +73,7 @@ impl Tester {
             kept: Vec::new(),
             pinned: Vec::new(),
             queued: BTreeMap::new(),
+            told: Arc::default(),
             stopping: false,
             stopped: false,
         }
@@ -92,6 +97,9 @@ impl Tester {
         let length: usize = body.iter().map(Part::len).sum();
         let mut parts = vec![Part::Inline(Bytes::copy_from_slice(&(length as u32).to_be_bytes()))];
         parts.extend(body);
+        if let Some(client) = self.clients.get_mut(&connection) {
+            client.leaving.push_back(4 + length as u64);
+        }
         let op = self.op(Purpose::Respond { connection });
         effects.push(Effect::Respond { connection, op, parts });
     }
@@ -210,7 +218,7 @@ impl Machine for Tester {
             Input::Connected { connection, .. } => {
                 let client = Client {
                     grants: GRANTS,
-                    held: 0,
+                    ..Client::default()
                 };
                 assert!(self.clients.insert(connection, client).is_none());
                 assert!(!self.gone.contains(&connection), "ids are never reused");
@@ -225,12 +233,21 @@ impl Machine for Tester {
                 self.gone.insert(connection);
                 self.queued.remove(&connection);
             }
+            Input::Progress { connection, bytes } => {
+                let client = self.clients.get_mut(&connection);
+                let left = client.and_then(|client| client.leaving.front_mut());
+                let left = left.expect("what leaves in part was to be sent");
+                assert!((1..*left).contains(&bytes), "the rest of a response is told as its end");
+                *left -= bytes;
+                self.told.fetch_add(bytes, Ordering::Relaxed);
+            }
             Input::Sent { op } => {
                 let Some(Purpose::Respond { connection }) = self.ops.remove(&op) else {
                     panic!("responses are sent once");
                 };
                 if let Some(client) = self.clients.get_mut(&connection) {
                     client.grants += 1;
+                    client.leaving.pop_front();
                     effects.push(Effect::Grant { connection, frames: 1 });
                 }
             }

@@ -8,7 +8,7 @@ use crate::options::Crash;
 use crate::oracle::Checker;
 use crate::stage::{Fifo, Nanos};
 use bytes::BytesMut;
-use klamm_core::shard::{Audit, Effect, Effects, Halt, Input, Shard, Task};
+use klamm_core::shard::{Audit, CloseReason, Effect, Effects, Halt, Input, Shard, Task};
 use klamm_core::storage::{FileOp, IoResult, IoValue, Job, Next};
 use klamm_core::types::{Now, OpId, Part, ShardId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -35,6 +35,13 @@ pub(super) struct Outgoing {
     pub(super) parts: Vec<Part>,
 }
 
+impl Outgoing {
+    /// Bytes that are to leave.
+    pub(super) fn length(&self) -> u64 {
+        self.parts.iter().map(|part| part.len() as u64).sum()
+    }
+}
+
 /// The driver's end of a connection.
 #[derive(Default, Debug)]
 pub(super) struct Peer {
@@ -42,6 +49,8 @@ pub(super) struct Peer {
     pub(super) received: BytesMut,
     pub(super) granted: u32,
     pub(super) outgoing: VecDeque<Outgoing>,
+    /// Bytes of the first of them that its socket took.
+    pub(super) taken: u64,
     pub(super) sending: bool,
     /// Everything before it is sent, then the connection closes.
     pub(super) closing: bool,
@@ -318,7 +327,15 @@ impl World {
             Effect::Grant { connection, frames } => self.grant(LinkId(connection.0), frames),
             Effect::Close { connection, reason } => {
                 self.note_fault(&|| format!("the broker closes connection {}: {reason}", connection.0));
-                self.close_after_responses(LinkId(connection.0));
+                let link = LinkId(connection.0);
+                match reason {
+                    // What it does not take is what is to go.
+                    CloseReason::Unread(_) => {
+                        self.weather.hit("slow client closed for room");
+                        self.drop_peer(link);
+                    }
+                    _ => self.close_after_responses(link),
+                }
             }
             Effect::Serve => {
                 if let Some(process) = &mut self.process {

@@ -121,7 +121,7 @@ impl World {
     }
 
     /// The broker closes the connection.
-    fn drop_peer(&mut self, link: LinkId) {
+    pub(super) fn drop_peer(&mut self, link: LinkId) {
         self.note_fault(&|| format!("the driver closes connection {}", link.0));
         self.links
             .close(&mut self.stage, &self.options.delays, link, End::Broker);
@@ -184,6 +184,13 @@ impl World {
         };
         peer.sending = false;
         let shard = peer.shard;
+        if self.takes_some(link) {
+            return;
+        }
+        let Some(peer) = self.process.as_mut().and_then(|process| process.peers.get_mut(&link)) else {
+            return;
+        };
+        peer.taken = 0;
         let Some(outgoing) = peer.outgoing.pop_front() else {
             return;
         };
@@ -199,6 +206,31 @@ impl World {
         self.links
             .send(&mut self.stage, &self.options.delays, link, End::Broker, &frame);
         self.want_response(link);
+    }
+
+    /// The socket takes a part of the next response now and then, and a slow one hardly ever more; whether it did. What it
+    /// took reaches the client with the rest, at the latest when its link is no longer slow.
+    fn takes_some(&mut self, link: LinkId) -> bool {
+        let slow_for = self.links.slow_until(link).saturating_sub(self.stage.now());
+        let Some(peer) = self.process.as_mut().and_then(|process| process.peers.get_mut(&link)) else {
+            return false;
+        };
+        let length = peer.outgoing.front().map_or(0, Outgoing::length);
+        let left = length.saturating_sub(peer.taken);
+        let (parts, of) = if slow_for > 0 { (7, 8) } else { (1, 16) };
+        if left < 2 || !self.stage.draw.chance(parts, of) {
+            return false;
+        }
+        let bytes = self.stage.draw.spread(1, left - 1);
+        peer.taken += bytes;
+        peer.sending = true;
+        let shard = peer.shard;
+        let connection = ConnectionId(link.0);
+        self.deliver(shard, Input::Progress { connection, bytes });
+        let at = self.sent_at() + self.stage.draw.within(0, slow_for);
+        let incarnation = self.incarnation;
+        self.stage.at(at, Event::Respond { incarnation, link });
+        true
     }
 
     /// The bytes of a response, ranges read from their files now; `None` when a range is no longer there in full, or holds

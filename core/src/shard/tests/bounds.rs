@@ -6,6 +6,7 @@ use crate::config::{BrokerConfig, Limits};
 use crate::shard::{Audit, CloseReason};
 use crate::types::ConnectionId;
 use crate::wire::frame::{encode_request, join};
+use crate::wire::message::api_versions::ApiVersionsRequest;
 use crate::wire::message::fetch::{FetchRequest, FetchResponse};
 use crate::wire::message::metadata::MetadataRequest;
 use alloc::vec::Vec;
@@ -78,6 +79,40 @@ fn whoever_takes_nothing_goes_when_others_have_waited_for_a_second() {
     broker.let_go();
     assert_eq!(broker.answered(other), [asked]);
     assert_eq!(broker.connections[&other].closed, None);
+}
+
+#[test]
+fn a_trickle_protects_nobody_and_whoever_reads_steadily_is_not_closed_for_a_long_answer() {
+    let mut broker = start(
+        1,
+        Limits {
+            unsent_bytes: 10_000,
+            ..Limits::default()
+        },
+    );
+    let [trickles, steady, other] = [(); 3].map(|()| broker.connect(0));
+    broker.create(steady, "orders", 300);
+    broker.hold = Hold::Responses;
+    for _ in 0..20 {
+        broker.send(trickles, &ApiVersionsRequest::default(), 0);
+    }
+    broker.send(steady, &everything(), 12);
+    assert!(held(&broker).unsent_bytes > 10_000);
+    let asked = broker.send(other, &everything(), 12);
+    for _ in 0..2 {
+        broker.pass(900);
+        assert!(broker.answered(other).is_empty(), "it waits for room");
+        if broker.connections[&trickles].closed.is_none() {
+            broker.let_one_go(trickles);
+        }
+        broker.take_some(steady, 3000);
+    }
+    let closed = |connection| broker.connections[&connection].closed.clone();
+    assert!(matches!(closed(trickles), Some(CloseReason::Unread(_))));
+    assert_eq!((closed(steady), closed(other)), (None, None));
+    broker.let_go();
+    assert_eq!(broker.answered(other), [asked]);
+    assert_eq!(held(&broker).unsent_bytes, 0);
 }
 
 #[test]

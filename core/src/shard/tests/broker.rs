@@ -223,6 +223,22 @@ impl Broker {
         self.held.iter().filter_map(connection).collect()
     }
 
+    /// Carries out the oldest response to `connection` that is held back.
+    pub(super) fn let_one_go(&mut self, connection: ConnectionId) {
+        let to = |(_, effect): &(usize, Effect)| matches!(effect, Effect::Respond { connection: to, .. } if *to == connection);
+        let at = self.held.iter().position(to).expect("a response is held back");
+        let (shard, effect) = self.held.remove(at).expect("it was found there");
+        self.carry_out(shard, effect);
+        self.run();
+    }
+
+    /// The client takes so many bytes of the oldest response to it, and not the rest.
+    pub(super) fn take_some(&mut self, connection: ConnectionId, bytes: u64) {
+        let shard = self.connections[&connection].shard;
+        self.inbox.push_back((shard, Input::Progress { connection, bytes }));
+        self.run();
+    }
+
     fn is_held(&self, effect: &Effect) -> bool {
         match (self.hold, effect) {
             (Hold::Syncs, Effect::Io { io, .. }) => matches!(io, FileOp::Sync { .. } | FileOp::SyncAll { .. }),
