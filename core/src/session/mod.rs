@@ -8,11 +8,13 @@
 //! - a request that ends the connection ends it at its place in the order: what was asked before is answered, and
 //!   nothing behind it begins;
 //! - no more frames are in progress than were granted, and each is granted again once what it held is released;
-//! - nothing begins while the turn has no work left for it, nor while too much is not sent ([`Room`]).
+//! - nothing begins while the turn has no work left for it, nor while too much is not sent ([`Room`]), nor while the
+//!   connection pauses.
 
 mod api;
 mod ask;
 mod fetch_sessions;
+mod head;
 mod owed;
 mod room;
 mod scatter;
@@ -26,28 +28,21 @@ use crate::config::{BrokerConfig, Limits};
 use crate::metadata::Image;
 use crate::storage::Lease;
 use crate::types::{ConnectionId, Monotonic, Now, OpId, Part, ShardId};
-use crate::wire::frame::decode_request_header;
 use crate::wire::versions::ApiKey;
-use crate::wire::{Reader, Text};
 use alloc::collections::VecDeque;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use api::{Progress, Work};
 use bytes::Bytes;
 use core::fmt;
+use head::{WORK_BYTES, api_of, is_answered_in_short, read_header, work_of};
 use owed::Owed;
 use room::Place;
 
 /// A connection with less than this unsent has its requests begun that are answered in short, however full it is: producers
 /// with several under way have answers on their way most of the time.
 const SHORT_BYTES: usize = 4 << 10;
-
-/// Bytes of a request or a response that count as one unit of work.
-const WORK_BYTES: usize = 256;
-
-/// Bytes of a produce request that do: they are hardly looked at.
-const BATCH_WORK_BYTES: usize = 16 << 10;
 
 /// What a session may look at while it handles an input.
 pub struct Context<'a> {
@@ -186,6 +181,8 @@ pub struct Session {
     owed: Owed,
     /// Where it waits for its turn or for room, if it does.
     place: Option<Place>,
+    /// Whether nothing begins before its deadline comes.
+    paused: bool,
     last_activity: Monotonic,
 }
 
@@ -233,6 +230,8 @@ struct Call<'a, 'b> {
     header: Header,
     /// The client's address, as Kafka writes it.
     host: &'a Arc<str>,
+    /// To be set with a deadline, before which nothing else of the connection is to begin.
+    paused: &'a mut bool,
     context: &'a mut Context<'b>,
     actions: &'a mut Vec<Action>,
 }
@@ -251,6 +250,7 @@ impl Session {
             held: 0,
             owed: Owed::new(context.now.monotonic),
             place: None,
+            paused: false,
             last_activity: context.now.monotonic,
         }
     }
@@ -301,6 +301,7 @@ impl Session {
 
     /// The deadline that was set has come.
     pub fn deadline(&mut self, context: &mut Context<'_>, actions: &mut Vec<Action>) {
+        self.paused = false;
         if let Some(Request { id, .. }) = self.active.front() {
             let id = *id;
             self.drive(id, Event::Deadline, context, actions);
@@ -399,7 +400,11 @@ impl Session {
     fn begin_at_most(&mut self, mut most: u32, context: &mut Context<'_>, actions: &mut Vec<Action>) {
         loop {
             self.flush(context, actions);
-            if self.phase == Phase::Closing || self.place.is_some() || !self.may_begin(&context.config.limits) {
+            if self.phase == Phase::Closing
+                || self.place.is_some()
+                || self.paused
+                || !self.may_begin(&context.config.limits)
+            {
                 return;
             }
             let Some(frame) = self.waiting.front() else { return };
@@ -479,6 +484,7 @@ impl Session {
                     request: id,
                     header,
                     host: &self.host,
+                    paused: &mut self.paused,
                     context,
                     actions,
                 };
@@ -499,6 +505,7 @@ impl Session {
             request: id,
             header,
             host: &self.host,
+            paused: &mut self.paused,
             context,
             actions,
         };
@@ -527,28 +534,6 @@ impl State {
     }
 }
 
-fn api_of(frame: &Bytes) -> Option<ApiKey> {
-    let code = frame.first_chunk()?;
-    ApiKey::from_code(i16::from_be_bytes(*code))
-}
-
-/// Whether the response is no larger than its request, or than a few bytes.
-fn is_answered_in_short(frame: &Bytes) -> bool {
-    matches!(
-        api_of(frame),
-        Some(ApiKey::Produce | ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::OffsetCommit | ApiKey::InitProducerId)
-    )
-}
-
-/// Units of work that a request is before it is answered.
-fn work_of(frame: &Bytes) -> u32 {
-    let unit = match api_of(frame) {
-        Some(ApiKey::Produce) => BATCH_WORK_BYTES,
-        _ => WORK_BYTES,
-    };
-    1 + (frame.len() / unit) as u32
-}
-
 /// The host of `host:port`, as Java's `InetAddress` writes an address without a name.
 fn host(peer: &str) -> Arc<str> {
     let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
@@ -556,19 +541,6 @@ fn host(peer: &str) -> Arc<str> {
         "/{}",
         host.trim_start_matches('[').trim_end_matches(']')
     ))
-}
-
-fn read_header(frame: &Bytes) -> Result<(Header, Option<Text>, Reader), CloseReason> {
-    let (header, reader) =
-        decode_request_header(frame).map_err(|error| CloseReason::MalformedRequest(error.to_string()))?;
-    let (api, version, client_id) = (header.request_api_key, header.request_api_version, header.client_id);
-    let api = ApiKey::from_code(api).ok_or(CloseReason::UnsupportedRequest { api, version })?;
-    let header = Header {
-        api,
-        version,
-        correlation_id: header.correlation_id,
-    };
-    Ok((header, client_id, reader))
 }
 
 /// What a request at work hears.

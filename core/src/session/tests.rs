@@ -16,6 +16,7 @@ use crate::wire::message::metadata::{MetadataRequest, MetadataRequestTopic, Meta
 use crate::wire::message::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
 use crate::wire::{Message, Text};
 use alloc::collections::BTreeMap;
+use alloc::string::ToString;
 use alloc::vec;
 
 const SHARDS: u16 = 2;

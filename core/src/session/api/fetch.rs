@@ -4,7 +4,7 @@
 //! order of the request. Homes that have too little watch their partitions, and the fetch asks again at their news.
 //!
 //! Invariants: a fetch that waits keeps nothing but what it asks for, which is charged to the room of its shard; where
-//! that has none, it does not wait.
+//! that has none, it does not wait, but its connection begins nothing for a moment.
 
 use super::{Progress, Work, bytes_in_memory};
 use crate::bugs::bug;
@@ -50,7 +50,12 @@ pub(in crate::session) struct Fetch {
     size: usize,
     /// What of that was charged.
     charged: usize,
+    /// What its client is told of how long its connection begins nothing, in milliseconds.
+    throttle_ms: u64,
 }
+
+/// How long a connection begins nothing after a fetch that had no room to wait, in milliseconds.
+const NO_ROOM_MS: u64 = 100;
 
 /// News that a home is to tell of.
 #[derive(Debug)]
@@ -121,6 +126,7 @@ pub(super) fn begin(request: FetchRequest, call: &mut Call<'_, '_>) -> Progress 
         stage,
         size,
         charged: 0,
+        throttle_ms: 0,
     }
     .ask(call)
 }
@@ -329,7 +335,7 @@ impl Fetch {
         }
         if self.charged == 0 {
             if !call.context.room.charge_waiting(self.size) {
-                return self.finish(call);
+                return self.turn_away(call);
             }
             self.charged = self.size;
         }
@@ -346,6 +352,18 @@ impl Fetch {
         core::mem::replace(&mut self.scatter, Scatter::new()).discard(call.actions);
         call.actions.push(Action::SetDeadline(self.deadline));
         Progress::Working(Work::Fetch(self))
+    }
+
+    /// Answers what there is, since there is no room to wait for more. Who would ask again at once is told to wait, and has
+    /// to: Kafka throttles fetches beyond a quota so (KIP-219). Nothing is kept for it meanwhile.
+    fn turn_away(mut self, call: &mut Call<'_, '_>) -> Progress {
+        let now = call.context.now.monotonic;
+        let until = now.plus_millis(NO_ROOM_MS).min(self.deadline);
+        self.throttle_ms = until.millis_since(now);
+        let progress = self.finish(call);
+        call.actions.push(Action::SetDeadline(until));
+        *call.paused = true;
+        progress
     }
 
     fn finish(mut self, call: &mut Call<'_, '_>) -> Progress {
@@ -412,6 +430,7 @@ impl Fetch {
             }
         }
         let response = FetchResponse {
+            throttle_time_ms: self.throttle_ms as i32,
             session_id,
             responses,
             node_endpoints,

@@ -204,8 +204,8 @@ fn a_fetch_that_waits_is_charged_and_pins_nothing() {
     assert_eq!(held(&broker).waiting_bytes, 0);
 }
 
-#[test]
-fn where_there_is_no_room_to_wait_a_fetch_is_answered_at_once() {
+/// A broker with room for one fetch that waits, and two clients, of which the first is that one.
+fn crowded() -> (Broker, [ConnectionId; 2]) {
     let mut broker = start(
         1,
         Limits {
@@ -215,10 +215,42 @@ fn where_there_is_no_room_to_wait_a_fetch_is_answered_at_once() {
     );
     let clients = [broker.connect(0), broker.connect(0)];
     broker.create(clients[0], "orders", 4);
-    for client in clients {
-        broker.send(client, &patient(1), 12);
-    }
-    assert_eq!(clients.map(|client| broker.answered(client).len()), [0, 1]);
+    broker.send(clients[0], &patient(1), 12);
+    assert_eq!(broker.answered(clients[0]), []);
+    (broker, clients)
+}
+
+#[test]
+fn where_there_is_no_room_to_wait_a_fetch_is_answered_and_the_next_has_to_wait() {
+    let (mut broker, [_, client]) = crowded();
+    broker.send(client, &patient(1), 12);
+    let response: FetchResponse = broker.receive(client, 12).expect("it is answered at once");
+    assert_eq!(response.throttle_time_ms, 100);
+    assert_eq!(response.responses[0].partitions.len(), 4);
+    let before = held(&broker);
+    let asked = broker.send(client, &everything(), 12);
+    broker.pass(99);
+    assert_eq!((broker.answered(client), held(&broker).unsent_bytes), (Vec::new(), 0));
+    assert_eq!(held(&broker).waiting_bytes, before.waiting_bytes);
+    broker.pass(3);
+    assert_eq!(broker.answered(client), [asked]);
+}
+
+#[test]
+fn a_fetch_without_room_to_wait_keeps_its_connection_no_longer_than_it_would_have_waited() {
+    let (mut broker, [_, client]) = crowded();
+    let request = FetchRequest {
+        max_wait_ms: 30,
+        ..patient(1)
+    };
+    broker.send(client, &request, 12);
+    let response: FetchResponse = broker.receive(client, 12).expect("it is answered at once");
+    assert_eq!(response.throttle_time_ms, 30);
+    let asked = broker.send(client, &everything(), 12);
+    broker.pass(33);
+    assert_eq!(broker.answered(client), [asked]);
+    broker.stop();
+    broker.assert_stopped();
 }
 
 #[test]
