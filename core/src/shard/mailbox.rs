@@ -1,8 +1,9 @@
-//! Messages to other shards, and the credits that bound them.
+//! Messages between shards, and the credits that bound them.
 //!
-//! Invariants: at most `limit` asks of this shard are unanswered at another one; an ask's credit also stands for the
-//! place of its answer, so an answer never waits, and two full queues cannot wait for each other. Asks to one shard keep
-//! their order, those that wait for a credit too.
+//! Invariants: what came is taken in the order in which it came, from whatever shard; it is bounded by the credits of
+//! those that ask, and by what was asked. At most `limit` asks of this shard are unanswered at another one; an ask's
+//! credit also stands for the place of its answer, so an answer never waits, and two full queues cannot wait for each
+//! other. Asks to one shard keep their order, those that wait for a credit too.
 
 use super::effect::{Effect, Effects};
 use super::mail::Mail;
@@ -15,8 +16,8 @@ use alloc::vec::Vec;
 #[derive(Debug)]
 pub(super) struct Mailbox {
     here: ShardId,
-    /// Mail to this very shard.
-    local: VecDeque<Mail>,
+    /// What came and was not taken, from this very shard and others.
+    came: VecDeque<(ShardId, Mail)>,
     credits: Vec<usize>,
     waiting: Vec<VecDeque<Mail>>,
     limit: usize,
@@ -28,7 +29,7 @@ impl Mailbox {
         let waiting = (0..shards).map(|_| VecDeque::new()).collect();
         Self {
             here,
-            local: VecDeque::new(),
+            came: VecDeque::new(),
             credits: alloc::vec![limit; shards],
             waiting,
             limit,
@@ -38,7 +39,7 @@ impl Mailbox {
     /// Sends a message that takes no credit: an answer, or one of those that are bounded by what they end.
     pub(super) fn send(&mut self, to: ShardId, mail: Mail, effects: &mut Effects) {
         if to == self.here {
-            self.local.push_back(mail);
+            self.arrived(to, mail);
         } else {
             effects.push(Effect::Mail { to, mail });
         }
@@ -47,7 +48,7 @@ impl Mailbox {
     /// Sends an ask, or keeps it until a credit is free. Asks of a shard to itself need none.
     pub(super) fn ask(&mut self, to: ShardId, mail: Mail, effects: &mut Effects) {
         if to == self.here {
-            return self.local.push_back(mail);
+            return self.arrived(to, mail);
         }
         let shard = usize::from(to.0);
         if self.credits[shard] == 0 || !self.waiting[shard].is_empty() {
@@ -74,20 +75,25 @@ impl Mailbox {
         );
     }
 
-    /// The next message to this very shard.
-    pub(super) fn next_local(&mut self) -> Option<Mail> {
-        self.local.pop_front()
+    /// A message of this very shard or another came.
+    pub(super) fn arrived(&mut self, from: ShardId, mail: Mail) {
+        self.came.push_back((from, mail));
     }
 
-    /// Whether there is a message to this very shard.
-    pub(super) fn has_local(&self) -> bool {
-        !self.local.is_empty()
+    /// The next message to take, and its sender.
+    pub(super) fn take(&mut self) -> Option<(ShardId, Mail)> {
+        self.came.pop_front()
+    }
+
+    /// Whether a message waits to be taken.
+    pub(super) fn has_mail(&self) -> bool {
+        !self.came.is_empty()
     }
 
     /// Credits that are out, and messages that wait for one.
     pub(super) fn outstanding(&self) -> usize {
         let out: usize = self.credits.iter().map(|left| self.limit - left).sum();
-        out + self.local.len() + self.waiting.iter().map(VecDeque::len).sum::<usize>()
+        out + self.came.len() + self.waiting.iter().map(VecDeque::len).sum::<usize>()
     }
 }
 

@@ -247,7 +247,7 @@ impl Shard {
                 Pending::Task(whose) => self.task_done(now, whose, outcome, effects),
                 other => panic!("{op:?} is a task, and is {other:?}"),
             },
-            Input::Mail { from, mail } => self.receive(now, from, mail, effects),
+            Input::Mail { from, mail } => self.mailbox.arrived(from, mail),
             Input::Tick => self.tick(now, effects),
             Input::Reclaim => self.storage.reclaim(),
             Input::Shutdown => self.shut_down(now, effects),
@@ -280,7 +280,7 @@ impl Shard {
 
     /// Whether the last turn had no work left for something: the next goes on with it.
     fn has_left_over(&self) -> bool {
-        self.mailbox.has_local() || self.view.room.has_turns()
+        self.mailbox.has_mail() || self.view.room.has_turns()
     }
 
     /// Handles what the input caused inside the shard, until nothing is left but effects, and what the turn has no work
@@ -290,8 +290,12 @@ impl Shard {
             if self.phase == Phase::Halted {
                 return;
             }
-            if let Some(mail) = self.next_local() {
-                self.receive(now, self.view.id, mail, effects);
+            if let Some((from, mail)) = self.next_mail() {
+                self.receive(now, from, mail, effects);
+                if from != self.view.id {
+                    // What others ask is not made less by keeping the clients of this shard waiting.
+                    self.take_turn(now, effects);
+                }
             } else if !self.events.is_empty() || self.storage.has_events() {
                 let mut events = core::mem::take(&mut self.events);
                 self.storage.take_events(&mut events);
@@ -303,24 +307,24 @@ impl Shard {
             } else if !self.take_turn(now, effects)
                 && !self.run_controller(now, effects)
                 && !self.run_storage(now, effects)
-                && (self.mailbox.has_local() || !self.run_stop(now, effects))
+                && (self.mailbox.has_mail() || !self.run_stop(now, effects))
             {
                 return;
             }
         }
     }
 
-    /// The next message of this shard to itself, if this turn has work left for it.
-    fn next_local(&mut self) -> Option<Mail> {
+    /// The next message, if this turn has work left for it.
+    fn next_mail(&mut self) -> Option<(ShardId, Mail)> {
         if !self.view.room.has_work() {
             if self.mailbox.has_local() {
                 mark!(TurnWorkUsedUp);
             }
             return None;
         }
-        let mail = self.mailbox.next_local()?;
+        let (from, mail) = self.mailbox.take()?;
         self.view.room.worked(mail.work());
-        Some(mail)
+        Some((from, mail))
     }
 
     /// Hands the disk operations that storage wants to the driver; whether events came of it.

@@ -3,13 +3,14 @@
 use super::broker::{Broker, Hold};
 use super::client::{batch, fetch_request, produce_request};
 use crate::config::{BrokerConfig, Limits};
-use crate::shard::{Audit, CloseReason};
-use crate::types::ConnectionId;
+use crate::shard::{Audit, CloseReason, Effect, Effects, Input};
+use crate::types::{ConnectionId, ShardId};
 use crate::wire::frame::{encode_request, join};
 use crate::wire::message::api_versions::ApiVersionsRequest;
 use crate::wire::message::fetch::{FetchRequest, FetchResponse};
 use crate::wire::message::metadata::MetadataRequest;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 fn start(shards: u16, limits: Limits) -> Broker {
     let config = BrokerConfig {
@@ -171,6 +172,64 @@ fn a_turn_asks_no_more_partitions_than_it_has_work_for() {
         [other, greedy],
         "the small one does not wait for all of the large one"
     );
+}
+
+#[test]
+fn what_another_shard_sends_is_part_of_a_turns_work_and_keeps_no_client_waiting() {
+    let mut broker = start(
+        2,
+        Limits {
+            turn_work: 50,
+            ..Limits::default()
+        },
+    );
+    let (greedy, other) = (broker.connect(1), broker.connect(0));
+    broker.create(greedy, "orders", 4000);
+    let (now, mut effects) = (broker.now, Effects::new());
+    let mut step = |shard: usize, input| {
+        broker.shards[shard].step(now, input, &mut effects);
+        effects.drain().collect::<Vec<_>>()
+    };
+    let frame = |request: &Bytes| request.slice(4..);
+    let wanted: Vec<_> = (0..4000).map(|partition| (partition, 0)).collect();
+    let request = join(&encode_request(1, None, &fetch_request("orders", &wanted, 0), 12).unwrap()).unwrap();
+    let asked = step(
+        1,
+        Input::Frame {
+            connection: greedy,
+            frame: frame(&request),
+        },
+    );
+    let from = ShardId(1);
+    let mut answers = 0;
+    let mut asks = 0;
+    for effect in asked {
+        if let Effect::Mail { to: ShardId(0), mail } = effect {
+            asks += 1;
+            answers += step(0, Input::Mail { from, mail }).len();
+        }
+    }
+    assert!(asks > 2 && answers < asks, "{answers} of {asks} in one turn");
+    let request = join(&encode_request(2, None, &everything(), 12).unwrap()).unwrap();
+    let begun = step(
+        0,
+        Input::Frame {
+            connection: other,
+            frame: frame(&request),
+        },
+    );
+    assert!(begun.is_empty(), "this turn's work is done: {begun:?}");
+    let next = step(0, Input::Tick);
+    answers += next.len() - 1;
+    assert!(
+        matches!(next.first(), Some(Effect::Respond { connection, .. }) if *connection == other),
+        "{next:?}"
+    );
+    for _ in 0..asks {
+        answers += step(0, Input::Tick).len();
+    }
+    assert_eq!(answers, asks, "and then the rest of what was asked");
+    assert!(!broker.shards[0].has_left_over());
 }
 
 fn patient(min_bytes: i32) -> FetchRequest {
