@@ -1,11 +1,15 @@
 //! Accepting clients and spreading them over the shards.
 //!
 //! Invariants: nobody is accepted before all shards serve, nor once the broker stops. Whoever is one too many is closed
-//! at once.
+//! at once, and has a shard close an idle connection, so that the next attempt finds room: no shard more than one for
+//! each, and none that did anything in the last seconds. (Apache Kafka, whose bound is infinite by default, has clients wait
+//! in the listener's queue instead, but for brokers, for which it closes the connection that was used least recently:
+//! `ConnectionQuotas.inc`, `Processor.closeExcessConnections`.)
 
 use crate::clock::Clock;
-use crate::connection::{Census, Newcomer, Permit};
+use crate::connection::{Census, Full, Newcomer, Permit};
 use crate::counters::{Counters, count};
+use crate::event::Event;
 use crate::grumble::Grumble;
 use crate::inbox::Inbox;
 use crate::lifecycle::{Doors, Lifecycle};
@@ -28,6 +32,10 @@ const BATCH: usize = 256;
 pub(crate) struct Acceptor {
     pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) shards: Vec<Arc<Inbox<Newcomer<TcpStream>>>>,
+    /// What else reaches them.
+    pub(crate) events: Vec<Arc<Inbox<Event>>>,
+    /// Clients that were not let in, since as many as may be are connected.
+    pub(crate) crowded: usize,
     pub(crate) limits: NetLimits,
     pub(crate) counters: Arc<Counters>,
     pub(crate) census: Arc<Census>,
@@ -105,11 +113,9 @@ impl Acceptor {
             limits.max_connections,
             limits.max_connections_per_ip,
         );
-        let Some(permit) = permit else {
-            count(&self.counters.connections_refused, 1);
-            let why = "there are as many as max.connections or max.connections.per.ip allows";
-            self.grumble.refusing(self.clock.monotonic(), address, why);
-            return;
+        let permit = match permit {
+            Ok(permit) => permit,
+            Err(full) => return self.refuse(address, full),
         };
         let raw = match prepare(stream) {
             Ok(raw) => raw,
@@ -126,6 +132,22 @@ impl Acceptor {
             permit,
         });
         self.sequence += 1;
+    }
+}
+
+impl Acceptor {
+    fn refuse(&mut self, address: SocketAddr, full: Full) {
+        count(&self.counters.connections_refused, 1);
+        let why = match full {
+            Full::InAll => "there are as many as max.connections allows",
+            Full::OfAddress => "there are as many as max.connections.per.ip allows",
+        };
+        self.grumble.refusing(self.clock.monotonic(), address, why);
+        if full == Full::InAll {
+            // One shard after the other: each serves as many as the others.
+            self.events[self.crowded % self.events.len()].push(Event::Crowded);
+            self.crowded = self.crowded.wrapping_add(1);
+        }
     }
 }
 

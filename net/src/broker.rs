@@ -121,6 +121,8 @@ impl Broker {
         let acceptor = Acceptor {
             lifecycle: Arc::clone(&broker.common.lifecycle),
             shards: newcomers,
+            events: broker.common.shards.clone(),
+            crowded: 0,
             limits: options.limits,
             counters: accept_counters,
             census: Arc::default(),

@@ -27,6 +27,8 @@ pub(crate) enum Event {
     Mail { from: ShardId, mail: Mail },
     /// Memory for frames runs short at some shard.
     Reclaim,
+    /// A client was not let in, since as many are connected as may be.
+    Crowded,
     /// The broker is asked to stop.
     Shutdown,
 }

@@ -62,6 +62,49 @@ fn connections_beyond_the_limit_are_closed_and_make_room_when_they_go() {
 }
 
 #[test]
+fn where_nobody_more_is_let_in_idle_connections_give_way_the_silent_ones_first() {
+    let scratch = Scratch::new();
+    let limits = NetLimits {
+        max_connections: 3,
+        idle_gives_way: Duration::ZERO,
+        ..NetLimits::default()
+    };
+    let broker = serve(scratch.path(), 1, limits);
+    let mut busy = Connection::to(&broker);
+    busy.send(&frame(b'H', b""));
+    let mut idle = Connection::to(&broker);
+    assert_eq!(idle.call(&frame(b'E', b"1")), b"1");
+    let mut silent = Connection::to(&broker);
+    eventually("all are there", || broker.metrics().connections_open == 3);
+    assert!(Connection::to(&broker).is_closed(), "three are enough");
+    assert!(silent.is_closed(), "it never asked for anything");
+    assert_eq!(idle.call(&frame(b'E', b"2")), b"2");
+    let mut third = Connection::to(&broker);
+    assert_eq!(third.call(&frame(b'E', b"3")), b"3");
+    assert!(Connection::to(&broker).is_closed());
+    assert!(idle.is_closed(), "it has been idle longer than the third");
+    assert_eq!(broker.metrics().closed[CloseKind::Idle as usize], 2);
+    assert_eq!(third.call(&frame(b'E', b"4")), b"4");
+    assert_eq!(broker.stop(), Exit::Stopped);
+    assert_eq!(busy.receive(), b"stopped");
+}
+
+#[test]
+fn a_connection_that_was_not_idle_for_long_gives_way_to_nobody() {
+    let scratch = Scratch::new();
+    let limits = NetLimits {
+        max_connections: 1,
+        ..NetLimits::default()
+    };
+    let broker = serve(scratch.path(), 1, limits);
+    let mut first = Connection::to(&broker);
+    assert_eq!(first.call(&frame(b'E', b"1")), b"1");
+    assert!(Connection::to(&broker).is_closed());
+    assert_eq!(first.call(&frame(b'E', b"2")), b"2");
+    assert_eq!(broker.stop(), Exit::Stopped);
+}
+
+#[test]
 fn a_disconnect_drops_the_reply_and_not_the_write() {
     let scratch = Scratch::new();
     let broker = serve(scratch.path(), 1, NetLimits::default());

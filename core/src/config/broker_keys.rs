@@ -186,7 +186,7 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
         key("log.roll.ms", Long, AtLeast(1), None).doc("Default of a topic's segment.ms."),
         key("log.segment.bytes", Int, AtLeast(1 << 20), Some("1073741824")).doc("Default of a topic's segment.bytes."),
         key("max.connections", Int, AtLeast(1), Some("10000"))
-            .doc("Connections that are served at once; Kafka has no bound."),
+            .doc("Connections that are served at once; beyond them idle ones give way. Kafka has no bound."),
         key("max.connections.per.ip", Int, AtLeast(1), Some("2147483647"))
             .doc("Connections from one address that are served at once."),
         key(

@@ -12,7 +12,7 @@ mod tests;
 
 pub(crate) use receive::Received;
 pub(crate) use send::{Attempt, Response, Sending};
-pub(crate) use table::{Census, Connections, Permit};
+pub(crate) use table::{Census, Connections, Full, Permit};
 
 use crate::counters::{CloseKind, Counters};
 use crate::grumble::Grumble;
@@ -132,7 +132,15 @@ pub(crate) struct Connection<O> {
     /// Whether it stands in a line for memory, which will have it receive.
     pub(crate) in_line: bool,
     pub(crate) outgoing: Outgoing,
-    _permit: Permit,
+    /// Given back before its client sees the end.
+    pub(crate) permit: Option<Permit>,
+}
+
+/// Whether a connection has asked for anything.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Served {
+    Never,
+    Before,
 }
 
 impl<O: Outlet> Connection<O> {
@@ -147,6 +155,18 @@ impl<O: Outlet> Connection<O> {
             self.waker.wake_by_ref();
         }
         self.grants = self.grants.saturating_add(frames);
+    }
+
+    /// Since when nothing came or had to be answered, if nothing has now; and whether nothing ever came whole, which is the
+    /// lesser claim to be served.
+    pub(crate) fn idle_since(&self) -> Option<(Served, Monotonic)> {
+        let served = if self.latest_frame == 0 {
+            Served::Never
+        } else {
+            Served::Before
+        };
+        let idle = self.delivered.is_empty() && self.outgoing.is_empty() && self.closing.is_none() && !self.in_line;
+        idle.then_some((served, self.received_at))
     }
 
     /// Bytes of memory that its requests hold if one of them is in progress since `before` or longer: the frames, and

@@ -20,6 +20,15 @@ pub(crate) struct Census {
     count: Mutex<(usize, BTreeMap<IpAddr, usize>)>,
 }
 
+/// Why there is no permit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Full {
+    /// As many connections as there may be are open.
+    InAll,
+    /// As many from this address.
+    OfAddress,
+}
+
 /// The right to be one of the open connections; counted until it drops.
 #[derive(Debug)]
 pub(crate) struct Permit {
@@ -29,14 +38,17 @@ pub(crate) struct Permit {
 
 impl Permit {
     /// A permit for a client at `address`, if there are fewer than `total` in all and `per_address` from there.
-    pub(crate) fn take(census: &Arc<Census>, address: IpAddr, total: usize, per_address: usize) -> Option<Self> {
+    pub(crate) fn take(census: &Arc<Census>, address: IpAddr, total: usize, per_address: usize) -> Result<Self, Full> {
         let mut count = lock(&census.count);
-        if count.0 >= total || count.1.get(&address).is_some_and(|&here| here >= per_address) {
-            return None;
+        if count.1.get(&address).is_some_and(|&here| here >= per_address) {
+            return Err(Full::OfAddress);
+        }
+        if count.0 >= total {
+            return Err(Full::InAll);
         }
         count.0 += 1;
         *count.1.entry(address).or_default() += 1;
-        Some(Self {
+        Ok(Self {
             census: Arc::clone(census),
             address,
         })
@@ -113,7 +125,7 @@ impl<O: Outlet> Connections<O> {
             awaits_own: false,
             in_line: false,
             outgoing: Outgoing::new(now),
-            _permit: permit,
+            permit: Some(permit),
         });
         id
     }

@@ -1,6 +1,6 @@
 //! Random traffic through a socket and a disk that do as little at a time as they may.
 
-use super::{Attempt, Census, Connection, Connections, Outlet, Permit, Received, Response, Sending, Shared};
+use super::{Attempt, Census, Connection, Connections, Full, Outlet, Permit, Received, Response, Sending, Shared};
 use crate::counters::Counters;
 use crate::disk::{Cached, Disk, Filled, Unfilled, Work};
 use crate::grumble::Grumble;
@@ -505,13 +505,14 @@ fn permits_are_bounded_in_all_and_by_address_and_come_back() {
     let take = |last| Permit::take(&census, IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 3, 2);
     let first = take(1);
     let second = take(1);
-    assert!(first.is_some() && second.is_some());
-    assert!(take(1).is_none(), "two from one address are enough");
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!(take(1).err(), Some(Full::OfAddress), "two from one address are enough");
     let third = take(2);
-    assert!(third.is_some());
-    assert!(take(3).is_none(), "three in all are enough");
+    assert!(third.is_ok());
+    assert_eq!(take(3).err(), Some(Full::InAll), "three in all are enough");
+    assert_eq!(take(1).err(), Some(Full::OfAddress));
     drop(first);
-    assert!(take(1).is_some());
+    assert!(take(1).is_ok());
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //! does: first those whose clients send nothing, then those in the line that began first, the youngest only
 //! in the end and the head never. Whoever finds no slab or no memory has every shard told to let go of what it keeps of
 //! earlier frames; and where memory does not come back by any of that, the connection goes whose requests hold most of it
-//! for longest. So neither clients that stall, nor too many honest ones, nor anything kept can block the rest for good.
+//! for longest. Where clients are not let in for there being too many, the idlest connection goes. So neither clients that stall, nor too many honest ones, nor anything kept can block the rest for good.
 
 use super::Machine;
 use super::turn::Driver;
@@ -237,6 +237,27 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
             .map(|connection| (connection.held_since(Monotonic(before)), connection.id))
             .filter(|(bytes, _)| *bytes > 0)
             .max()
+    }
+
+    /// Closes the connection that has been idle longest, those first that never asked for anything: others want to be let
+    /// in.
+    pub(super) fn close_idlest(&mut self) {
+        let now = self.now.monotonic;
+        let gives_way = self.shared.limits.idle_gives_way.as_millis() as u64;
+        let idle = self
+            .connections
+            .iter()
+            .filter_map(|connection| connection.idle_since().map(|since| (since, connection.id)));
+        let idlest = idle
+            .filter(|((_, since), _)| now.millis_since(*since) >= gives_way)
+            .min();
+        if let Some((_, id)) = idlest
+            && let Some(connection) = self.connections.get(id)
+        {
+            let why = "it is idle, and others want to be let in";
+            self.shared.grumble.closing(now, id, &connection.peer, why);
+            self.disconnect(id, CloseKind::Idle);
+        }
     }
 
     /// Has a disk thread read the beginning of `range`, the next that `id` has to send.

@@ -181,6 +181,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
                 Event::Filled { connection, filled } => self.filled(connection, filled),
                 Event::Mail { from, mail } => self.inputs.push_back(Input::Mail { from, mail }),
                 Event::Reclaim => self.inputs.push_back(Input::Reclaim),
+                Event::Crowded => self.close_idlest(),
                 Event::Shutdown => {
                     self.hurry();
                     self.inputs.push_back(Input::Shutdown);
@@ -369,7 +370,8 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         let Some(mut connection) = self.connections.remove(id) else {
             return;
         };
-        // Counted first: whoever sees the end of the connection finds it counted.
+        // Counted first: whoever sees the end of the connection finds it counted, and its place free.
+        connection.permit = None;
         self.shared.counters.connection_closed(kind);
         let waker = connection.waker.clone();
         connection.outlet.finish(&mut Context::from_waker(&waker));
