@@ -288,6 +288,8 @@ impl Partition {
     pub(super) fn lose_from(&mut self, end: i64) -> impl Iterator<Item = Slot> + '_ {
         let first = usize::try_from(end - self.origin).unwrap_or(0).min(self.slots.len());
         self.acked_end = self.acked_end.min(end);
+        // What comes to stand there instead was not there before.
+        while self.reached.pop_if(|&mut (_, known)| known > end).is_some() {}
         self.slots.drain(first..).flatten()
     }
 

@@ -96,27 +96,32 @@ mod tests {
     /// A log of acknowledged records with these timestamps; each is acknowledged ten nanoseconds after the one before.
     fn log(timestamps: &[i64]) -> Oracle {
         let mut oracle = oracle();
-        let place = Place::new(ID, 0);
         for (&timestamp, sequence) in timestamps.iter().zip(0..) {
-            let mark = Mark {
-                producer: 1,
-                session: 1,
-                sequence,
-                partition: 0,
-                topic: fold_topic(&ID),
-            };
-            let record = NewRecord {
-                timestamp,
-                key: None,
-                value: mark.encode(60),
-                headers: Vec::new(),
-            };
-            let bytes = Bytes::from(build(&[record], ProducerTag::NONE, Compression::None));
-            oracle.sent(place, &[mark], &bytes);
-            oracle.set_now(10 * (sequence + 1));
-            oracle.acked(place, sequence as i64, &bytes);
+            acknowledge(&mut oracle, timestamp, sequence, 10 * (sequence + 1));
         }
         oracle
+    }
+
+    /// The record of this place in the log is acknowledged.
+    fn acknowledge(oracle: &mut Oracle, timestamp: i64, sequence: u64, at: u64) {
+        let place = Place::new(ID, 0);
+        let mark = Mark {
+            producer: 1,
+            session: 1,
+            sequence,
+            partition: 0,
+            topic: fold_topic(&ID),
+        };
+        let record = NewRecord {
+            timestamp,
+            key: None,
+            value: mark.encode(60),
+            headers: Vec::new(),
+        };
+        let bytes = Bytes::from(build(&[record], ProducerTag::NONE, Compression::None));
+        oracle.sent(place, &[mark], &bytes);
+        oracle.set_now(at);
+        oracle.acked(place, sequence as i64, &bytes);
     }
 
     fn hear(oracle: &mut Oracle, asked: i64, begin: u64, offset: i64, timestamp: i64) -> Option<Checker> {
@@ -165,6 +170,17 @@ mod tests {
         // The third is acknowledged at 30.
         for (begin, expected) in [(30, None), (31, WRONG)] {
             let mut oracle = log(&[10, 20, 90]);
+            assert_eq!(hear(&mut oracle, 50, begin, -1, -1), expected, "{begin}");
+        }
+    }
+
+    #[test]
+    fn what_took_the_place_of_a_lost_record_was_not_there_before() {
+        for (begin, expected) in [(50, None), (61, WRONG)] {
+            let mut oracle = log(&[10, 20, 90]);
+            let partition = oracle.partitions.get_mut(&Place::new(ID, 0)).expect("it has records");
+            assert_eq!(partition.lose_from(2).count(), 1);
+            acknowledge(&mut oracle, 95, 2, 60);
             assert_eq!(hear(&mut oracle, 50, begin, -1, -1), expected, "{begin}");
         }
     }
