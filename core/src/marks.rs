@@ -59,7 +59,7 @@ marks! {
     StaticMemberReplaced,
     /// A fetch session gave way to another.
     FetchSessionEvicted,
-    /// A turn had no work left for a message of the shard to itself.
+    /// A turn had no work left for a message.
     TurnWorkUsedUp,
     /// An ask came from a shard that knew more of the cluster.
     EarlyAskHeld,

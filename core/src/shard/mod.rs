@@ -317,7 +317,7 @@ impl Shard {
     /// The next message, if this turn has work left for it.
     fn next_mail(&mut self) -> Option<(ShardId, Mail)> {
         if !self.view.room.has_work() {
-            if self.mailbox.has_local() {
+            if self.mailbox.has_mail() {
                 mark!(TurnWorkUsedUp);
             }
             return None;
