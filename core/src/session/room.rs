@@ -255,7 +255,9 @@ mod tests {
         ];
         room.park(ConnectionId(4), Monotonic(5));
         room.queue(ConnectionId(5));
-        gone.into_iter().for_each(|place| room.leave(place));
+        for place in gone {
+            room.leave(place);
+        }
         assert_eq!(room.next_deadline(), Some(Monotonic(5).plus_millis(PATIENCE_MS)));
         assert_eq!(room.next_turn(), Some(ConnectionId(5)));
         room.sent(1);
