@@ -124,6 +124,19 @@ impl BrokerConfig {
     }
 }
 
+/// Values of which every setting takes one that is not its default.
+#[cfg(test)]
+pub(crate) const OTHER_VALUES: &[&str] = &[
+    "2097153",
+    "7",
+    "0.25",
+    "compact",
+    "gzip",
+    "LogAppendTime",
+    "true",
+    "any",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,19 +204,9 @@ mod tests {
 
     /// A value that the setting takes and that is not its default.
     fn other_value(name: &str) -> &'static str {
-        let candidates = [
-            "2097153",
-            "7",
-            "0.25",
-            "compact",
-            "gzip",
-            "LogAppendTime",
-            "true",
-            "any",
-        ];
         let default = BrokerKey::find(name).unwrap().default;
         let other = |text: &&&str| accept_dynamic(name, text).is_ok_and(|(_, value)| Some(&*value) != default);
-        candidates.iter().find(other).expect(name)
+        OTHER_VALUES.iter().find(other).expect(name)
     }
 
     #[test]

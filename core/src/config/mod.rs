@@ -28,6 +28,8 @@ pub use broker::{AdvertisedListener, BrokerConfig, FlushMode, Limits};
 pub use describe::{
     ConfigEntry, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_topic,
 };
+#[cfg(test)]
+pub(crate) use dynamic::OTHER_VALUES;
 pub use dynamic::{accept_dynamic, default_list_of_broker, default_list_of_topic, dynamic_keys, inert_reason};
 pub use groups::GroupConfig;
 pub use listener::HostPort;

@@ -2,7 +2,7 @@
 
 use super::administering::{BROKER, DELETE, SET, change};
 use super::broker::Broker;
-use crate::config::{BrokerConfig, dynamic_keys};
+use crate::config::{BrokerConfig, OTHER_VALUES, dynamic_keys};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -22,16 +22,7 @@ fn acting(broker: &Broker) -> Vec<BrokerConfig> {
 fn try_values(broker: &mut Broker, name: &str, key: &str) -> Option<bool> {
     let client = broker.connect(1);
     let before = acting(broker);
-    for value in [
-        "2097153",
-        "7",
-        "0.25",
-        "compact",
-        "gzip",
-        "LogAppendTime",
-        "true",
-        "any",
-    ] {
+    for value in OTHER_VALUES {
         broker.reports.clear();
         if change(broker, client, (BROKER, name), &[(key, SET, Some(value))], 1) != 0 {
             continue;
