@@ -5,7 +5,7 @@
 //! a write that failed nothing is believed but the partition, which is read anew.
 
 use super::ask::GroupAnswer;
-use super::classic::{After, Group, Record, Work};
+use super::classic::{After, Group, Record};
 use super::coordinator::{Coordinator, Outcome, State, View, Want, is_current};
 use super::offsets::Committed;
 use super::queue::Then;
@@ -136,21 +136,17 @@ impl<T: Copy + Debug> Coordinator<T> {
 
     fn landed(&mut self, name: &Arc<str>, view: View<'_>, outcome: &mut Outcome<T>) {
         let removed = self.groups.get(name).is_some_and(Group::is_being_removed);
-        self.with(name, view, outcome, Group::landed);
-        if removed && let Some(mut group) = self.groups.remove(name) {
+        self.with(name, view, outcome, |group, work| {
+            group.landed(work);
+            if removed {
+                group.disarm(work);
+            }
+        });
+        if removed && let Some(group) = self.groups.remove(name) {
             assert!(
                 group.offsets.in_flight() == 0,
                 "{name} is removed while offsets are committed"
             );
-            let mut work = Work {
-                now: view.now,
-                config: &self.config.groups,
-                budget: &self.budget,
-                seed: &mut self.seed,
-                deadlines: &mut self.deadlines,
-                answers: &mut outcome.answers,
-            };
-            group.disarm(&mut work);
             for (part, ask, charge) in group.held {
                 drop(charge);
                 self.ask_group(part, name, ask, view, outcome);
