@@ -4,6 +4,7 @@
 use crate::message::hex;
 use bytes::Bytes;
 use klamm_core::record::{Compression, Level, codec, crc};
+use klamm_tests::frame::varint;
 use serde_json::{Value as Json, json};
 
 /// Where the fields of a batch's header lie (`DefaultRecordBatch` of Kafka).
@@ -152,15 +153,6 @@ fn one(record: &Record<'_>, index: i64, base_timestamp: i64) -> Vec<u8> {
 fn nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     varint(out, bytes.map_or(-1, |bytes| bytes.len() as i64));
     out.extend_from_slice(bytes.unwrap_or_default());
-}
-
-fn varint(out: &mut Vec<u8>, value: i64) {
-    let mut rest = ((value << 1) ^ (value >> 63)) as u64;
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
 }
 
 /// The batches in `records` by their fields, and how many bytes follow the last whole one.

@@ -352,7 +352,8 @@ pub fn batch_of(count: i32, records: &[u8]) -> Vec<u8> {
     batch.0
 }
 
-fn varint(out: &mut Vec<u8>, value: i64) {
+/// Appends a number as records have it: zigzag, seven bits a byte.
+pub fn varint(out: &mut Vec<u8>, value: i64) {
     let mut rest = ((value << 1) ^ (value >> 63)) as u64;
     while rest >= 0x80 {
         out.push(rest as u8 | 0x80);

@@ -5,7 +5,7 @@
 //! shown that it has taken that in.
 
 use super::Turns;
-use crate::draw::Draw;
+use super::way::{Way, each};
 use crate::peer::{Line, Peer};
 use crate::scenarios::find_coordinator::{GROUP, awake};
 use crate::scenarios::members::{Member, await_state, commit, disperse, leave, parts};
@@ -22,16 +22,11 @@ pub(super) fn walks(peer: &mut Peer) {
     awake(peer, GROUP);
     let topic = peer.topic("topic", 1, &[]);
     let id = peer.topic_id(&topic);
-    let mut draw = peer.draw();
-    let mut turns = Turns::default();
-    for number in 0..WALKS {
-        let group = peer.name(&number.to_string());
-        let stranger = peer.connect();
+    each(peer, WALKS, |way| {
+        let group = way.peer.name(&way.number.to_string());
+        let [stranger, _] = way.lines;
         let mut walk = Walk {
-            peer,
-            draw: &mut draw,
-            turns: &mut turns,
-            number,
+            way,
             group,
             topic: (&topic, &id),
             stranger,
@@ -39,7 +34,7 @@ pub(super) fn walks(peer: &mut Peer) {
             born: 0,
         };
         walk.go();
-    }
+    });
 }
 
 /// What a group is doing.
@@ -52,10 +47,7 @@ enum State {
 }
 
 struct Walk<'a> {
-    peer: &'a mut Peer,
-    draw: &'a mut Draw,
-    turns: &'a mut Turns,
-    number: usize,
+    way: Way<'a>,
     group: String,
     topic: (&'a str, &'a Json),
     /// A connection of none of the members.
@@ -68,7 +60,7 @@ impl Walk<'_> {
     fn go(&mut self) {
         self.remarks(State::Empty);
         for round in 0..ROUNDS {
-            self.peer.note(format!("{}, {round}", self.number));
+            self.way.at(round);
             let waiting = self.change();
             if self.members.is_empty() {
                 self.remarks(State::Empty);
@@ -80,7 +72,7 @@ impl Walk<'_> {
             }
             self.remarks(State::Stable);
         }
-        disperse(self.peer, &self.group, &self.members);
+        disperse(self.way.peer, &self.group, &self.members);
     }
 
     /// Changes the members; the places of those whose joins are under way, or nothing where all goes on as it was.
@@ -88,9 +80,9 @@ impl Walk<'_> {
         let place = if self.members.is_empty() {
             0
         } else {
-            self.draw.below(self.members.len())
+            self.way.draw.below(self.members.len())
         };
-        let waiting = match self.draw.below(5) {
+        let waiting = match self.way.draw.below(5) {
             0 if !self.members.is_empty() => self.depart(place),
             1 if !self.members.is_empty() => self.rejoin(place),
             2 if self.members.get(place).is_some_and(|member| member.instance.is_some()) => {
@@ -106,10 +98,10 @@ impl Walk<'_> {
     /// What a member can speak: in its own order, and one protocol that all have.
     fn protocols(&mut self) -> Vec<(&'static str, String)> {
         let mut names = vec!["range", "sticky", "robin"];
-        self.draw.shuffle(&mut names);
-        let kept = self.draw.below(3);
+        self.way.draw.shuffle(&mut names);
+        let kept = self.way.draw.below(3);
         names.retain(|name| *name == "range" || names_place(name) <= kept);
-        let metadata = self.draw.below(200);
+        let metadata = self.way.draw.below(200);
         names
             .into_iter()
             .map(|name| (name, format!("{metadata:02x}")))
@@ -118,15 +110,15 @@ impl Walk<'_> {
 
     fn enter(&mut self) -> Vec<usize> {
         self.born += 1;
-        let instance = self.draw.one_in(2).then(|| format!("instance-{}", self.born));
-        let mut member = Member::new(self.peer, &self.group, instance.as_deref());
+        let instance = self.way.draw.one_in(2).then(|| format!("instance-{}", self.born));
+        let mut member = Member::new(self.way.peer, &self.group, instance.as_deref());
         member.protocols = self.protocols();
         let version = if instance.is_some() {
-            self.turns.next_from("JoinGroup", 5)
+            self.way.turns.next_from("JoinGroup", 5)
         } else {
-            self.turns.next("JoinGroup")
+            self.way.turns.next("JoinGroup")
         };
-        member.begin_join(self.peer, version);
+        member.begin_join(self.way.peer, version);
         self.members.push(member);
         vec![self.members.len() - 1]
     }
@@ -137,8 +129,8 @@ impl Walk<'_> {
         let member = &mut self.members[place];
         member.protocols = protocols;
         member.protocols[0].1.push_str("ff");
-        let version = version_for(self.turns, member);
-        member.begin_join(self.peer, version);
+        let version = version_for(self.way.turns, member);
+        member.begin_join(self.way.peer, version);
         vec![place]
     }
 
@@ -146,8 +138,8 @@ impl Walk<'_> {
     fn come_back(&mut self, place: usize) {
         let member = &mut self.members[place];
         member.id = String::new();
-        let version = self.turns.next_from("JoinGroup", 5);
-        member.join(self.peer, version);
+        let version = self.way.turns.next_from("JoinGroup", 5);
+        member.join(self.way.peer, version);
         self.remarks(State::Stable);
     }
 
@@ -157,11 +149,11 @@ impl Walk<'_> {
         let place = follower.filter(|_| self.members.len() > 2).unwrap_or(place);
         let member = self.members.remove(place);
         let version = if member.instance.is_some() {
-            self.turns.next_from("LeaveGroup", 3)
+            self.way.turns.next_from("LeaveGroup", 3)
         } else {
-            self.turns.next("LeaveGroup")
+            self.way.turns.next("LeaveGroup")
         };
-        member.leave(self.peer, version);
+        member.leave(self.way.peer, version);
         Vec::new()
     }
 
@@ -171,17 +163,17 @@ impl Walk<'_> {
             .filter(|place| !waiting.contains(place))
             .collect();
         if !others.is_empty() {
-            await_state(self.peer, &self.group, "PreparingRebalance");
+            await_state(self.way.peer, &self.group, "PreparingRebalance");
             let told = self.members.len() - waiting.len();
             self.remarks_of(State::Preparing, &others[..told]);
         }
-        self.draw.shuffle(&mut others);
+        self.way.draw.shuffle(&mut others);
         for place in others {
-            let version = version_for(self.turns, &self.members[place]);
-            self.members[place].begin_join(self.peer, version);
+            let version = version_for(self.way.turns, &self.members[place]);
+            self.members[place].begin_join(self.way.peer, version);
         }
         for member in &mut self.members {
-            member.end_join(self.peer);
+            member.end_join(self.way.peer);
         }
     }
 
@@ -189,21 +181,22 @@ impl Walk<'_> {
     fn complete(&mut self) {
         self.remarks(State::Completing);
         let mut order: Vec<usize> = (0..self.members.len()).collect();
-        self.draw.shuffle(&mut order);
+        self.way.draw.shuffle(&mut order);
         let all = parts(&self.members);
         for &place in &order {
             let member = &self.members[place];
             let own = if member.leads { all.clone() } else { json!([]) };
             let version = if member.instance.is_some() {
-                self.turns.next_from("SyncGroup", 3)
+                self.way.turns.next_from("SyncGroup", 3)
             } else {
-                self.turns.next("SyncGroup")
+                self.way.turns.next("SyncGroup")
             };
-            self.peer
+            self.way
+                .peer
                 .send(member.line, "SyncGroup", version, &member.sync_request(&own));
         }
         for place in order {
-            self.peer.receive(self.members[place].line);
+            self.way.peer.receive(self.members[place].line);
         }
     }
 
@@ -216,18 +209,18 @@ impl Walk<'_> {
     /// about them wrong, and by strangers.
     fn remarks_of(&mut self, state: State, places: &[usize]) {
         for _ in 0..REMARKS {
-            let member = if places.is_empty() || self.draw.one_in(6) {
+            let member = if places.is_empty() || self.way.draw.one_in(6) {
                 None
             } else {
-                Some(&self.members[*self.draw.pick(places)])
+                Some(&self.members[*self.way.draw.pick(places)])
             };
             let nobody = Member::unjoined(self.stranger, &self.group);
             let mut said = member.unwrap_or(&nobody).call();
             let line = member.map_or(self.stranger, |member| member.line);
             let generation = said["generation_id"].as_i64().unwrap_or(-1);
-            let wrong = self.draw.one_in(2);
+            let wrong = self.way.draw.one_in(2);
             if wrong {
-                match self.draw.below(4) {
+                match self.way.draw.below(4) {
                     0 => said["generation_id"] = json!(generation - 1),
                     1 => said["generation_id"] = json!(generation + 1),
                     2 => said["member_id"] = json!("nobody"),
@@ -240,10 +233,10 @@ impl Walk<'_> {
     }
 
     fn remark(&mut self, state: State, line: Line, said: &Json, protocol: &str) {
-        match self.draw.below(8) {
+        match self.way.draw.below(8) {
             0 | 1 => self.call(line, "Heartbeat", said),
             2 | 3 => {
-                let mut request = commit(&self.group, self.topic, self.draw.below(100) as i64);
+                let mut request = commit(&self.group, self.topic, self.way.draw.below(100) as i64);
                 request["generation_id_or_member_epoch"] = said["generation_id"].clone();
                 request["member_id"] = said["member_id"].clone();
                 request["group_instance_id"] = said["group_instance_id"].clone();
@@ -258,20 +251,21 @@ impl Walk<'_> {
                 self.call(line, "SyncGroup", &request);
             }
             5 => {
-                let version = self.turns.next("OffsetFetch");
+                let version = self.way.turns.next("OffsetFetch");
                 let body = if version >= 8 {
-                    json!({ "groups": [{ "group_id": self.group, "topics": null }], "require_stable": self.draw.one_in(2) })
+                    json!({ "groups": [{ "group_id": self.group, "topics": null }], "require_stable": self.way.draw.one_in(2) })
                 } else {
                     let topics = json!([{ "name": self.topic.0, "partition_indexes": [0, 1] }]);
                     json!({ "group_id": self.group, "topics": topics })
                 };
-                self.peer.call(line, "OffsetFetch", version, &body);
+                self.way.peer.call(line, "OffsetFetch", version, &body);
             }
             6 => {
-                let version = self.turns.next("LeaveGroup");
+                let version = self.way.turns.next("LeaveGroup");
                 let strangers =
                     json!([{ "member_id": "nobody" }, { "member_id": "", "group_instance_id": "no-instance" }]);
-                self.peer
+                self.way
+                    .peer
                     .call(line, "LeaveGroup", version, &leave(version, &self.group, &strangers));
             }
             7 => {
@@ -291,8 +285,8 @@ impl Walk<'_> {
             _ => 0,
         };
         let first = if body["group_instance_id"].is_null() { 0 } else { first };
-        let version = self.turns.next_from(api, first);
-        self.peer.call(line, api, version, body);
+        let version = self.way.turns.next_from(api, first);
+        self.way.peer.call(line, api, version, body);
     }
 }
 

@@ -9,6 +9,7 @@ mod members;
 mod producers;
 mod sessions;
 mod topics;
+mod way;
 mod world;
 
 use super::find_coordinator::{GROUP, awake};

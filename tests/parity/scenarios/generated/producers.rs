@@ -1,9 +1,8 @@
 //! Idempotent producers that go on, repeat, skip, go back and change epochs in drawn order, and what readers see of it.
 
-use super::Turns;
+use super::way::{Way, each};
 use crate::batch::Batch;
-use crate::draw::Draw;
-use crate::peer::{Line, Peer};
+use crate::peer::Peer;
 use crate::scenarios::idempotence::producer;
 use serde_json::{Value as Json, json};
 
@@ -25,71 +24,51 @@ struct Producer {
 }
 
 pub(super) fn walks(peer: &mut Peer) {
-    let mut draw = peer.draw();
-    let mut turns = Turns::default();
-    for number in 0..WALKS {
-        let name = peer.topic(&number.to_string(), PARTITIONS as i32, &[]);
-        let id = peer.topic_id(&name);
+    each(peer, WALKS, |mut way| {
+        let topic = way.topic(PARTITIONS);
         let producers = (0..2).map(|_| Producer {
-            id: producer(peer),
+            id: producer(way.peer),
             epoch: 0,
             places: [Place::default(); PARTITIONS],
         });
         let producers = producers.collect();
-        let lines = (0..2).map(|_| peer.connect()).collect();
-        let mut walk = Walk {
-            peer,
-            draw: &mut draw,
-            turns: &mut turns,
-            lines,
-            topic: (name, id),
-            producers,
-        };
+        let mut walk = Walk { way, topic, producers };
         for step in 0..STEPS {
-            walk.peer.note(format!("{number}, {step}"));
+            walk.way.at(step);
             walk.step();
         }
-    }
+    });
 }
 
 struct Walk<'a> {
-    peer: &'a mut Peer,
-    draw: &'a mut Draw,
-    turns: &'a mut Turns,
-    lines: Vec<Line>,
+    way: Way<'a>,
     topic: (String, Json),
     producers: Vec<Producer>,
 }
 
 impl Walk<'_> {
     fn step(&mut self) {
-        match self.draw.below(8) {
+        match self.way.draw.below(8) {
             0 => self.look(),
             1 => {
                 let asked = json!({ "name": self.topic.0, "partition_indexes": [0, 1] });
-                self.call("DescribeProducers", &json!({ "topics": [asked] }));
+                self.way.call("DescribeProducers", &json!({ "topics": [asked] }));
             }
             _ => self.send(),
         }
     }
 
-    fn call(&mut self, api: &'static str, body: &Json) -> Json {
-        let version = self.turns.next(api);
-        let line = *self.draw.pick(&self.lines);
-        self.peer.call(line, api, version, body)
-    }
-
     fn send(&mut self) {
-        let who = self.draw.below(self.producers.len());
-        let index = self.draw.below(PARTITIONS);
-        let mut count = 1 + self.draw.below(3) as i32;
+        let who = self.way.draw.below(self.producers.len());
+        let index = self.way.draw.below(PARTITIONS);
+        let mut count = 1 + self.way.draw.below(3) as i32;
         let producer = &mut self.producers[who];
         let place = producer.places[index];
         let mut epoch = producer.epoch;
-        let sequence = match self.draw.below(10) {
+        let sequence = match self.way.draw.below(10) {
             // The last batch again, with another count now and then.
             0 | 1 if place.next > 0 => {
-                if !self.draw.one_in(4) {
+                if !self.way.draw.one_in(4) {
                     count = place.last.1;
                 }
                 place.last.0
@@ -112,7 +91,7 @@ impl Walk<'_> {
         let batch = Batch::of_values(&values).by(producer.id, epoch, sequence);
         let data = json!({ "name": self.topic.0, "topic_id": self.topic.1,
                            "partition_data": [{ "index": index, "records": batch.hex() }] });
-        let told = self.call(
+        let (_, told) = self.way.call(
             "Produce",
             &json!({ "acks": -1, "timeout_ms": 30_000, "topic_data": [data] }),
         );
@@ -127,10 +106,11 @@ impl Walk<'_> {
     }
 
     fn look(&mut self) {
-        let index = self.draw.below(PARTITIONS);
-        let offset = self.draw.below(12);
+        let index = self.way.draw.below(PARTITIONS);
+        let offset = self.way.draw.below(12);
         let partition = json!({ "partition": index, "fetch_offset": offset, "partition_max_bytes": 100_000 });
         let asked = json!([{ "topic": self.topic.0, "topic_id": self.topic.1, "partitions": [partition] }]);
-        self.call("Fetch", &json!({ "max_wait_ms": 0, "min_bytes": 0, "topics": asked }));
+        self.way
+            .call("Fetch", &json!({ "max_wait_ms": 0, "min_bytes": 0, "topics": asked }));
     }
 }

@@ -1,9 +1,8 @@
 //! Fetch sessions (KIP-227) that go on, change what they ask for, lose step, and end in drawn order, while records come.
 
-use super::Turns;
+use super::way::{Way, each};
 use crate::batch::Batch;
-use crate::draw::Draw;
-use crate::peer::{Line, Peer};
+use crate::peer::Peer;
 use serde_json::{Value as Json, json};
 
 const WALKS: usize = 4;
@@ -13,35 +12,25 @@ const PARTITIONS: usize = 3;
 const FIRST: i16 = 7;
 
 pub(super) fn walks(peer: &mut Peer) {
-    let mut draw = peer.draw();
-    let mut turns = Turns::default();
-    for number in 0..WALKS {
-        let name = peer.topic(&number.to_string(), PARTITIONS as i32, &[]);
-        let id = peer.topic_id(&name);
-        let lines = (0..2).map(|_| peer.connect()).collect();
+    each(peer, WALKS, |mut way| {
+        let topic = way.topic(PARTITIONS);
         let mut walk = Walk {
-            peer,
-            draw: &mut draw,
-            turns: &mut turns,
-            lines,
-            topic: (name, id),
+            way,
+            topic,
             session: json!(0),
             epoch: 0,
             version: FIRST,
             offsets: [0; PARTITIONS],
         };
         for step in 0..STEPS {
-            walk.peer.note(format!("{number}, {step}"));
+            walk.way.at(step);
             walk.step();
         }
-    }
+    });
 }
 
 struct Walk<'a> {
-    peer: &'a mut Peer,
-    draw: &'a mut Draw,
-    turns: &'a mut Turns,
-    lines: Vec<Line>,
+    way: Way<'a>,
     topic: (String, Json),
     session: Json,
     epoch: i32,
@@ -52,7 +41,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn step(&mut self) {
-        match self.draw.below(9) {
+        match self.way.draw.below(9) {
             0 | 1 => self.begin(),
             2 | 3 => self.append(),
             4 => self.lose_step(),
@@ -62,26 +51,27 @@ impl Walk<'_> {
     }
 
     fn append(&mut self) {
-        let index = self.draw.below(PARTITIONS);
-        self.peer
+        let index = self.way.draw.below(PARTITIONS);
+        self.way
+            .peer
             .append(&self.topic.0, index as i32, &Batch::of_values(&["a", "b"]));
     }
 
     /// What is asked of some partitions; now and then of one that there is not.
     fn asked(&mut self, most: usize) -> Json {
-        let count = self.draw.below(most + 1);
-        let first = self.draw.below(PARTITIONS);
+        let count = self.way.draw.below(most + 1);
+        let first = self.way.draw.below(PARTITIONS);
         let mut partitions = Vec::new();
         for place in 0..count {
             let index = (first + place) % PARTITIONS;
-            if self.draw.one_in(3) {
+            if self.way.draw.one_in(3) {
                 self.offsets[index] += 1;
             }
             partitions.push(
                 json!({ "partition": index, "fetch_offset": self.offsets[index], "partition_max_bytes": 10_000 }),
             );
         }
-        if count > 0 && self.draw.one_in(8) {
+        if count > 0 && self.way.draw.one_in(8) {
             partitions.push(json!({ "partition": 9, "fetch_offset": 0, "partition_max_bytes": 10_000 }));
         }
         if partitions.is_empty() {
@@ -92,16 +82,15 @@ impl Walk<'_> {
     }
 
     fn fetch(&mut self, session: &Json, epoch: i32, topics: &Json, forgotten: &Json) -> Json {
-        let line = *self.draw.pick(&self.lines);
         let body = json!({ "max_wait_ms": 0, "min_bytes": 0, "session_id": session, "session_epoch": epoch,
                            "topics": topics, "forgotten_topics_data": forgotten });
-        self.peer.call(line, "Fetch", self.version, &body)
+        self.way.call_as("Fetch", self.version, &body)
     }
 
     fn begin(&mut self) {
-        self.version = self.turns.next_from("Fetch", FIRST);
+        self.version = self.way.turns.next_from("Fetch", FIRST);
         let topics = self.asked(PARTITIONS);
-        let old = if self.draw.one_in(2) {
+        let old = if self.way.draw.one_in(2) {
             self.session.clone()
         } else {
             json!(0)
@@ -116,8 +105,8 @@ impl Walk<'_> {
             return self.begin();
         }
         let topics = self.asked(2);
-        let forgotten = if self.draw.one_in(4) {
-            let index = self.draw.below(PARTITIONS);
+        let forgotten = if self.way.draw.one_in(4) {
+            let index = self.way.draw.below(PARTITIONS);
             json!([{ "topic": self.topic.0, "topic_id": self.topic.1, "partitions": [index] }])
         } else {
             json!([])
@@ -130,8 +119,8 @@ impl Walk<'_> {
 
     fn lose_step(&mut self) {
         let topics = self.asked(1);
-        let (session, epoch) = if self.draw.one_in(2) {
-            (self.session.clone(), self.epoch + 1 + self.draw.below(3) as i32)
+        let (session, epoch) = if self.way.draw.one_in(2) {
+            (self.session.clone(), self.epoch + 1 + self.way.draw.below(3) as i32)
         } else {
             (json!(77_777), 1)
         };

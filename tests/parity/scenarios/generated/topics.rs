@@ -4,10 +4,9 @@
 //! Invariant: after each change all partitions that there should be can be used, and no other topic is there, before the
 //! next request is sent.
 
-use super::Turns;
+use super::way::{Way, each};
 use crate::batch::Batch;
-use crate::draw::Draw;
-use crate::peer::{Line, Peer};
+use crate::peer::Peer;
 use crate::scenarios::{NO_TOPIC_ID, ZERO_ID};
 use serde_json::{Value as Json, json};
 
@@ -18,35 +17,26 @@ const TOPIC: i8 = 2;
 const SETTING: &str = "max.message.bytes";
 
 pub(super) fn walks(peer: &mut Peer) {
-    let mut draw = peer.draw();
-    let mut turns = Turns::default();
-    for number in 0..WALKS {
+    each(peer, WALKS, |way| {
         let topics = (0..NAMES).map(|index| Topic {
-            name: peer.name(&format!("{number}-{index}")),
+            name: way.peer.name(&format!("{}-{index}", way.number)),
             partitions: 0,
             id: json!(NO_TOPIC_ID),
         });
         let topics = topics.collect();
-        let lines = (0..2).map(|_| peer.connect()).collect();
         let mut walk = Walk {
-            peer,
-            draw: &mut draw,
-            turns: &mut turns,
-            lines,
+            way,
             topics,
             settings: 2000,
         };
         for step in 0..STEPS {
-            walk.peer.note(format!("{number}, {step}"));
+            walk.way.at(step);
             walk.step();
         }
-        for place in 0..NAMES {
-            if walk.topics[place].partitions > 0 {
-                let name = walk.topics[place].name.clone();
-                walk.peer.delete_topic(&name);
-            }
+        for topic in walk.topics.iter().filter(|topic| topic.partitions > 0) {
+            walk.way.peer.delete_topic(&topic.name);
         }
-    }
+    });
 }
 
 /// A name, and the topic that has it: none where there are no partitions; the id of the last that had it.
@@ -57,10 +47,7 @@ struct Topic {
 }
 
 struct Walk<'a> {
-    peer: &'a mut Peer,
-    draw: &'a mut Draw,
-    turns: &'a mut Turns,
-    lines: Vec<Line>,
+    way: Way<'a>,
     topics: Vec<Topic>,
     /// The value of a setting that was last given.
     settings: i32,
@@ -68,12 +55,12 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn step(&mut self) {
-        let place = self.draw.below(NAMES);
+        let place = self.way.draw.below(NAMES);
         // A topic that is there is left alone for most of the time.
-        if self.topics[place].partitions == 0 && !self.draw.one_in(3) {
+        if self.topics[place].partitions == 0 && !self.way.draw.one_in(3) {
             return self.create(place);
         }
-        match self.draw.below(14) {
+        match self.way.draw.below(14) {
             0 => self.create(place),
             1 => self.delete(place),
             2 => self.grow(place),
@@ -84,69 +71,59 @@ impl Walk<'_> {
         }
     }
 
-    fn call(&mut self, api: &'static str, body: &Json) -> (i16, Json) {
-        let version = self.turns.next(api);
-        (version, self.call_as(api, version, body))
-    }
-
-    fn call_as(&mut self, api: &'static str, version: i16, body: &Json) -> Json {
-        let line = *self.draw.pick(&self.lines);
-        self.peer.call(line, api, version, body)
-    }
-
     fn partition(&mut self) -> i32 {
-        *self.draw.pick(&[0, 0, 0, 1, 2, 5, -1])
+        *self.way.draw.pick(&[0, 0, 0, 1, 2, 5, -1])
     }
 
     fn create(&mut self, place: usize) {
-        let count = *self.draw.pick(&[1, 2, 3]);
-        let only = self.draw.one_in(5);
-        let configs = if self.draw.one_in(2) {
+        let count = *self.way.draw.pick(&[1, 2, 3]);
+        let only = self.way.draw.one_in(5);
+        let configs = if self.way.draw.one_in(2) {
             json!([{ "name": SETTING, "value": "1500" }])
         } else {
             json!([])
         };
         let topic = json!({ "name": self.topics[place].name, "num_partitions": count, "replication_factor": 1,
                             "configs": configs });
-        let (_, told) = self.call(
+        let (_, told) = self.way.call(
             "CreateTopics",
             &json!({ "topics": [topic], "timeout_ms": 30_000, "validate_only": only }),
         );
         if told["topics"][0]["error_code"] == 0 && !only {
             let topic = &mut self.topics[place];
             topic.partitions = count;
-            self.peer.await_topic(&topic.name, count);
-            topic.id = self.peer.topic_id(&topic.name);
+            self.way.peer.await_topic(&topic.name, count);
+            topic.id = self.way.peer.topic_id(&topic.name);
         }
     }
 
     fn delete(&mut self, place: usize) {
         let topic = &self.topics[place];
-        let by_id = self.draw.one_in(2);
+        let by_id = self.way.draw.one_in(2);
         let one = if by_id {
             json!({ "name": null, "topic_id": topic.id })
         } else {
             json!({ "name": topic.name, "topic_id": ZERO_ID })
         };
         let body = json!({ "topics": [one], "topic_names": [topic.name], "timeout_ms": 30_000 });
-        let (_, told) = self.call("DeleteTopics", &body);
+        let (_, told) = self.way.call("DeleteTopics", &body);
         if told["responses"][0]["error_code"] == 0 {
             let topic = &mut self.topics[place];
             topic.partitions = 0;
-            self.peer.await_no_topic(&topic.name);
+            self.way.peer.await_no_topic(&topic.name);
         }
     }
 
     fn grow(&mut self, place: usize) {
         let topic = &self.topics[place];
-        let count = topic.partitions + *self.draw.pick(&[1, 1, 0, -1]);
+        let count = topic.partitions + *self.way.draw.pick(&[1, 1, 0, -1]);
         let body =
             json!({ "topics": [{ "name": topic.name, "count": count, "assignments": null }], "timeout_ms": 30_000 });
-        let (_, told) = self.call("CreatePartitions", &body);
+        let (_, told) = self.way.call("CreatePartitions", &body);
         if told["results"][0]["error_code"] == 0 {
             let topic = &mut self.topics[place];
             topic.partitions = count;
-            self.peer.await_topic(&topic.name, count);
+            self.way.peer.await_topic(&topic.name, count);
         }
     }
 
@@ -154,7 +131,7 @@ impl Walk<'_> {
         self.settings += 1;
         let name = self.topics[place].name.clone();
         let value = self.settings.to_string();
-        let (api, config) = if self.draw.one_in(2) {
+        let (api, config) = if self.way.draw.one_in(2) {
             ("AlterConfigs", json!({ "name": SETTING, "value": value }))
         } else {
             (
@@ -163,9 +140,9 @@ impl Walk<'_> {
             )
         };
         let resource = json!({ "resource_type": TOPIC, "resource_name": name, "configs": [config] });
-        let (_, told) = self.call(api, &json!({ "resources": [resource] }));
+        let (_, told) = self.way.call(api, &json!({ "resources": [resource] }));
         if told["responses"][0]["error_code"] == 0 {
-            self.peer.settle("the change of a setting", |peer| {
+            self.way.peer.settle("the change of a setting", |peer| {
                 let asked = json!({ "resource_type": TOPIC, "resource_name": name, "configuration_keys": [SETTING] });
                 let told = peer.quiet("DescribeConfigs", 4, &json!({ "resources": [asked] }));
                 told["results"][0]["configs"][0]["value"] == value
@@ -175,22 +152,24 @@ impl Walk<'_> {
 
     fn append(&mut self, place: usize) {
         let index = self.partition();
-        let text = "v".repeat(1 + self.draw.below(20));
-        let batch = Batch::of_values(&vec![text.as_str(); 1 + self.draw.below(3)]);
+        let text = "v".repeat(1 + self.way.draw.below(20));
+        let batch = Batch::of_values(&vec![text.as_str(); 1 + self.way.draw.below(3)]);
         let topic = &self.topics[place];
         let data = json!({ "name": topic.name, "topic_id": topic.id,
                            "partition_data": [{ "index": index, "records": batch.hex() }] });
-        let acks = *self.draw.pick(&[-1, 1]);
-        self.call(
+        let acks = *self.way.draw.pick(&[-1, 1]);
+        self.way.call(
             "Produce",
             &json!({ "acks": acks, "timeout_ms": 30_000, "topic_data": [data] }),
         );
     }
 
     fn cut(&mut self, place: usize) {
-        let partition = json!({ "partition_index": self.partition(), "offset": *self.draw.pick(&[0, 1, 2, -1, 500]) });
+        let partition =
+            json!({ "partition_index": self.partition(), "offset": *self.way.draw.pick(&[0, 1, 2, -1, 500]) });
         let topic = json!({ "name": self.topics[place].name, "partitions": [partition] });
-        self.call("DeleteRecords", &json!({ "topics": [topic], "timeout_ms": 30_000 }));
+        self.way
+            .call("DeleteRecords", &json!({ "topics": [topic], "timeout_ms": 30_000 }));
     }
 
     fn look(&mut self, place: usize, what: usize) {
@@ -200,13 +179,13 @@ impl Walk<'_> {
         match what {
             8 => {
                 // Older versions create what they name.
-                let version = self.turns.next_from("Metadata", 4);
-                let asked = if version >= 12 && self.draw.one_in(2) {
+                let version = self.way.turns.next_from("Metadata", 4);
+                let asked = if version >= 12 && self.way.draw.one_in(2) {
                     json!({ "name": null, "topic_id": id })
                 } else {
                     json!({ "name": name })
                 };
-                self.call_as(
+                self.way.call_as(
                     "Metadata",
                     version,
                     &json!({ "topics": [asked], "allow_auto_topic_creation": false }),
@@ -214,29 +193,32 @@ impl Walk<'_> {
             }
             9 => {
                 // By time it is a scenario of its own what is found below the log's start.
-                let time = *self.draw.pick(&[-1, -2, -3]);
+                let time = *self.way.draw.pick(&[-1, -2, -3]);
                 let partition = json!({ "partition_index": index, "timestamp": time });
                 let asked = json!([{ "name": name, "partitions": [partition] }]);
-                self.call("ListOffsets", &json!({ "replica_id": -1, "topics": asked }));
+                self.way
+                    .call("ListOffsets", &json!({ "replica_id": -1, "topics": asked }));
             }
             10 => {
-                let offset = *self.draw.pick(&[0, 0, 1, 3, 50]);
+                let offset = *self.way.draw.pick(&[0, 0, 1, 3, 50]);
                 let partition = json!({ "partition": index, "fetch_offset": offset, "partition_max_bytes": 100_000 });
                 let asked = json!([{ "topic": name, "topic_id": id, "partitions": [partition] }]);
-                self.call("Fetch", &json!({ "max_wait_ms": 0, "min_bytes": 0, "topics": asked }));
+                self.way
+                    .call("Fetch", &json!({ "max_wait_ms": 0, "min_bytes": 0, "topics": asked }));
             }
             11 => {
                 let keys = json!([SETTING, "retention.ms"]);
                 let asked = json!({ "resource_type": TOPIC, "resource_name": name, "configuration_keys": keys });
-                let body = json!({ "resources": [asked], "include_synonyms": self.draw.one_in(2) });
-                self.call("DescribeConfigs", &body);
+                let body = json!({ "resources": [asked], "include_synonyms": self.way.draw.one_in(2) });
+                self.way.call("DescribeConfigs", &body);
             }
             12 => {
                 let asked = json!({ "topic": name, "partitions": [index] });
-                self.call("DescribeLogDirs", &json!({ "topics": [asked] }));
+                self.way.call("DescribeLogDirs", &json!({ "topics": [asked] }));
             }
             _ => {
-                self.call("DescribeTopicPartitions", &json!({ "topics": [{ "name": name }] }));
+                self.way
+                    .call("DescribeTopicPartitions", &json!({ "topics": [{ "name": name }] }));
             }
         }
     }
