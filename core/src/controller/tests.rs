@@ -142,6 +142,22 @@ fn counts_are_refused_for_kafkas_reasons() {
             },
             InvalidReplicationFactor,
         ),
+        (
+            NewTopic {
+                partitions: 0,
+                replication_factor: -2,
+                ..topic("p")
+            },
+            InvalidReplicationFactor,
+        ),
+        (
+            NewTopic {
+                partitions: 0,
+                replication_factor: 2,
+                ..topic("p")
+            },
+            InvalidPartitions,
+        ),
     ];
     assert_outcomes(&mut registered(), cases);
 }

@@ -203,6 +203,16 @@ impl<A> Controller<A> {
         if !topic.assignments.is_empty() {
             return self.check_assignments(topic);
         }
+        // A factor that no cluster has is judged before the number of partitions, one that this cluster lacks brokers for
+        // after it (`ReplicationControlManager.createTopic`).
+        let factor = match topic.replication_factor {
+            -1 => self.config.default_replication_factor,
+            factor => factor,
+        };
+        if factor <= 0 {
+            let text = format!("Replication factor {factor}; allowed are 1 and more, or -1 for the default.");
+            return refused(ErrorCode::InvalidReplicationFactor, text);
+        }
         let partitions = match topic.partitions {
             -1 => self.config.num_partitions,
             count if count > 0 => count,
@@ -212,14 +222,6 @@ impl<A> Controller<A> {
             }
         };
         let brokers = i16::try_from(self.image.brokers().count()).unwrap_or(i16::MAX);
-        let factor = match topic.replication_factor {
-            -1 => self.config.default_replication_factor,
-            factor => factor,
-        };
-        if factor <= 0 {
-            let text = format!("Replication factor {factor}; allowed are 1 and more, or -1 for the default.");
-            return refused(ErrorCode::InvalidReplicationFactor, text);
-        }
         if factor > brokers {
             let text = format!("Replication factor {factor} cannot be reached: {brokers} broker(s) are registered.");
             return refused(ErrorCode::InvalidReplicationFactor, text);

@@ -100,6 +100,14 @@ fn bad_numbers(peer: &mut Peer) {
                 json!({ "name": "bad", "num_partitions": 1, "replication_factor": 2 }),
             ),
             (
+                "no partitions of two replicas",
+                json!({ "name": "bad", "num_partitions": 0, "replication_factor": 2 }),
+            ),
+            (
+                "no partitions of minus two replicas",
+                json!({ "name": "bad", "num_partitions": 0, "replication_factor": -2 }),
+            ),
+            (
                 "partitions and an assignment",
                 json!({ "name": "bad", "num_partitions": 1, "replication_factor": -1,
                 "assignments": [{ "partition_index": 0, "broker_ids": [1] }] }),
