@@ -1,19 +1,37 @@
 //! The differences that are known, in `differences.txt`: what differs, where, and why that is right.
 //!
-//! Invariant: the list is true. An entry that nothing matches is as wrong as a difference that no entry names.
+//! Invariant: the list is true, and no wider than what was seen. An entry that nothing matches is as wrong as a difference
+//! that no entry names, and so is a value that was never answered.
 
 use crate::compare::Difference;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// A known difference.
 pub(crate) struct Entry {
     pub(crate) title: String,
-    places: Vec<Place>,
-    kafka: Vec<String>,
-    klamm: Vec<String>,
+    cases: Vec<Case>,
     /// What was covered: API and field, Kafka's value, and klamm's.
     values: RefCell<BTreeSet<[String; 3]>>,
+}
+
+/// Some fields, and what each broker says in them.
+#[derive(Default)]
+struct Case {
+    places: Vec<Place>,
+    pairs: Vec<Pair>,
+}
+
+/// What Kafka says where klamm says that.
+struct Pair {
+    kafka: Vec<Value>,
+    klamm: Vec<Value>,
+}
+
+/// A value, with `*` for anything in it, and how often it was seen.
+struct Value {
+    pattern: String,
+    seen: Cell<usize>,
 }
 
 /// `API versions field`, and how often it was seen.
@@ -47,42 +65,76 @@ fn entry(title: &str, body: &str) -> Result<Entry, String> {
             _ => lines.push(line.to_owned()),
         }
     }
-    let mut keys: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for line in &lines {
+    let pairs = lines.iter().map(|line| {
         let (key, value) = line.split_once(':').ok_or_else(|| format!("no key: {line}"))?;
-        keys.entry(key).or_default().push(value.trim());
-    }
-    let one = |key: &str| match keys.get(key).map(Vec::as_slice) {
-        Some([value]) => Ok((*value).to_owned()),
-        _ => Err(format!("{key} is not given once")),
+        Ok((key, value.trim()))
+    });
+    let pairs: Vec<(&str, &str)> = pairs.collect::<Result<_, String>>()?;
+    let all = |wanted: &str| {
+        pairs
+            .iter()
+            .filter(|(key, _)| *key == wanted)
+            .map(|(_, value)| *value)
+            .collect()
     };
-    if let Some(key) = keys
-        .keys()
-        .find(|key| !["in", "scenario", "kafka", "klamm", "why"].contains(key))
-    {
-        return Err(format!("{key} is no key"));
+    let reasons: Vec<&str> = all("why");
+    if !matches!(reasons[..], [why] if why.len() >= 20) {
+        return Err("it has no reason, or one too short to be one".to_owned());
     }
-    let scenarios = keys.get("scenario").cloned().unwrap_or_else(|| vec!["*"]);
+    let mut scenarios: Vec<&str> = all("scenario");
+    if scenarios.is_empty() {
+        scenarios.push("*");
+    }
     let scenarios: Vec<String> = scenarios.into_iter().flat_map(alternatives).collect();
-    let fields = keys.get("in").ok_or("it is nowhere")?;
-    let fields: Vec<String> = fields.iter().flat_map(|text| alternatives(text)).collect();
-    let places: Result<Vec<Vec<Place>>, String> = fields
-        .iter()
-        .map(|text| scenarios.iter().map(|scenario| place(text, scenario)).collect())
-        .collect();
-    if one("why")?.len() < 20 {
-        return Err("its reason is too short to be one".to_owned());
-    }
-    if one("klamm")? == "*" {
-        return Err("klamm's value may be anything".to_owned());
-    }
     Ok(Entry {
         title: title.to_owned(),
-        places: places?.into_iter().flatten().collect(),
-        kafka: alternatives(&one("kafka")?),
-        klamm: alternatives(&one("klamm")?),
+        cases: cases(&pairs, &scenarios)?,
         values: RefCell::default(),
     })
+}
+
+/// The cases of an entry: each begins with its places, and then come the values in pairs.
+fn cases(pairs: &[(&str, &str)], scenarios: &[String]) -> Result<Vec<Case>, String> {
+    let mut cases: Vec<Case> = Vec::new();
+    let mut theirs: Option<Vec<Value>> = None;
+    for &(key, value) in pairs {
+        if key == "in" && cases.last().is_none_or(|last| !last.pairs.is_empty()) {
+            cases.push(Case::default());
+        }
+        match (key, cases.last_mut()) {
+            ("in", Some(last)) => {
+                for field in alternatives(value) {
+                    for scenario in scenarios {
+                        last.places.push(place(&field, scenario)?);
+                    }
+                }
+            }
+            ("kafka", Some(_)) if theirs.is_none() => theirs = Some(values(value)?),
+            ("klamm", Some(last)) => last.pairs.push(Pair {
+                kafka: theirs.take().ok_or("klamm says something where Kafka says nothing")?,
+                klamm: values(value)?,
+            }),
+            ("scenario" | "why", _) => {}
+            _ => return Err(format!("{key} is no key, or not in its place")),
+        }
+    }
+    if cases.is_empty() || cases.iter().any(|case| case.pairs.is_empty()) || theirs.is_some() {
+        return Err("it is nowhere, or nothing is said there".to_owned());
+    }
+    Ok(cases)
+}
+
+fn values(text: &str) -> Result<Vec<Value>, String> {
+    let value = |pattern: String| {
+        if pattern == "*" {
+            return Err("a value may be anything".to_owned());
+        }
+        Ok(Value {
+            pattern,
+            seen: Cell::new(0),
+        })
+    };
+    alternatives(text).into_iter().map(value).collect()
 }
 
 /// `a<b|c>d` as `abd` and `acd`; a text without such a group as it is.
@@ -119,18 +171,19 @@ fn place(text: &str, scenario: &str) -> Result<Place, String> {
 impl Entry {
     /// Whether this entry names the difference; counts it if so.
     pub(crate) fn covers(&self, difference: &Difference) -> bool {
-        let any = |patterns: &[String], value: &str| patterns.iter().any(|pattern| matches(pattern, value));
-        if !any(&self.kafka, &difference.kafka) || !any(&self.klamm, &difference.klamm) {
-            return false;
+        let found = self.cases.iter().find_map(|case| {
+            let place = case.places.iter().find(|place| place.is_of(difference))?;
+            let values = case.pairs.iter().find_map(|pair| pair.of(difference))?;
+            Some((&place.seen, values))
+        });
+        let Some((place, values)) = found else { return false };
+        for seen in [place].into_iter().chain(values) {
+            seen.set(seen.get() + 1);
         }
-        let place = self.places.iter().find(|place| place.is_of(difference));
-        if let Some(place) = place {
-            place.seen.set(place.seen.get() + 1);
-            let field = format!("{} {}", difference.api, difference.field);
-            let value = [field, difference.kafka.clone(), difference.klamm.clone()];
-            self.values.borrow_mut().insert(value);
-        }
-        place.is_some()
+        let field = format!("{} {}", difference.api, difference.field);
+        let value = [field, difference.kafka.clone(), difference.klamm.clone()];
+        self.values.borrow_mut().insert(value);
+        true
     }
 
     /// What it covered: API and field, Kafka's value, and klamm's.
@@ -140,15 +193,39 @@ impl Entry {
 
     /// How many differences it covered.
     pub(crate) fn seen(&self) -> usize {
-        self.places.iter().map(|place| place.seen.get()).sum()
+        let places = self.cases.iter().flat_map(|case| &case.places);
+        places.map(|place| place.seen.get()).sum()
     }
 
-    /// The places where nothing differed.
-    pub(crate) fn unseen(&self) -> impl Iterator<Item = &str> {
-        self.places
-            .iter()
-            .filter(|place| place.seen.get() == 0)
-            .map(|place| place.text.as_str())
+    /// The places where nothing differed, and the values that nobody answered.
+    pub(crate) fn unseen(&self) -> impl Iterator<Item = String> {
+        self.cases.iter().flat_map(|case| {
+            let places = case.places.iter().filter(|place| place.seen.get() == 0);
+            let places = places.map(|place| place.text.clone());
+            let values = case.pairs.iter().flat_map(|pair| {
+                let theirs = unsaid("Kafka", &pair.kafka);
+                theirs.chain(unsaid("klamm", &pair.klamm))
+            });
+            places.chain(values)
+        })
+    }
+}
+
+/// The values that `who` never answered.
+fn unsaid(who: &str, values: &[Value]) -> impl Iterator<Item = String> {
+    let unsaid = values.iter().filter(|value| value.seen.get() == 0);
+    unsaid.map(move |value| format!("{who}'s value {}", value.pattern))
+}
+
+impl Pair {
+    /// What the two said, where it is this.
+    fn of(&self, difference: &Difference) -> Option<[&Cell<usize>; 2]> {
+        let find = |values: &[Value], text: &str| values.iter().position(|value| matches(&value.pattern, text));
+        let (theirs, ours) = (
+            find(&self.kafka, &difference.kafka)?,
+            find(&self.klamm, &difference.klamm)?,
+        );
+        Some([&self.kafka[theirs].seen, &self.klamm[ours].seen])
     }
 }
 
@@ -212,12 +289,34 @@ mod tests {
         assert!(entries[0].covers(&difference(4, "3")) && entries[0].covers(&difference(11, "3")));
         assert!(!entries[0].covers(&difference(12, "3")), "another version");
         assert!(!entries[0].covers(&difference(5, "6")), "another value");
-        assert_eq!((entries[0].seen(), entries[0].unseen().count()), (2, 0));
+        assert_eq!(entries[0].seen(), 2);
     }
 
     #[test]
     fn what_was_never_seen_is_told() {
-        assert_eq!(read(LIST).unwrap()[0].unseen().count(), 1);
+        let entries = read(LIST).unwrap();
+        assert_eq!(entries[0].unseen().count(), 4, "a place, and three values");
+        assert!(entries[0].covers(&difference(4, "3")));
+        assert_eq!(entries[0].unseen().collect::<Vec<_>>(), ["klamm's value 1"]);
+    }
+
+    #[test]
+    fn values_belong_to_each_other_and_to_their_places() {
+        let more = "kafka: 5\nklamm: 7\nin: Fetch 4 responses.offset\nkafka: 9\nklamm: 0\nwhy";
+        let entries = read(&LIST.replace("why", more)).unwrap();
+        assert!(
+            !entries[0].covers(&difference(4, "5")),
+            "what klamm says is another pair's"
+        );
+        assert!(
+            !entries[0].covers(&difference(4, "9")),
+            "what Kafka says is another field's"
+        );
+        let five = Difference {
+            klamm: "7".to_owned(),
+            ..difference(4, "5")
+        };
+        assert!(entries[0].covers(&five));
     }
 
     #[test]
@@ -231,7 +330,13 @@ mod tests {
         }
         assert!(read(&LIST.replace("4-11", "all")).is_err());
         assert!(read(&LIST.replace("klamm:", "clamm:")).is_err());
+        assert!(read(&LIST.replace("klamm: <0|1>\n", "")).is_err());
+        assert!(read(&LIST.replace("kafka: 3\n", "kafka: 3\nkafka: 4\n")).is_err());
         assert!(read(&LIST.replace("<0|1>", "*")).is_err(), "any value of klamm's");
+        assert!(
+            read(&LIST.replace("kafka: 3", "kafka: *")).is_err(),
+            "any value of Kafka's"
+        );
     }
 
     #[test]

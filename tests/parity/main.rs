@@ -20,7 +20,7 @@ mod scenarios;
 use klamm_tests::kafka::{ALONE, Kafka, Machine};
 use klamm_tests::{Broker, Options};
 use peer::{Peer, Process, Step, locked};
-use report::Report;
+use report::{DEFAULT_SEED, Report};
 use scenarios::Scenario;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -37,9 +37,6 @@ const SETTINGS: &[(&str, &str)] = &[
     // As is when it first looks for records that are too old.
     ("log.retention.check.interval.ms", "3600000"),
 ];
-
-/// What is drawn where no seed is given: the list of differences is that of this one.
-const DEFAULT_SEED: u64 = 1;
 
 /// How much is shown of what a process said before it ended.
 const LAST_LINES: usize = 30;

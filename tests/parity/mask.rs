@@ -156,6 +156,11 @@ const RULES: &[Rule] = &[
         why: "the volume is filled by others, too",
     },
     Rule {
+        mask: Mask::Number,
+        fields: &["ApiVersions.finalized_features_epoch"],
+        why: "it is an offset of the metadata log, which holds what each broker does for itself",
+    },
+    Rule {
         mask: Mask::Keyed(&["name"]),
         fields: &["DescribeLogDirs.results.topics"],
         why: "Kafka answers in the order of a hash map; clients look topics up",

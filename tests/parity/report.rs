@@ -11,6 +11,9 @@ const SHOWN: usize = 400;
 /// How much of a request or value is printed.
 const WIDTH: usize = 600;
 
+/// What is drawn where no seed is given: the list of differences is that of this one.
+pub(crate) const DEFAULT_SEED: u64 = 1;
+
 /// Scenarios of this kind draw what they send.
 const GENERATED: &str = "generated/";
 
@@ -78,18 +81,17 @@ impl Report {
         }
     }
 
-    /// Prints everything; whether all is as the list says.
+    /// Prints everything; whether all is as the list says, which is the list of one seed: of another only what differs
+    /// without being listed is wrong.
     pub(crate) fn finish(&self, complete: bool) -> bool {
         self.print_unlisted();
-        let gone: Vec<(&Entry, &str)> = self
-            .known
-            .iter()
-            .flat_map(|entry| entry.unseen().map(move |place| (entry, place)))
-            .collect();
-        if complete {
-            for (entry, place) in &gone {
-                println!("listed, but the same in both now: [{}] in {place}", entry.title);
-            }
+        let gone = if complete && self.seed == DEFAULT_SEED {
+            self.gone()
+        } else {
+            Vec::new()
+        };
+        for text in &gone {
+            println!("{text}");
         }
         self.print_frames();
         let lacking = if complete { self.lacking() } else { Vec::new() };
@@ -110,7 +112,17 @@ impl Report {
             self.unlisted.len(),
             self.broken
         );
-        self.unlisted.is_empty() && self.broken == 0 && lacking.is_empty() && (!complete || gone.is_empty())
+        self.unlisted.is_empty() && self.broken == 0 && lacking.is_empty() && gone.is_empty()
+    }
+
+    /// What is listed and was not seen.
+    fn gone(&self) -> Vec<String> {
+        let told = |entry: &Entry| {
+            let unseen = entry.unseen();
+            let told = unseen.map(|what| format!("listed, but the same in both now: [{}], {what}", entry.title));
+            told.collect::<Vec<_>>()
+        };
+        self.known.iter().flat_map(told).collect()
     }
 
     /// Prints what differs without being listed, the same difference of several versions once.

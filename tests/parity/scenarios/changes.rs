@@ -2,6 +2,8 @@
 //! what they lead to.
 
 use super::Scenario;
+use super::find_coordinator::{GROUP, awake};
+use super::members::{Member, commit, sync_all};
 use crate::batch::Batch;
 use crate::message::versions;
 use crate::peer::Peer;
@@ -14,6 +16,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("changes/settings that are wrong", wrong_settings),
     ("changes/records deleted", records_deleted),
     ("changes/resources with settings", resources),
+    ("changes/more replicas than there are", more_replicas),
 ];
 
 const TOPIC: i8 = 2;
@@ -62,7 +65,7 @@ fn partitions(peer: &mut Peer) {
 /// Describes some settings of a topic once a change of them has come through.
 fn described(peer: &mut Peer, topic: &str, reached: (&str, &str)) {
     let all = json!({ "resources": [{ "resource_type": TOPIC, "resource_name": topic,
-                      "configuration_keys": ["retention.ms", "cleanup.policy", "max.message.bytes"] }] });
+                      "configuration_keys": [reached.0, "retention.ms", "cleanup.policy", "max.message.bytes"] }] });
     peer.settle("the change of a setting", |peer| {
         let told = peer.quiet("DescribeConfigs", 4, &all);
         let configs = told["results"][0]["configs"].as_array().cloned().unwrap_or_default();
@@ -244,5 +247,49 @@ fn resources(peer: &mut Peer) {
             peer.note(format!("kinds {kinds:?}"));
             peer.ask("ListConfigResources", version, &json!({ "resource_types": kinds }));
         }
+    }
+}
+
+/// What has fewer replicas than `min.insync.replicas` wants takes records if all of them are in sync
+/// (`Partition.effectiveMinIsr`); the topic of groups too.
+fn more_replicas(peer: &mut Peer) {
+    const NAME: &str = "min.insync.replicas";
+    const OFFSETS: &str = "__consumer_offsets";
+    awake(peer, GROUP);
+    let topic = peer.topic("topic", 1, &[]);
+    for (note, operation, wanted) in [("two", SET, "2"), ("as before", DELETE, "1")] {
+        peer.note(note);
+        let value = (operation == SET).then_some(wanted);
+        for name in [topic.as_str(), OFFSETS] {
+            peer.ask(
+                "IncrementalAlterConfigs",
+                1,
+                &incremental(name, &[(NAME, operation, value)]),
+            );
+            described(peer, name, (NAME, wanted));
+        }
+        for acks in [-1, 1] {
+            let data = json!([{ "name": topic, "partition_data": [{ "index": 0, "records": Batch::of_values(&["a"]).hex() }] }]);
+            peer.ask(
+                "Produce",
+                8,
+                &json!({ "acks": acks, "timeout_ms": 30_000, "topic_data": data }),
+            );
+        }
+        let group = peer.name(wanted);
+        let mut member = Member::new(peer, &group, None);
+        member.join(peer, 5);
+        sync_all(peer, std::slice::from_ref(&member), 3);
+        for group in [group.as_str(), "changes-alone"] {
+            let request = if group == member.group {
+                member.commit_request((&topic, &Json::Null), 1)
+            } else {
+                commit(group, (&topic, &Json::Null), 1)
+            };
+            peer.ask("OffsetCommit", 8, &request);
+            peer.ask("OffsetFetch", 7, &json!({ "group_id": group, "topics": null }));
+        }
+        member.leave(peer, 3);
+        peer.ask("DescribeGroups", 5, &json!({ "groups": [group] }));
     }
 }

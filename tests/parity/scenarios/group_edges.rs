@@ -21,6 +21,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("group edges/several groups in a request", several_groups),
     ("group edges/commits", commits),
     ("group edges/offsets that are needed", needed),
+    ("group edges/nobody is in yet", nobody_yet),
 ];
 
 /// Who leaves together: known, unknown, static, fenced, twice.
@@ -460,6 +461,72 @@ fn needed(peer: &mut Peer) {
                 }
                 _ => {}
             }
+        }
+    }
+}
+
+/// Groups of which somebody heard, and that nobody is in: who asked was refused, or was given an id to come again with.
+fn nobody_yet(peer: &mut Peer) {
+    awake(peer, GROUP);
+    let topic = peer.topic("topic", 1, &[]);
+    let look = |peer: &mut Peer, group: &str| {
+        for version in [5, 6] {
+            peer.ask("DescribeGroups", version, &json!({ "groups": [group] }));
+        }
+        peer.ask(
+            "ListGroups",
+            5,
+            &json!({ "states_filter": ["Empty"], "types_filter": [] }),
+        );
+        let topics = json!([{ "name": topic, "partitions": [{ "partition_index": 0 }] }]);
+        peer.ask("OffsetDelete", 0, &json!({ "group_id": group, "topics": topics }));
+    };
+    for version in [0, 3, 4, 5, 9] {
+        let refused = peer.name(&format!("{version}-refused"));
+        let mut member = Member::new(peer, &refused, None);
+        member.protocols.clear();
+        peer.note("no protocol");
+        peer.ask("JoinGroup", version, &member.join_request());
+        look(peer, &refused);
+        peer.note("deleted");
+        for _ in 0..2 {
+            peer.ask("DeleteGroups", 2, &json!({ "groups_names": [refused] }));
+        }
+        if version < 4 {
+            continue;
+        }
+        for note in ["leaves", "is an instance", "commits", "finds the group deleted"] {
+            let group = peer.name(&format!("{version}-{}", note.replace(' ', "-")));
+            let mut member = Member::new(peer, &group, None);
+            peer.note("is given an id");
+            let told = peer.ask("JoinGroup", version, &member.join_request());
+            told["member_id"]
+                .as_str()
+                .unwrap_or_default()
+                .clone_into(&mut member.id);
+            look(peer, &group);
+            peer.note(format!("beats and syncs: {note}"));
+            peer.ask("Heartbeat", 3, &member.call());
+            peer.ask("SyncGroup", 3, &member.sync_request(&json!([])));
+            peer.note(note);
+            match note {
+                "leaves" => {
+                    member.leave(peer, 3);
+                }
+                "is an instance" => {
+                    member.instance = (version >= 5).then(|| "instance".to_owned());
+                    peer.ask("JoinGroup", version, &member.join_request());
+                }
+                "commits" => {
+                    peer.ask("OffsetCommit", 8, &member.commit_request((&topic, &Json::Null), 1));
+                }
+                _ => {
+                    peer.ask("DeleteGroups", 2, &json!({ "groups_names": [group] }));
+                    peer.ask("JoinGroup", version, &member.join_request());
+                }
+            }
+            look(peer, &group);
+            disperse(peer, &group, std::slice::from_ref(&member));
         }
     }
 }
