@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::group::CONSUMER_OFFSETS;
-use crate::types::{BrokerId, ErrorCode, TopicId};
+use crate::types::{BrokerId, ErrorCode, TopicId, Uuid};
 use alloc::string::{String, ToString};
 use alloc::vec;
 
@@ -238,9 +238,15 @@ fn topics_are_deleted_by_name_and_by_id() {
             name("a"),
             TopicReference::Id(id),
             name("missing"),
-            TopicReference::Id(TopicId::default()),
+            TopicReference::Id(TopicId(Uuid([9; 16]))),
             name("twice"),
             name("twice"),
+            name(""),
+            TopicReference::Invalid {
+                name: None,
+                id: TopicId::default(),
+                reason: "neither",
+            },
         ]),
     );
     assert_eq!(
@@ -251,6 +257,8 @@ fn topics_are_deleted_by_name_and_by_id() {
             ErrorCode::UnknownTopicOrPartition,
             ErrorCode::UnknownTopicId,
             ErrorCode::InvalidRequest,
+            ErrorCode::InvalidRequest,
+            ErrorCode::UnknownTopicOrPartition,
             ErrorCode::InvalidRequest
         ]
     );

@@ -367,11 +367,12 @@ fn named_both_ways<A>(topics: &[TopicReference], decided: &Decided<A>) -> BTreeM
     both.collect()
 }
 
-fn key(topic: &TopicReference) -> (String, TopicId) {
+/// What a topic is called in a request; an empty name is one.
+fn key(topic: &TopicReference) -> (Option<String>, TopicId) {
     match topic {
-        TopicReference::Name(name) => (name.clone(), TopicId::default()),
-        TopicReference::Id(id) => (String::new(), *id),
-        TopicReference::Invalid { name, id, .. } => (name.clone().unwrap_or_default(), *id),
+        TopicReference::Name(name) => (Some(name.clone()), TopicId::default()),
+        TopicReference::Id(id) => (None, *id),
+        TopicReference::Invalid { name, id, .. } => (name.clone(), *id),
     }
 }
 
