@@ -137,7 +137,7 @@ fn values(text: &str) -> Result<Vec<Value>, String> {
     alternatives(text).into_iter().map(value).collect()
 }
 
-/// `a<b|c>d` as `abd` and `acd`; a text without such a group as it is.
+/// `a<b|c>d` as `abd` and `acd`, and so on for each such group; a text without one as it is.
 fn alternatives(text: &str) -> Vec<String> {
     let group = text
         .split_once('<')
@@ -145,14 +145,16 @@ fn alternatives(text: &str) -> Vec<String> {
     let Some((before, (group, after))) = group else {
         return vec![text.to_owned()];
     };
-    group
-        .split('|')
-        .map(|one| format!("{before}{}{after}", one.trim()))
-        .collect()
+    let ends = alternatives(after);
+    let each = |one: &str| {
+        let start = format!("{before}{}", one.trim());
+        ends.iter().map(|end| format!("{start}{end}")).collect::<Vec<_>>()
+    };
+    group.split('|').flat_map(each).collect()
 }
 
 fn place(text: &str, scenario: &str) -> Result<Place, String> {
-    let words: Vec<&str> = text.split_whitespace().collect();
+    let words: Vec<&str> = text.splitn(3, ' ').collect();
     let [api, versions, field] = words[..] else {
         return Err(format!("{text} is not: API versions field"));
     };
@@ -263,7 +265,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{matches, read};
+    use super::{alternatives, matches, read};
     use crate::compare::Difference;
     use serde_json::Value as Json;
 
@@ -337,6 +339,12 @@ mod tests {
             read(&LIST.replace("kafka: 3", "kafka: *")).is_err(),
             "any value of Kafka's"
         );
+    }
+
+    #[test]
+    fn each_group_stands_for_each_of_its_texts() {
+        assert_eq!(alternatives("a"), ["a"]);
+        assert_eq!(alternatives("<a|b>-<c|>."), ["a-c.", "a-.", "b-c.", "b-."]);
     }
 
     #[test]

@@ -173,6 +173,10 @@ impl Maker<'_> {
     }
 }
 
+/// The kinds of resources that there are (`ConfigResource.Type`); all others are one to Kafka, which is silent where two
+/// have one name.
+const RESOURCES: &[i64] = &[2, 4, 8, 16, 32];
+
 /// What a part of a request is about: what stands before its numbers.
 fn identity(value: &Json) -> String {
     const IDS: &[&str] = &[
@@ -190,7 +194,15 @@ fn identity(value: &Json) -> String {
     ];
     let said: Vec<String> = IDS
         .iter()
-        .filter_map(|name| Some(value.get(name)?.to_string()))
+        .filter_map(|name| {
+            let said = value.get(name)?;
+            let unknown = *name == "resource_type" && !said.as_i64().is_some_and(|kind| RESOURCES.contains(&kind));
+            Some(if unknown {
+                "unknown".to_owned()
+            } else {
+                said.to_string()
+            })
+        })
         .collect();
     if let Some(group) = value.get("group_id") {
         return group.to_string();

@@ -202,6 +202,9 @@ fn wrong_settings(peer: &mut Peer) {
             );
         }
     }
+    peer.note("two unknown kinds of one name");
+    let resource = |kind: i8| json!({ "resource_type": kind, "resource_name": "x", "configs": [] });
+    peer.ask("AlterConfigs", 1, &json!({ "resources": [resource(3), resource(-1)] }));
 }
 
 fn records_deleted(peer: &mut Peer) {

@@ -465,7 +465,7 @@ fn needed(peer: &mut Peer) {
     }
 }
 
-/// Groups of which somebody heard, and that nobody is in: who asked was refused, or was given an id to come again with.
+/// Groups that nobody is in yet: who asked was refused, or was given an id to come again with.
 fn nobody_yet(peer: &mut Peer) {
     awake(peer, GROUP);
     let topic = peer.topic("topic", 1, &[]);
@@ -473,11 +473,7 @@ fn nobody_yet(peer: &mut Peer) {
         for version in [5, 6] {
             peer.ask("DescribeGroups", version, &json!({ "groups": [group] }));
         }
-        peer.ask(
-            "ListGroups",
-            5,
-            &json!({ "states_filter": ["Empty"], "types_filter": [] }),
-        );
+        peer.ask("ListGroups", 5, &json!({ "states_filter": ["Empty"] }));
         let topics = json!([{ "name": topic, "partitions": [{ "partition_index": 0 }] }]);
         peer.ask("OffsetDelete", 0, &json!({ "group_id": group, "topics": topics }));
     };
@@ -485,18 +481,21 @@ fn nobody_yet(peer: &mut Peer) {
         let refused = peer.name(&format!("{version}-refused"));
         let mut member = Member::new(peer, &refused, None);
         member.protocols.clear();
-        peer.note("no protocol");
+        peer.note("was refused");
         peer.ask("JoinGroup", version, &member.join_request());
         look(peer, &refused);
-        peer.note("deleted");
+        peer.note("was refused, and comes with an id");
+        "nobody".clone_into(&mut member.id);
+        peer.ask("JoinGroup", version, &member.join_request());
+        peer.note("was refused; deleted");
         for _ in 0..2 {
             peer.ask("DeleteGroups", 2, &json!({ "groups_names": [refused] }));
         }
         if version < 4 {
             continue;
         }
-        for note in ["leaves", "is an instance", "commits", "finds the group deleted"] {
-            let group = peer.name(&format!("{version}-{}", note.replace(' ', "-")));
+        for what in ["leaves", "is an instance", "commits", "finds the group deleted"] {
+            let group = peer.name(&format!("{version}-{}", what.replace(' ', "-")));
             let mut member = Member::new(peer, &group, None);
             peer.note("is given an id");
             let told = peer.ask("JoinGroup", version, &member.join_request());
@@ -505,16 +504,15 @@ fn nobody_yet(peer: &mut Peer) {
                 .unwrap_or_default()
                 .clone_into(&mut member.id);
             look(peer, &group);
-            peer.note(format!("beats and syncs: {note}"));
             peer.ask("Heartbeat", 3, &member.call());
             peer.ask("SyncGroup", 3, &member.sync_request(&json!([])));
-            peer.note(note);
-            match note {
+            peer.note(what);
+            match what {
                 "leaves" => {
                     member.leave(peer, 3);
                 }
-                "is an instance" => {
-                    member.instance = (version >= 5).then(|| "instance".to_owned());
+                "is an instance" if version >= 5 => {
+                    member.instance = Some("instance".to_owned());
                     peer.ask("JoinGroup", version, &member.join_request());
                 }
                 "commits" => {
@@ -526,7 +524,7 @@ fn nobody_yet(peer: &mut Peer) {
                 }
             }
             look(peer, &group);
-            disperse(peer, &group, std::slice::from_ref(&member));
+            peer.quiet("DeleteGroups", 2, &json!({ "groups_names": [group] }));
         }
     }
 }

@@ -126,6 +126,8 @@ impl World {
     fn of_groups(&self, api: &str, field: &str) -> Option<(Json, Json)> {
         let nobody = json!(["nobody"]);
         Some(match (api, field.rsplit('.').next()?) {
+            // Whoever is new makes a group; each has one of its own, so that nothing is left of it for the next.
+            ("JoinGroup", "group_id") if self.newcomers => (json!(self.groups), json!([""])),
             (_, "group_id" | "groups_names" | "groups")
                 if !field.ends_with("Request.groups") || api == "DescribeGroups" =>
             {
