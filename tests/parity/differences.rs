@@ -1,4 +1,5 @@
-//! The differences that are known, in `differences.txt`: what differs, where, and why that is right.
+//! The differences that are known, in `differences.txt` and `differences_of_records.txt`: what differs, where, and why that
+//! is right.
 //!
 //! Invariant: the list is true, and no wider than what was seen. An entry that nothing matches is as wrong as a difference
 //! that no entry names, and so is a value that was never answered.

@@ -1,6 +1,6 @@
 //! Parity with Apache Kafka: both brokers run as processes and are sent the same frames, and their answers are compared
-//! field by field. Every difference must stand in `differences.txt` with its reason, and everything there must still
-//! differ.
+//! field by field. Every difference must stand in `differences.txt`, or `differences_of_records.txt`, with its reason, and
+//! everything there must still differ.
 //!
 //! `parity [--seed N] [--listed] [PART]...` runs the scenarios whose names hold one of the parts, all without; a part of them cannot
 //! tell which listed differences are gone, nor which versions nobody asked for. What is drawn in generated scenarios follows
@@ -38,12 +38,18 @@ const SETTINGS: &[(&str, &str)] = &[
     ("log.retention.check.interval.ms", "3600000"),
 ];
 
+/// The differences that are known.
+const LISTED: &str = concat!(
+    include_str!("differences.txt"),
+    include_str!("differences_of_records.txt")
+);
+
 /// How much is shown of what a process said before it ended.
 const LAST_LINES: usize = 30;
 
 fn main() -> ExitCode {
     let Arguments { seed, listed, parts } = arguments(std::env::args().skip(1).collect());
-    let known = differences::read(include_str!("differences.txt")).expect("differences.txt can be read");
+    let known = differences::read(LISTED).expect("the lists of differences can be read");
     let unknown = mask::unknown_fields();
     assert!(unknown.is_empty(), "masks of fields that no answer has: {unknown:?}");
     let chosen: Vec<Scenario> = scenarios::all()

@@ -73,40 +73,17 @@ fn bad_names(peer: &mut Peer) {
 
 fn bad_numbers(peer: &mut Peer) {
     let assigned = |brokers: Json| json!({ "name": "assigned-badly", "num_partitions": -1, "replication_factor": -1, "assignments": brokers });
+    let bad = |partitions: i32, replicas: i16| json!({ "name": "bad", "num_partitions": partitions, "replication_factor": replicas });
     for version in versions("CreateTopics") {
         for (note, topic) in [
-            (
-                "no partitions",
-                json!({ "name": "bad", "num_partitions": 0, "replication_factor": 1 }),
-            ),
-            (
-                "minus two partitions",
-                json!({ "name": "bad", "num_partitions": -2, "replication_factor": 1 }),
-            ),
-            (
-                "too many partitions",
-                json!({ "name": "bad", "num_partitions": 10_001, "replication_factor": 1 }),
-            ),
-            (
-                "no replicas",
-                json!({ "name": "bad", "num_partitions": 1, "replication_factor": 0 }),
-            ),
-            (
-                "minus two replicas",
-                json!({ "name": "bad", "num_partitions": 1, "replication_factor": -2 }),
-            ),
-            (
-                "two replicas",
-                json!({ "name": "bad", "num_partitions": 1, "replication_factor": 2 }),
-            ),
-            (
-                "no partitions of two replicas",
-                json!({ "name": "bad", "num_partitions": 0, "replication_factor": 2 }),
-            ),
-            (
-                "no partitions of minus two replicas",
-                json!({ "name": "bad", "num_partitions": 0, "replication_factor": -2 }),
-            ),
+            ("no partitions", bad(0, 1)),
+            ("minus two partitions", bad(-2, 1)),
+            ("too many partitions", bad(10_001, 1)),
+            ("no replicas", bad(1, 0)),
+            ("minus two replicas", bad(1, -2)),
+            ("two replicas", bad(1, 2)),
+            ("no partitions of two replicas", bad(0, 2)),
+            ("no partitions of minus two replicas", bad(0, -2)),
             (
                 "partitions and an assignment",
                 json!({ "name": "bad", "num_partitions": 1, "replication_factor": -1,
