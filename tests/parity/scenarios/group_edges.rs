@@ -425,8 +425,11 @@ fn subscription(topic: &str) -> String {
 fn needed(peer: &mut Peer) {
     awake(peer, GROUP);
     let (wanted, other) = (peer.topic("wanted", 1, &[]), peer.topic("other", 1, &[]));
+    let whole = subscription(&wanted);
     for (note, metadata) in [
-        ("a subscription", subscription(&wanted)),
+        ("a subscription", whole.clone()),
+        ("no user data", whole[..whole.len() - 8].to_owned()),
+        ("no text", "000000000001".to_owned() + "0001ff" + "ffffffff"),
         ("noise", "0102".to_owned()),
         ("nothing", String::new()),
     ] {

@@ -3,7 +3,7 @@
 use super::member::Member;
 use crate::group::java_hash;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use bytes::Bytes;
 use core::cmp::Reverse;
@@ -66,8 +66,8 @@ fn bucket(name: &str) -> i32 {
     (hash ^ (hash as u32 >> 16) as i32) & 15
 }
 
-/// The topics that a consumer's metadata names (`ConsumerProtocolSubscription`: a version, then an array of strings);
-/// `None` where it cannot be read.
+/// The topics that a consumer's metadata names (`ConsumerProtocolSubscription`: a version, an array of strings, and whatever
+/// else the client says, with a length before it); `None` where it cannot be read.
 pub(in crate::group) fn subscription(metadata: &Bytes) -> Option<BTreeSet<String>> {
     let (version, rest) = metadata.split_first_chunk::<2>()?;
     let (count, mut rest) = rest.split_first_chunk::<4>()?;
@@ -80,9 +80,10 @@ pub(in crate::group) fn subscription(metadata: &Bytes) -> Option<BTreeSet<String
         let (length, after) = rest.split_first_chunk::<2>()?;
         let length = usize::try_from(i16::from_be_bytes(*length)).ok()?;
         let (name, after) = after.split_at_checked(length)?;
-        topics.insert(core::str::from_utf8(name).ok()?.to_string());
+        topics.insert(String::from_utf8_lossy(name).into_owned());
         rest = after;
     }
+    rest.first_chunk::<4>()?;
     Some(topics)
 }
 
@@ -122,7 +123,7 @@ mod tests {
         let whole = b"\0\x03\0\0\0\x02\0\x01a\0\x02bc\xff\xff\xff\xff".to_vec();
         let topics: Vec<_> = subscription(&Bytes::from(whole.clone())).unwrap().into_iter().collect();
         assert_eq!(topics, ["a", "bc"]);
-        for length in 0..13 {
+        for length in 0..17 {
             assert_eq!(
                 subscription(&Bytes::copy_from_slice(&whole[..length])),
                 None,
@@ -130,5 +131,7 @@ mod tests {
             );
         }
         assert_eq!(subscription(&Bytes::from_static(b"\0\0\x7f\xff\xff\xff")), None);
+        let no_utf8 = subscription(&Bytes::from_static(b"\0\0\0\0\0\x01\0\x01\xff\xff\xff\xff\xff")).unwrap();
+        assert_eq!(no_utf8.into_iter().collect::<Vec<_>>(), ["\u{fffd}"]);
     }
 }

@@ -273,7 +273,7 @@ fn strange(seed: &mut Seed) -> GroupMetadataValue {
         client_host: "h".into(),
         rebalance_timeout: number(seed),
         session_timeout: number(seed),
-        subscription: super::subscription(&["orders"]).slice(..*pick(seed, &[0, 1, 5, 14])),
+        subscription: super::subscription(&["orders"]).slice(..*pick(seed, &[0, 1, 5, 18])),
         assignment: Bytes::from_static(b"part"),
     };
     GroupMetadataValue {

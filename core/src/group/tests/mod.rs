@@ -79,6 +79,7 @@ pub(super) fn subscription(topics: &[&str]) -> Bytes {
         bytes.extend_from_slice(&(topic.len() as i16).to_be_bytes());
         bytes.extend_from_slice(topic.as_bytes());
     }
+    bytes.extend_from_slice(&(-1_i32).to_be_bytes());
     bytes.into()
 }
 
