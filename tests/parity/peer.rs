@@ -18,7 +18,7 @@ use std::time::Duration;
 /// How long an answer may take; a loaded machine is slow.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a state is looked at before a scenario gives up on it, and how long it waits in between.
-const LOOKS: u32 = 600;
+const LOOKS: u32 = 2400;
 const PAUSE: Duration = Duration::from_millis(25);
 /// No topic that a scenario deletes has more.
 const MOST_PARTITIONS: i32 = 50;
