@@ -266,7 +266,7 @@ impl Log {
     }
 
     /// What to do with a batch of a client.
-    pub fn check(&self, batch: &BatchHeader, now: Now) -> Check {
+    pub fn check(&mut self, batch: &BatchHeader, now: Now) -> Check {
         self.producers.check(batch, now.monotonic)
     }
 

@@ -116,6 +116,8 @@ pub struct Producers {
     limit: usize,
     expiration_ms: u64,
     uses: u64,
+    /// While there are `limit` producers: before this time none can be forgotten for another.
+    full_until: Monotonic,
 }
 
 impl Producers {
@@ -127,6 +129,7 @@ impl Producers {
             limit: limit.max(1),
             expiration_ms,
             uses: 0,
+            full_until: Monotonic(0),
         }
     }
 
@@ -154,13 +157,14 @@ impl Producers {
     }
 
     /// What to do with a batch of a client. A producer that is not known may begin with any sequence number.
-    pub fn check(&self, batch: &BatchHeader, now: Monotonic) -> Check {
+    pub fn check(&mut self, batch: &BatchHeader, now: Monotonic) -> Check {
         if !batch.has_producer_id() {
             return Check::New;
         }
         let known = self.map.get(&batch.producer_id);
         let Some(producer) = known.filter(|known| known.idle_ms(now) < self.expiration_ms) else {
-            return if known.is_some() || self.has_room(now) {
+            let known = known.is_some();
+            return if known || self.has_room(now) {
                 Check::New
             } else {
                 Check::Full
@@ -216,10 +220,23 @@ impl Producers {
         self.forget_idle(now);
     }
 
-    /// Whether one more can be remembered, without forgetting one that may repeat a batch.
-    fn has_room(&self, now: Monotonic) -> bool {
+    /// Whether one more can be remembered, without forgetting one that may repeat a batch. All are looked at once, and not
+    /// again before the first of them may go: no use of one makes that earlier.
+    fn has_room(&mut self, now: Monotonic) -> bool {
+        if self.map.len() < self.limit {
+            return true;
+        }
+        if now < self.full_until {
+            return false;
+        }
         let repeats_ms = self.repeats_ms();
-        self.map.len() < self.limit || self.map.values().any(|producer| producer.idle_ms(now) >= repeats_ms)
+        let may_go = |producer: &Producer| {
+            producer
+                .seen
+                .plus_millis(repeats_ms.saturating_sub(producer.idle_before))
+        };
+        self.full_until = self.map.values().map(may_go).min().unwrap_or_default();
+        self.full_until <= now
     }
 
     /// Each producer, and the offset of the last record of its last batch below `durable`; `None` where that is not
@@ -298,6 +315,7 @@ impl Producers {
 
     /// Counts idleness from `now` on: the producers come from another process, or from a job.
     pub(super) fn wake(&mut self, now: Monotonic) {
+        self.full_until = Monotonic(0);
         for producer in self.map.values_mut() {
             producer.seen = now;
         }
@@ -307,6 +325,7 @@ impl Producers {
     pub(super) fn adopt_bounds(&mut self, limit: usize, expiration_ms: u64) {
         self.limit = limit.max(1);
         self.expiration_ms = expiration_ms;
+        self.full_until = Monotonic(0);
         self.forget_least_used(0, |_| true);
     }
 
@@ -381,4 +400,39 @@ fn duplicate(producer: &Producer, batch: &BatchHeader) -> Option<PastBatch> {
     }
     let same = |past: &&PastBatch| past.first == batch.base_sequence && past.last_delta == batch.last_offset_delta;
     batches.iter().find(same).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{BatchBuilder, Compression, Level};
+
+    fn first_of(id: i64) -> BatchHeader {
+        let (id, epoch, base_sequence) = (ProducerId(id), ProducerEpoch(0), Sequence(0));
+        let producer = crate::record::Producer::Idempotent {
+            id,
+            epoch,
+            base_sequence,
+        };
+        let mut builder = BatchBuilder::new(Compression::None, Level::default(), producer);
+        builder.append(Timestamp(1), None, Some(b"v"), &[]);
+        builder.build().expect("it has a record").header()
+    }
+
+    #[test]
+    fn who_is_remembered_is_looked_at_once_while_none_may_go() {
+        let at = |ms| Monotonic(0).plus_millis(ms);
+        let mut producers = Producers::new(2, u64::MAX);
+        producers.update(&first_of(1), at(10));
+        producers.update(&first_of(2), at(20));
+        assert_eq!(producers.check(&first_of(3), at(30)), Check::Full);
+        assert_eq!(producers.full_until, at(10 + REPEATED_MS));
+        // The first goes on: what was learned holds, until it is time to look again.
+        producers.update(&first_of(1), at(40));
+        assert_eq!(producers.check(&first_of(3), at(50)), Check::Full);
+        assert_eq!(producers.full_until, at(10 + REPEATED_MS));
+        assert_eq!(producers.check(&first_of(3), at(10 + REPEATED_MS)), Check::Full);
+        assert_eq!(producers.full_until, at(20 + REPEATED_MS));
+        assert_eq!(producers.check(&first_of(3), at(20 + REPEATED_MS)), Check::New);
+    }
 }

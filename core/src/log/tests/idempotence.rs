@@ -125,7 +125,7 @@ fn the_least_recently_used_producers_go_when_there_are_too_many() {
             assert!(producers.len() <= limit);
         }
         let later = now.plus_millis(LONG_MS);
-        let known = |id, sequence| producers.check(&header(id, 0, sequence, 1, 0), later);
+        let mut known = |id, sequence| producers.check(&header(id, 0, sequence, 1, 0), later);
         assert!(
             matches!(known(0, 200), Check::Duplicate(_)),
             "the busiest is remembered"
@@ -161,6 +161,21 @@ fn a_producer_that_may_repeat_a_batch_is_not_forgotten_for_others() {
         producers.check(&header(0, 0, 1, 1, 9), later),
         Check::Duplicate(_)
     ));
+}
+
+#[test]
+fn a_shorter_expiration_lets_others_in_who_were_refused_before() {
+    let mut producers = Producers::new(2, u64::MAX);
+    for id in 0..2 {
+        producers.update(&header(id, 0, 0, 1, id), Monotonic(0));
+    }
+    let another = header(7, 0, 0, 1, 2);
+    let soon = Monotonic(0).plus_millis(1000);
+    assert_eq!(producers.check(&another, soon), Check::Full);
+    producers.adopt_bounds(2, 1001);
+    assert_eq!(producers.check(&another, soon), Check::Full);
+    producers.adopt_bounds(2, 1000);
+    assert_eq!(producers.check(&another, soon), Check::New);
 }
 
 #[test]
