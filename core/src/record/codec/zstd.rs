@@ -1,5 +1,9 @@
 //! Zstandard, one shot each way. A frame's header may claim a window of 128 MiB, which a streaming decoder would allocate;
 //! decoding straight into the output needs no window.
+//!
+//! Invariant: the one context of each thread is room to work in and holds nothing from one call to the next: what comes out
+//! depends on the input and the bound alone. It is no part of a machine because whatever opens a batch would have to carry it
+//! along, jobs on other threads too, without being any more predictable for it.
 
 extern crate std;
 
