@@ -1,5 +1,6 @@
-//! Whatever a producer sends as its records: it is refused or sound, nothing panics, and no codec's output exceeds its
-//! bound. Run with `-malloc_limit_mb=2`: no input may claim its way to more memory than that.
+//! Whatever a producer sends as its records: it is refused or sound, nothing panics, no codec's output exceeds its bound,
+//! and neither what is held at once nor what is allocated in all exceeds what that bound allows. Run with
+//! `-malloc_limit_mb=2` for what a codec in C allocates, which is not counted.
 #![no_main]
 
 use bytes::Bytes;
@@ -9,7 +10,11 @@ use klamm_core::record::{
     Restamp, TimestampType, Validation, single_batch, split, validate_opened, validate_produce,
 };
 use klamm_core::types::{Offset, Timestamp};
+use klamm_tests::memory::{self, CountingAllocator};
 use libfuzzer_sys::fuzz_target;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const BOUND: usize = 64 << 10;
 
@@ -40,10 +45,10 @@ fuzz_target!(|data: &[u8]| {
     let Some(records) = records else { return };
 
     let rules = rules(flags);
-    for batch in split(&records).flatten() {
+    for batch in within(records.len(), 0, || split(&records).flatten().collect::<Vec<_>>()) {
         check(&batch, &rules);
     }
-    if let Ok(batch) = single_batch(&records) {
+    if let Ok(batch) = within(records.len(), 0, || single_batch(&records)) {
         assert_eq!(batch.to_bytes(), records, "one batch is all that is there");
     }
 });
@@ -91,13 +96,13 @@ fn damaged(data: &[u8], compression: Compression) -> Option<Bytes> {
 
 /// What is accepted must be sound: readable to its end, as many records as declared, and valid once more.
 fn check(batch: &Batch, rules: &ProduceRules) {
-    if let Ok(opened) = batch.open(BOUND) {
+    if let Ok(opened) = within(batch.len(), BOUND, || batch.open(BOUND)) {
         assert!(opened.bytes().len() <= BOUND);
         for record in opened.records().flatten() {
             assert_eq!(record.headers.len(), record.headers.count());
         }
     }
-    match validate_produce(batch, rules) {
+    match within(batch.len(), 0, || validate_produce(batch, rules)) {
         Err(error) => refused(&error),
         Ok(Validation::Valid(restamp)) => {
             accept(batch, rules, restamp);
@@ -108,7 +113,7 @@ fn check(batch: &Batch, rules: &ProduceRules) {
 }
 
 fn check_opened(batch: &Batch, rules: &ProduceRules) {
-    let (kept, restamp) = match validate_opened(batch, rules, BOUND, None) {
+    let (kept, restamp) = match within(batch.len(), BOUND, || validate_opened(batch, rules, BOUND, None)) {
         Ok(valid) => valid,
         Err(error) => return refused(&error),
     };
@@ -123,7 +128,8 @@ fn check_opened(batch: &Batch, rules: &ProduceRules) {
         offsets.iter().copied().eq(0..batch.header().record_count),
         "{offsets:?}"
     );
-    match validate_opened(batch, rules, BOUND, Some((Compression::None, Level::Default))) {
+    let to_none = Some((Compression::None, Level::Default));
+    match within(batch.len(), 2 * BOUND, || validate_opened(batch, rules, BOUND, to_none)) {
         Ok((plain, again)) => {
             assert_eq!((plain.body(), again), (opened.bytes(), restamp));
             accept(&plain, rules, again);
@@ -133,6 +139,19 @@ fn check_opened(batch: &Batch, rules: &ProduceRules) {
             "{error}"
         ),
     }
+}
+
+/// Does something with so many bytes of batches, of which so many may be opened, and holds it to what it may take: a small
+/// multiple of those, and the state of a codec. What does not open anything has the allowance of its errors' texts alone.
+fn within<T>(bytes: usize, opened: usize, work: impl FnOnce() -> T) -> T {
+    let (result, spent) = memory::spent_during(work);
+    let allowed = memory::open_bound(opened);
+    let (most, total) = (8 * bytes + allowed.most, 8 * bytes + allowed.total);
+    assert!(
+        spent.most <= most && spent.total <= total,
+        "{bytes} bytes took {spent:?}, and might take {most} at once and {total} in all"
+    );
+    result
 }
 
 fn refused(rejection: &Rejection) {

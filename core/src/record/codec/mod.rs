@@ -1,8 +1,8 @@
 //! Compression of a batch's records: what producers write, read within a bound, and written so that every client reads it.
 //!
 //! Invariants:
-//! - Output never takes more memory than the caller's bound and a small constant, whatever the input claims; it grows as
-//!   it comes. Too much of it is [`CodecError::TooLarge`], not an allocation.
+//! - Output has no more bytes than the caller's bound, and takes at most three times that in memory while it grows, and the
+//!   state of a codec, whatever the input claims. Too much of it is [`CodecError::TooLarge`], not an allocation.
 //! - What is refused: anything left over behind the compressed data, because readers disagree on whether they read it.
 //!
 //! The codecs need the feature `std`; without it, everything but [`Compression::None`] is
