@@ -1,11 +1,12 @@
 //! Whatever a frame claims, decoding it neither panics nor takes more memory than a small multiple of its bytes.
 
 use bytes::Bytes;
-use klamm_core::types::Seed;
+use klamm_core::types::{Seed, Uuid};
 use klamm_core::wire::Reader;
 use klamm_core::wire::reflect::{Codec, for_random_messages, versions};
 use klamm_tests::memory::{self, CountingAllocator};
 use klamm_tests::wire::codecs;
+use klamm_tests::wire::worst::{Names, There, arrays, filling, requests};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -113,4 +114,55 @@ fn a_claimed_count_costs_nothing() {
         let frame = claim.to_be_bytes();
         assert!(!decode_codec(codec, 2, &frame));
     }
+}
+
+/// Of each array of each request in each version as many elements as fit: the frames that the bound is for.
+#[test]
+fn no_array_of_any_request_takes_more_than_its_frame_allows() {
+    let there = There {
+        topic: "orders",
+        id: Uuid([7; 16]),
+        fresh: "group",
+        kind: 2,
+    };
+    let (mut decoded, mut refused) = (0, 0);
+    for (_, codec, versions) in requests() {
+        for version in versions {
+            for path in arrays(codec.schema.body, version) {
+                // From as short as 50,000 different names can be to longer than most.
+                for names in [
+                    Names::Different(1),
+                    Names::Different(6),
+                    Names::Different(12),
+                    Names::Same,
+                ] {
+                    let frame = filling(codec, version, &path, (256 << 10, names), there);
+                    *(if decode_codec(codec, version, &frame) {
+                        &mut decoded
+                    } else {
+                        &mut refused
+                    }) += 1;
+                }
+            }
+        }
+    }
+    assert!(
+        decoded > 500 && refused > 20,
+        "{decoded} frames were read, {refused} were not"
+    );
+}
+
+/// Two and a half million names of six letters, in a frame that a broker takes by default.
+#[test]
+fn however_large_a_frame_is_its_arrays_have_a_bound() {
+    let codec = codecs()
+        .find(|codec| codec.schema.name() == "DescribeGroupsRequest")
+        .unwrap();
+    let frame = |count: u32| {
+        // Version 0: a count, then names.
+        let name = [0, 6, b'g', b'r', b'o', b'u', b'p', b's'];
+        [count.to_be_bytes().to_vec(), name.repeat(count as usize)].concat()
+    };
+    assert!(decode_codec(codec, 0, &frame(1_500_000)));
+    assert!(!decode_codec(codec, 0, &frame(2_500_000)));
 }

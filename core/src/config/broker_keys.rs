@@ -1,6 +1,6 @@
 //! The table of a broker's settings: those of Apache Kafka 4.3 that act here, and Klamm's own.
 //!
-//! Invariant: a key is in this table or in the one of inert keys, never in both.
+//! Invariant: a key is in this table or in the one of inert keys, never in both; either is sorted by name.
 
 use super::broker_inert::INERT_KEYS;
 use super::topic_keys::COMPRESSIONS;
@@ -42,7 +42,9 @@ impl BrokerKey {
 
     /// The key called `name`.
     pub(super) fn find(name: &str) -> Option<&'static Self> {
-        Self::all().find(|key| key.name == name)
+        let mut tables = [ACTING_KEYS, INERT_KEYS].into_iter();
+        let find = |keys: &'static [Self]| Some(&keys[keys.binary_search_by_key(&name, |key| key.name).ok()?]);
+        tables.find_map(find)
     }
 
     /// Every key, in no order to rely on.
@@ -271,6 +273,15 @@ mod tests {
                 assert_eq!(value.canonical(), only, "{}", key.name);
             }
         }
+    }
+
+    #[test]
+    fn each_key_is_found_by_its_name() {
+        for key in BrokerKey::all() {
+            let found = BrokerKey::find(key.name).map(|found| found.name);
+            assert_eq!(found, Some(key.name), "the tables are sorted");
+        }
+        assert!(BrokerKey::find("log.dir.s").is_none());
     }
 
     #[test]

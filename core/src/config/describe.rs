@@ -177,27 +177,29 @@ fn broker_synonyms(key: &'static BrokerKey, broker: &BrokerConfig) -> Vec<Config
 
 /// Every setting of the broker, sorted by key.
 pub fn describe_broker(broker: &BrokerConfig) -> Vec<ConfigEntry> {
-    let entry = |key: &'static BrokerKey| {
-        let synonyms = broker_synonyms(key, broker);
-        let in_effect = synonyms.first().filter(|synonym| synonym.name == key.name);
-        ConfigEntry {
-            name: key.name,
-            kind: key.kind,
-            source: in_effect.map_or(ConfigSource::Default, |synonym| synonym.source),
-            value: in_effect.and_then(|synonym| synonym.value.clone()),
-            sensitive: false,
-            read_only: !is_dynamic(key.name),
-            documentation: match key.role {
-                BrokerRole::Only(_, reason) if key.doc.is_empty() => reason,
-                _ => key.doc,
-            },
-            synonyms,
-        }
-    };
-    let mut entries: Vec<ConfigEntry> = BrokerKey::all().map(entry).collect();
+    let mut entries: Vec<ConfigEntry> = BrokerKey::all().map(|key| broker_entry(key, broker)).collect();
     entries.extend(PROTECTION_KEYS.iter().map(protection_entry));
     entries.sort_unstable_by_key(|entry| entry.name);
     entries
+}
+
+/// One setting of the broker.
+pub(super) fn broker_entry(key: &'static BrokerKey, broker: &BrokerConfig) -> ConfigEntry {
+    let synonyms = broker_synonyms(key, broker);
+    let in_effect = synonyms.first().filter(|synonym| synonym.name == key.name);
+    ConfigEntry {
+        name: key.name,
+        kind: key.kind,
+        source: in_effect.map_or(ConfigSource::Default, |synonym| synonym.source),
+        value: in_effect.and_then(|synonym| synonym.value.clone()),
+        sensitive: false,
+        read_only: !is_dynamic(key.name),
+        documentation: match key.role {
+            BrokerRole::Only(_, reason) if key.doc.is_empty() => reason,
+            _ => key.doc,
+        },
+        synonyms,
+    }
 }
 
 fn protection_entry(key: &'static ProtectionKey) -> ConfigEntry {

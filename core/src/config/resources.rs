@@ -2,7 +2,8 @@
 //! `ClientMetricsConfigs`). Groups of the protocols that they tune and subscriptions are not there yet, so none can be
 //! set, and all that is shown are defaults.
 
-use super::describe::{ConfigEntry, ConfigSource, ConfigSynonym, describe_broker};
+use super::broker_keys::BrokerKey;
+use super::describe::{ConfigEntry, ConfigSource, ConfigSynonym, broker_entry};
 use super::{BrokerConfig, ValueType};
 use alloc::borrow::ToOwned;
 use alloc::vec::Vec;
@@ -60,13 +61,11 @@ const OF_CLIENT_METRICS: &[(&str, ValueType, &str, &str)] = &[
 
 /// Every setting of a group, sorted by key.
 pub fn describe_group(broker: &BrokerConfig) -> Vec<ConfigEntry> {
-    let of_broker = describe_broker(broker)
-        .into_iter()
-        .filter(|entry| OF_BROKER.contains(&entry.name));
-    let inherited = of_broker.map(|entry| ConfigEntry {
-        name: entry.name.trim_start_matches("group."),
+    let of_broker = OF_BROKER.iter().filter_map(|name| BrokerKey::find(name));
+    let inherited = of_broker.map(|key| ConfigEntry {
+        name: key.name.trim_start_matches("group."),
         read_only: false,
-        ..entry
+        ..broker_entry(key, broker)
     });
     let own = OF_GROUP.iter().map(|row| {
         let entry = default(row);

@@ -15,7 +15,7 @@ mod topics;
 pub use configs::{ConfigAlteration, ConfigChange, ConfigOp, ConfigResource};
 pub use partitions::MorePartitions;
 pub(crate) use topics::CLUSTER_METADATA;
-pub use topics::{DeletedTopic, NewTopic, Outcome, TopicReference, check_topic_name};
+pub use topics::{DeletedTopic, MAX_PARTITIONS_PER_REQUEST, NewTopic, Outcome, TopicReference, check_topic_name};
 
 use crate::bugs::bug;
 use crate::config::BrokerConfig;

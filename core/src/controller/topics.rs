@@ -12,7 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// More partitions than this in one request are refused.
-pub(super) const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
+pub const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
 const MAX_NAME_LENGTH: usize = 249;
 /// The topic of the metadata log (`org.apache.kafka.common.internals.Topic.CLUSTER_METADATA_TOPIC_NAME`).
 pub(crate) const CLUSTER_METADATA: &str = "__cluster_metadata";

@@ -229,11 +229,14 @@ pub enum Stability {
 /// Offsets to tell.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FetchAsk {
-    /// Which; `None` for all of the group.
-    pub wanted: Option<Vec<(Arc<str>, i32)>>,
+    /// Which partitions of which topics; `None` for all of the group.
+    pub wanted: Option<Vec<WantedTopic>>,
     /// Whether to wait.
     pub stability: Stability,
 }
+
+/// A topic, and those of its partitions whose offsets are asked for.
+pub type WantedTopic = (Arc<str>, Arc<[i32]>);
 
 /// What a group answers.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -248,7 +251,7 @@ pub enum GroupAnswer {
     Left(Result<Vec<ErrorCode>, ErrorCode>),
     /// To [`GroupAsk::Commit`]: one code an offset.
     Committed(Vec<ErrorCode>),
-    /// To [`GroupAsk::Fetch`], in the order asked; all of the group in the order of the topics.
+    /// To [`GroupAsk::Fetch`]: those that are committed, in the order asked; all of the group in the order of the topics.
     Offsets(Result<Vec<ToldOffset>, ErrorCode>),
     /// To [`GroupAsk::Describe`].
     Described(Result<Described, ErrorCode>),
@@ -259,7 +262,7 @@ pub enum GroupAnswer {
 }
 
 /// A partition of a topic, and what is committed for it.
-pub type ToldOffset = (Arc<str>, i32, Option<Committed>);
+pub type ToldOffset = (Arc<str>, i32, Committed);
 
 /// A member of the new generation.
 #[derive(Clone, PartialEq, Eq, Debug)]

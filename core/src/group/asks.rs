@@ -12,6 +12,7 @@ use crate::bugs::bug;
 use crate::metadata::Image;
 use crate::partition::Matter;
 use crate::types::{ErrorCode, Now, Timestamp};
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -180,20 +181,20 @@ impl<T: Copy + Debug> Coordinator<T> {
     /// Tells the offsets that are durable. A topic that is gone, or that another took the name of, has none.
     pub(super) fn tell(&self, part: T, name: &Arc<str>, ask: &FetchAsk, view: View<'_>, outcome: &mut Outcome<T>) {
         let group = self.groups.get(name);
-        let current = |topic: &str, it: &Committed| is_current(it, topic, view.image).then(|| it.clone());
-        let find = |topic: &Arc<str>, partition| {
-            let committed = group.and_then(|group| group.offsets.get(topic, partition));
-            committed.and_then(|it| current(topic, it))
+        let told = |(topic, partition, it): (&Arc<str>, i32, &Committed)| {
+            is_current(it, topic, view.image).then(|| (Arc::clone(topic), partition, it.clone()))
         };
-        let offsets = if let Some(wanted) = &ask.wanted {
-            let told = |(topic, partition): &(Arc<str>, i32)| (Arc::clone(topic), *partition, find(topic, *partition));
-            wanted.iter().map(told).collect()
-        } else {
-            let all = group.into_iter().flat_map(|group| group.offsets.iter());
-            let told = |(topic, partition, it): (&Arc<str>, i32, &Committed)| {
-                Some((Arc::clone(topic), partition, Some(current(topic, it)?)))
-            };
-            all.filter_map(told).collect()
+        let offsets = match (group, &ask.wanted) {
+            (None, _) => Vec::new(),
+            (Some(group), None) => group.offsets.iter().filter_map(told).collect(),
+            (Some(group), Some(wanted)) => {
+                let partitions = wanted
+                    .iter()
+                    .flat_map(|(topic, partitions)| partitions.iter().map(move |&partition| (topic, partition)));
+                let there = partitions
+                    .filter_map(|(topic, partition)| Some((topic, partition, group.offsets.get(topic, partition)?)));
+                there.filter_map(told).collect()
+            }
         };
         outcome.answers.push((part, GroupAnswer::Offsets(Ok(offsets))));
     }
@@ -248,7 +249,7 @@ impl<T: Copy + Debug> Coordinator<T> {
             let in_use = GroupAnswer::OffsetsDeleted(Err(ErrorCode::NonEmptyGroup));
             return outcome.answers.push((part, in_use));
         }
-        let (mut codes, mut gone) = (Vec::with_capacity(wanted.len()), Vec::new());
+        let (mut codes, mut gone) = (Vec::with_capacity(wanted.len()), BTreeSet::new());
         for (topic, partition) in wanted {
             if group.is_subscribed_to(topic) {
                 codes.push(ErrorCode::GroupSubscribedToTopic);
@@ -256,9 +257,11 @@ impl<T: Copy + Debug> Coordinator<T> {
             }
             codes.push(ErrorCode::None);
             if group.offsets.get(topic, *partition).is_some() {
-                gone.push((Arc::clone(topic), *partition));
+                gone.insert((Arc::clone(topic), *partition));
             }
         }
+        // Each once, however often it is named.
+        let gone: Vec<_> = gone.into_iter().collect();
         let tombstone = |(topic, partition): &(Arc<str>, i32)| record::offset_gone(name, topic, *partition).ok();
         let records = gone.iter().filter_map(tombstone).collect();
         let mut reply = Some((part, GroupAnswer::OffsetsDeleted(Ok(codes))));

@@ -24,7 +24,7 @@ mod writing;
 pub use ask::{
     CommitAsk, CommitOffset, Described, DescribedMember, FetchAsk, FirstJoin, GroupAnswer, GroupAsk, HeartbeatAsk,
     JoinAsk, JoinRefusal, Joined, JoinedMember, Leaver, Listed, Protocol, ReplacedLeader, Stability, StateName,
-    SyncAsk, Synced, ToldOffset,
+    SyncAsk, Synced, ToldOffset, WantedTopic,
 };
 pub use budget::{Budget, Budgets};
 pub use coordinator::{Coordinator, Outcome, View, Want};

@@ -146,7 +146,7 @@ impl FetchSessions {
         &mut self,
         header: SessionHeader,
         targets: Vec<Target>,
-        forgotten: &[(TopicKey, i32)],
+        forgotten: &[(TopicKey, Vec<i32>)],
         now: Monotonic,
     ) -> Result<(Mode, Vec<Target>), ErrorCode> {
         if matches!(header.epoch, FINAL_EPOCH | INITIAL_EPOCH) {
@@ -181,8 +181,10 @@ impl FetchSessions {
         for target in targets {
             session.put(target);
         }
-        for key in forgotten {
-            session.forget(key);
+        for (topic, partitions) in forgotten {
+            for &partition in partitions {
+                session.forget(topic, partition);
+            }
         }
         self.bytes += session.bytes;
         let targets: Vec<_> = session.order.values().map(|cached| cached.target.clone()).collect();
@@ -303,8 +305,8 @@ impl FetchSession {
         self.next_place += 1;
     }
 
-    fn forget(&mut self, key: &(TopicKey, i32)) {
-        let place = self.places.remove(key);
+    fn forget(&mut self, topic: &TopicKey, partition: i32) {
+        let place = self.places.remove(&(topic.clone(), partition));
         if let Some(cached) = place.and_then(|place| self.order.remove(&place)) {
             self.bytes -= cost(&cached.target);
         }
@@ -449,7 +451,7 @@ mod tests {
         let id = sessions.create(false, &many, Monotonic(0));
         let forgotten: Vec<_> = many[1..]
             .iter()
-            .map(|target| (target.topic.clone(), target.partition))
+            .map(|target| (target.topic.clone(), vec![target.partition]))
             .collect();
         let header = SessionHeader {
             id,

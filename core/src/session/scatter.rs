@@ -3,7 +3,8 @@
 
 use super::{Action, Answer, Ask, Call};
 use crate::partition::{PartitionAnswer, PartitionAsk, home};
-use crate::types::{ShardId, TopicPartition};
+use crate::types::{ErrorCode, ShardId, TopicPartition};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -16,51 +17,73 @@ pub(super) struct Scatter {
     groups: Vec<Group>,
     /// The group of each shard that takes more parts.
     open: BTreeMap<ShardId, usize>,
-    answers: Vec<Option<PartitionAnswer>>,
+    /// Where each part's answer comes from, in the order of the request.
+    parts: Vec<Source>,
+    refused: fn(ErrorCode) -> PartitionAnswer,
     outstanding: usize,
+}
+
+/// Small, because a request may name millions of partitions that are not there.
+#[derive(Debug)]
+enum Source {
+    Asked { group: u32, place: u32 },
+    Refused(ErrorCode),
+    Known(Box<PartitionAnswer>),
 }
 
 #[derive(Debug)]
 struct Group {
     shard: ShardId,
-    places: Vec<usize>,
+    len: usize,
     asks: Vec<(TopicPartition, PartitionAsk)>,
+    /// None before they come.
+    answers: Vec<Option<PartitionAnswer>>,
 }
 
 impl Scatter {
-    pub(super) const fn new() -> Self {
+    /// Nothing yet; `refused` is the answer to a part that is refused without asking.
+    pub(super) const fn new(refused: fn(ErrorCode) -> PartitionAnswer) -> Self {
         Self {
             groups: Vec::new(),
             open: BTreeMap::new(),
-            answers: Vec::new(),
+            parts: Vec::new(),
+            refused,
             outstanding: 0,
         }
     }
 
+    /// Adds a part that is refused without asking.
+    pub(super) fn refuse(&mut self, code: ErrorCode) {
+        self.parts.push(Source::Refused(code));
+    }
+
     /// Adds a part whose answer is known without asking.
     pub(super) fn add_answer(&mut self, answer: PartitionAnswer) {
-        self.answers.push(Some(answer));
+        self.parts.push(Source::Known(Box::new(answer)));
     }
 
     /// Adds a part for the partition's home.
     pub(super) fn add(&mut self, partition: TopicPartition, ask: PartitionAsk, shards: u16) {
         let shard = home(partition, shards);
-        let place = self.answers.len();
-        self.answers.push(None);
         let known = self.open.get(&shard).copied();
         let at = known
             .filter(|&at| self.groups[at].asks.len() < PARTS)
             .unwrap_or_else(|| {
                 self.groups.push(Group {
                     shard,
-                    places: Vec::new(),
+                    len: 0,
                     asks: Vec::new(),
+                    answers: Vec::new(),
                 });
                 self.groups.len() - 1
             });
         self.open.insert(shard, at);
         let group = &mut self.groups[at];
-        group.places.push(place);
+        self.parts.push(Source::Asked {
+            group: at as u32,
+            place: group.len as u32,
+        });
+        group.len += 1;
         group.asks.push((partition, ask));
     }
 
@@ -81,17 +104,15 @@ impl Scatter {
 
     /// Takes the answers to one ask.
     pub(super) fn answer(&mut self, tag: u32, parts: Vec<PartitionAnswer>) {
-        let group = &self.groups[tag as usize];
+        let group = &mut self.groups[tag as usize];
         assert_eq!(
             parts.len(),
-            group.places.len(),
+            group.len,
             "{} answers another number of parts than asked",
             group.shard
         );
-        for (&place, part) in group.places.iter().zip(parts) {
-            let before = self.answers[place].replace(part);
-            assert!(before.is_none(), "{} answers a part twice", group.shard);
-        }
+        assert!(group.answers.is_empty(), "{} answers a part twice", group.shard);
+        group.answers = parts.into_iter().map(Some).collect();
         self.outstanding -= 1;
     }
 
@@ -108,20 +129,35 @@ impl Scatter {
         self.outstanding == 0
     }
 
-    /// The answers so far, in the order of the request.
-    pub(super) fn answers(&self) -> impl Iterator<Item = &PartitionAnswer> {
-        self.answers.iter().flatten()
+    /// The answers that came so far, in no order to rely on.
+    pub(super) fn heard(&self) -> impl Iterator<Item = &PartitionAnswer> {
+        self.groups.iter().flat_map(|group| &group.answers).flatten()
+    }
+
+    /// Whether some parts were not asked.
+    pub(super) fn has_refused(&self) -> bool {
+        self.parts.iter().any(|part| !matches!(part, Source::Asked { .. }))
     }
 
     /// All answers, in the order of the request, once it is complete.
     pub(super) fn into_answers(self) -> impl Iterator<Item = PartitionAnswer> {
         assert!(self.is_complete(), "answers taken before all have come");
-        self.answers.into_iter().flatten()
+        let (mut groups, refused) = (self.groups, self.refused);
+        self.parts.into_iter().filter_map(move |part| match part {
+            Source::Asked { group, place } => groups[group as usize].answers[place as usize].take(),
+            Source::Refused(code) => Some(refused(code)),
+            Source::Known(answer) => Some(*answer),
+        })
     }
 
     /// Gives up: releases what the answers so far pin.
     pub(super) fn discard(self, actions: &mut Vec<Action>) {
-        let parts = self.answers.into_iter().flatten().collect();
+        let parts = self
+            .groups
+            .into_iter()
+            .flat_map(|group| group.answers)
+            .flatten()
+            .collect();
         Answer::Partitions { parts, watching: false }.discard(actions);
     }
 }

@@ -188,7 +188,12 @@ impl Kind for Id {
 
 /// Counts a compact length, or one of `classic` bytes. Null is shorter by nothing: it takes a length too.
 #[inline]
-fn measure_length(length: Option<usize>, compact: bool, classic: usize, size: &mut Size) -> Result<(), EncodeError> {
+pub(super) fn measure_length(
+    length: Option<usize>,
+    compact: bool,
+    classic: usize,
+    size: &mut Size,
+) -> Result<(), EncodeError> {
     let length = length.unwrap_or(0);
     let limit = if classic == 2 && !compact {
         i16::MAX as usize
@@ -208,7 +213,7 @@ fn measure_length(length: Option<usize>, compact: bool, classic: usize, size: &m
 }
 
 #[inline]
-fn write_length(length: Option<usize>, compact: bool, classic: usize, writer: &mut Writer) {
+pub(super) fn write_length(length: Option<usize>, compact: bool, classic: usize, writer: &mut Writer) {
     if compact {
         writer.put_varint(length.map_or(0, |length| length as u32 + 1));
     } else if classic == 2 {

@@ -13,6 +13,7 @@ mod error;
 pub mod field;
 pub mod frame;
 pub mod kind;
+mod list;
 pub mod message;
 pub mod notation;
 mod reader;
@@ -25,6 +26,7 @@ pub mod versions;
 mod writer;
 
 pub use error::{DecodeError, DecodeProblem, EncodeError, EncodeProblem};
+pub use list::{List, Listed};
 pub use reader::{MAX_TEXT_BYTES, Reader};
 pub use records::Records;
 pub use schema::{Field, Form, Latest, Otherwise, Role, Schema, Struct, Type, Versions};

@@ -34,7 +34,8 @@
 //!   a single one.
 //! - Types: `bool`, `int8`, `int16`, `uint16`, `int32`, `uint32`, `int64`, `float64`, `uuid`, `string`, `bytes`, a
 //!   structure's name, an array of any of these in brackets; `records` in requests and `record_parts` in responses.
-//!   `classic_string` has its two-byte length in every version.
+//!   `classic_string` has its two-byte length in every version. `[each Structure]` is an array of a response whose
+//!   elements can be encoded as they are made (`wire::List`).
 //! - A field's attributes come in this order: `nullable VERSIONS` (its Rust type is an `Option`), `tag NUMBER`
 //!   (tagged in all versions that have it), `default VALUE` where Kafka's default is not the type's own, `ignorable`.
 
@@ -96,6 +97,7 @@ macro_rules! notation {
     (@kind string) => { $crate::wire::kind::Str };
     (@kind classic_string) => { $crate::wire::kind::ClassicStr };
     (@kind bytes) => { $crate::wire::kind::Blob };
+    (@kind [each $name:ident]) => { $crate::wire::Listed<$name> };
     (@kind [$ty:tt]) => { $crate::wire::kind::Array<$crate::wire::notation::notation!(@kind $ty)> };
     (@kind $name:ident) => { $crate::wire::kind::Nested<$name> };
 

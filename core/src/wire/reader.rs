@@ -13,14 +13,18 @@ const MEMORY_PER_BYTE: usize = 8;
 /// What is allowed on top: all topics with names of one or two letters can still be asked for at once.
 const MEMORY_ALLOWANCE: usize = 64 * 1024;
 
+/// What the arrays of one frame may take at most, whatever its size: more than a million partitions or names, so that what
+/// becomes of a request is bounded, too.
+const MOST_MEMORY: usize = 64 << 20;
+
 /// The longest string that there is on the wire, in bytes, whatever its length field could say: Kafka's messages
 /// (`MessageDataGenerator`) neither write nor read a longer one.
 pub const MAX_TEXT_BYTES: usize = i16::MAX as usize;
 
 /// Reads values off the front of a frame. Bytes, and strings of UTF-8, come out as slices that share the frame.
 ///
-/// The memory of all arrays of one frame together is at most 8 times its bytes plus 64 KiB, that of strings which are no
-/// UTF-8 at most 3 times their bytes.
+/// The memory of all arrays of one frame together is at most 8 times its bytes plus 64 KiB, and at most 64 MiB; that of
+/// strings which are no UTF-8 is at most 3 times their bytes.
 #[derive(Clone, Debug)]
 pub struct Reader {
     bytes: Bytes,
@@ -33,7 +37,8 @@ impl Reader {
         let memory = frame
             .len()
             .saturating_mul(MEMORY_PER_BYTE)
-            .saturating_add(MEMORY_ALLOWANCE);
+            .saturating_add(MEMORY_ALLOWANCE)
+            .min(MOST_MEMORY);
         Self { bytes: frame, memory }
     }
 

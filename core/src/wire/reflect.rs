@@ -11,7 +11,7 @@ use super::message;
 use super::records::Records;
 use super::schema::{Field, Schema, Struct, Type, Versions};
 use super::text::Text;
-use super::{Message, Reader, Writer, frame};
+use super::{List, Listed, Message, Reader, Writer, frame};
 use crate::types::Uuid;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -139,6 +139,16 @@ impl<K: Reflect> Reflect for Array<K> {
             panic!("{value:?} is no array");
         };
         elements.iter().map(K::from_value).collect()
+    }
+}
+
+impl<S: ReflectStructure> Reflect for Listed<S> {
+    fn to_value(value: &List<S>) -> Value {
+        Value::Array(value.iter().map(Nested::<S>::to_value).collect())
+    }
+
+    fn from_value(value: &Value) -> List<S> {
+        Array::<Nested<S>>::from_value(value).into()
     }
 }
 

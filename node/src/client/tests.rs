@@ -156,11 +156,11 @@ fn produced(error_code: i16) -> ProduceResponse {
     };
     let topic = TopicProduceResponse {
         name: Text::from("t"),
-        partition_responses: vec![partition],
+        partition_responses: vec![partition].into(),
         ..TopicProduceResponse::default()
     };
     ProduceResponse {
-        responses: vec![topic],
+        responses: vec![topic].into(),
         ..ProduceResponse::default()
     }
 }

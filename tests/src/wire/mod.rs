@@ -4,6 +4,7 @@ pub mod hardest;
 pub mod json;
 pub mod kafka;
 pub mod oracle;
+pub mod worst;
 
 use klamm_core::wire::reflect::{Codec, MESSAGES};
 

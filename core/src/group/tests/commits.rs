@@ -123,7 +123,7 @@ fn nobody_sees_an_offset_before_it_is_durable() {
     scene.let_through();
     assert_eq!(scene.committed(second), ErrorCode::None);
     match scene.answer(stable) {
-        GroupAnswer::Offsets(Ok(offsets)) => assert_eq!(offsets[0].2.as_ref().unwrap().offset.0, 2),
+        GroupAnswer::Offsets(Ok(offsets)) => assert_eq!(offsets[0].2.offset.0, 2),
         other => panic!("{other:?}"),
     }
 }

@@ -409,12 +409,12 @@ impl Scene {
         let part = self.ask_of(
             group,
             GroupAsk::Fetch(FetchAsk {
-                wanted: Some(Vec::from([(id("orders"), partition)])),
+                wanted: Some(Vec::from([(id("orders"), Arc::from([partition]))])),
                 stability: Stability::AsItIs,
             }),
         );
         match self.answer(part) {
-            GroupAnswer::Offsets(Ok(offsets)) => offsets[0].2.as_ref().map(|it| it.offset.0),
+            GroupAnswer::Offsets(Ok(offsets)) => offsets.first().map(|(_, _, it)| it.offset.0),
             other => panic!("{other:?}"),
         }
     }

@@ -1,34 +1,28 @@
 //! DeleteGroups: groups without members go, with their offsets.
 
-use super::groups::group_answer;
-use super::{Progress, Work};
+use super::groups::{Round, group_answer};
+use super::{Progress, Work, each_once};
 use crate::group::{GroupAnswer, GroupAsk};
 use crate::session::{Answer, Call};
 use crate::types::ErrorCode;
-use crate::wire::Text;
 use crate::wire::message::delete_groups::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
-use alloc::collections::BTreeSet;
+use crate::wire::{List, Text};
 use alloc::vec::Vec;
 
 /// A request that groups work on.
 #[derive(Debug)]
 pub(in crate::session) struct DeleteGroups {
-    groups: Vec<(Text, Option<ErrorCode>)>,
-    outstanding: usize,
+    groups: Vec<Text>,
+    round: Round<ErrorCode>,
 }
 
 pub(super) fn begin(request: DeleteGroupsRequest, call: &mut Call<'_, '_>) -> Progress {
-    let mut seen = BTreeSet::new();
-    let names = request.groups_names.into_iter().filter(|it| seen.insert(it.clone()));
-    let mut groups: Vec<_> = names.map(|name| (name, None)).collect();
-    let mut outstanding = 0;
-    for (tag, (name, code)) in (0..).zip(&mut groups) {
-        match call.ask_group(tag, name, GroupAsk::Delete) {
-            None => outstanding += 1,
-            Some(refused) => *code = Some(deleted(&refused)),
-        }
+    let groups = each_once(request.groups_names, Text::cmp);
+    DeleteGroups {
+        round: Round::new(groups.len()),
+        groups,
     }
-    DeleteGroups { groups, outstanding }.settle(call)
+    .settle(call)
 }
 
 fn deleted(answer: &GroupAnswer) -> ErrorCode {
@@ -39,24 +33,28 @@ fn deleted(answer: &GroupAnswer) -> ErrorCode {
 }
 
 impl DeleteGroups {
-    pub(super) fn resume(mut self, tag: u32, answer: Answer, call: &Call<'_, '_>) -> Progress {
-        let before = self.groups[tag as usize].1.replace(deleted(&group_answer(answer)));
-        assert!(before.is_none(), "a group answers twice");
-        self.outstanding -= 1;
+    pub(super) fn resume(mut self, tag: u32, answer: Answer, call: &mut Call<'_, '_>) -> Progress {
+        self.round.hear(tag, deleted(&group_answer(answer)));
         self.settle(call)
     }
 
-    fn settle(self, call: &Call<'_, '_>) -> Progress {
-        if self.outstanding > 0 {
+    fn settle(mut self, call: &mut Call<'_, '_>) -> Progress {
+        let groups = &self.groups;
+        let ask = |at: usize| {
+            let refused = call.ask_group(at as u32, &groups[at], GroupAsk::Delete);
+            refused.map(|refused| deleted(&refused))
+        };
+        if !self.round.go_on(ask) {
             return Progress::Working(Work::DeleteGroups(self));
         }
-        let result = |(group_id, code): (Text, Option<ErrorCode>)| DeletableGroupResult {
+        let result = |(group_id, code): (Text, ErrorCode)| DeletableGroupResult {
             group_id,
-            error_code: code.unwrap_or(ErrorCode::NotCoordinator).code(),
+            error_code: code.code(),
             ..DeletableGroupResult::default()
         };
+        let results = self.groups.into_iter().zip(self.round.into_answers()).map(result);
         call.respond(&DeleteGroupsResponse {
-            results: self.groups.into_iter().map(result).collect(),
+            results: List::write_in::<DeleteGroupsResponse>(call.header.version, results),
             ..DeleteGroupsResponse::default()
         })
     }

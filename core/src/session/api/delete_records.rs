@@ -27,7 +27,7 @@ pub(in crate::session) struct DeleteRecords {
 }
 
 pub(super) fn begin(request: DeleteRecordsRequest, call: &mut Call<'_, '_>) -> Progress {
-    let mut scatter = Scatter::new();
+    let mut scatter = Scatter::new(|code| PartitionAnswer::RecordsDeleted(Err(code)));
     let mut topics = Vec::new();
     for (name, offsets) in by_topic(request) {
         // A topic without partitions is not answered (`KafkaApis.handleDeleteRecordsRequest` groups partitions).
@@ -49,7 +49,7 @@ pub(super) fn begin(request: DeleteRecordsRequest, call: &mut Call<'_, '_>) -> P
                     let upto = (offset != HIGH_WATERMARK).then_some(Offset(offset));
                     scatter.add(partition, PartitionAsk::DeleteRecords(upto), call.context.shards);
                 }
-                Err(code) => scatter.add_answer(PartitionAnswer::RecordsDeleted(Err(code))),
+                Err(code) => scatter.refuse(code),
             }
         }
         topics.push((name, offsets.into_keys().collect()));

@@ -4,10 +4,10 @@ use super::{Progress, Work};
 use crate::controller::{ControllerAnswer, ControllerRequest, DeletedTopic, TopicReference};
 use crate::session::{Answer, Ask, Call};
 use crate::types::{ErrorCode, TopicId, Uuid};
-use crate::wire::Text;
 use crate::wire::message::delete_topics::{
     DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
 };
+use crate::wire::{List, Text};
 use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -78,11 +78,7 @@ impl DeleteTopics {
                     let nameable = topic.name.is_some() == topic.id.0.is_zero();
                     !(refused && nameable) || answered.insert((topic.name.clone(), topic.id))
                 };
-                let responses = topics.into_iter().filter(once).map(result).collect();
-                call.respond(&DeleteTopicsResponse {
-                    throttle_time_ms: 0,
-                    responses,
-                })
+                respond(topics.into_iter().filter(once).map(result), call)
             }
             Answer::Controller(ControllerAnswer::StorageError) => {
                 refuse(self.named, ErrorCode::KafkaStorageError, call)
@@ -99,10 +95,13 @@ fn refuse(named: Vec<(Option<Text>, Uuid)>, code: ErrorCode, call: &Call<'_, '_>
         error_code: code.code(),
         ..DeletableTopicResult::default()
     };
-    let responses = named.into_iter().map(refused).collect();
+    respond(named.into_iter().map(refused), call)
+}
+
+fn respond(results: impl Iterator<Item = DeletableTopicResult>, call: &Call<'_, '_>) -> Progress {
     call.respond(&DeleteTopicsResponse {
         throttle_time_ms: 0,
-        responses,
+        responses: List::write_in::<DeleteTopicsResponse>(call.header.version, results),
     })
 }
 

@@ -8,11 +8,11 @@ use crate::config::{
 use crate::controller::check_topic_name;
 use crate::session::Call;
 use crate::types::{ErrorCode, Refusal};
-use crate::wire::Text;
 use crate::wire::message::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
     DescribeConfigsResult, DescribeConfigsSynonym,
 };
+use crate::wire::{List, Text};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::ToString;
@@ -27,6 +27,9 @@ pub(super) const GROUP: i8 = 32;
 
 /// Groups and subscriptions that are described by one request at most, whether they exist or not.
 const MAX_IMAGINED: usize = 1000;
+
+/// Names of the broker that are answered in one request at most: `1` has others, such as `01`.
+const MAX_BROKERS: usize = 10;
 
 pub(super) fn answer(request: &DescribeConfigsRequest, call: &Call<'_, '_>) -> Progress {
     let unknown = request
@@ -43,7 +46,7 @@ pub(super) fn answer(request: &DescribeConfigsRequest, call: &Call<'_, '_>) -> P
         let entries = unknown.map_or_else(|| entries(resource, call), no_kind);
         match entries {
             Ok(entries) => {
-                let wanted = entries.into_iter().filter(|entry| is_wanted(entry, resource));
+                let wanted = wanted(entries, resource).into_iter();
                 DescribeConfigsResult {
                     configs: wanted.map(|entry| result(entry, request)).collect(),
                     ..base
@@ -57,18 +60,21 @@ pub(super) fn answer(request: &DescribeConfigsRequest, call: &Call<'_, '_>) -> P
             },
         }
     };
-    // Each resource is described once, however often it is named, and of those that need not exist only so many: a small
-    // request must not ask for a huge answer.
-    let (mut named, mut imagined) = (BTreeSet::new(), 0);
+    // Each resource is described once, however often it is named, and of those that need not exist, or that have any
+    // number of names, only so many: a small request must not ask for a huge answer.
+    let node = call.context.config.node_id;
+    let (mut named, mut imagined, mut brokers) = (BTreeSet::new(), 0, 0);
     let resources = request.resources.iter();
     let resources = resources.filter(|resource| {
-        imagined += usize::from(matches!(resource.resource_type, CLIENT_METRICS | GROUP));
-        imagined <= MAX_IMAGINED && named.insert((resource.resource_type, &resource.resource_name))
+        let (kind, name) = (resource.resource_type, &resource.resource_name);
+        imagined += usize::from(matches!(kind, CLIENT_METRICS | GROUP));
+        brokers += usize::from(kind == BROKER && name.parse() == Ok(node.0));
+        imagined <= MAX_IMAGINED && brokers <= MAX_BROKERS && named.insert((kind, name))
     });
-    let results = resources.map(describe).collect();
+    let results = resources.map(describe);
     call.respond(&DescribeConfigsResponse {
         throttle_time_ms: 0,
-        results,
+        results: List::write_in::<DescribeConfigsResponse>(call.header.version, results),
     })
 }
 
@@ -124,10 +130,14 @@ fn no_kind<T>(resource: &DescribeConfigsResource) -> Result<T, Refusal> {
     })
 }
 
-/// No list of keys, or an empty one, asks for all.
-fn is_wanted(entry: &ConfigEntry, resource: &DescribeConfigsResource) -> bool {
+/// The entries of these names, in their order. No list of names, or an empty one, asks for all.
+fn wanted(mut entries: Vec<ConfigEntry>, resource: &DescribeConfigsResource) -> Vec<ConfigEntry> {
     let keys = resource.configuration_keys.as_deref().unwrap_or_default();
-    keys.is_empty() || keys.iter().any(|key| key.as_str() == entry.name)
+    if !keys.is_empty() {
+        let keys: BTreeSet<&[u8]> = keys.iter().map(|key| &key.as_bytes()[..]).collect();
+        entries.retain(|entry| keys.contains(entry.name.as_bytes()));
+    }
+    entries
 }
 
 fn result(entry: ConfigEntry, request: &DescribeConfigsRequest) -> DescribeConfigsResourceResult {

@@ -1,15 +1,15 @@
 //! DescribeGroups: groups and their members.
 
-use super::groups::{group_answer, text};
-use super::{Progress, Work};
+use super::groups::{Round, group_answer, text};
+use super::{Progress, Work, each_once};
 use crate::group::{Described, DescribedMember, GroupAnswer, GroupAsk};
 use crate::session::{Answer, Call};
 use crate::types::ErrorCode;
-use crate::wire::Text;
 use crate::wire::message::describe_groups::{
     DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
 };
-use alloc::collections::BTreeSet;
+use crate::wire::{List, Text};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -24,67 +24,64 @@ const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
 /// A request that groups work on.
 #[derive(Debug)]
 pub(in crate::session) struct DescribeGroups {
-    groups: Vec<(Text, Option<Result<Described, ErrorCode>>)>,
+    groups: Vec<Text>,
+    round: Round<Told>,
     with_operations: bool,
-    outstanding: usize,
 }
+
+/// Boxed, because most names that a request can have are of no group.
+type Told = Result<Box<Described>, ErrorCode>;
 
 pub(super) fn begin(request: DescribeGroupsRequest, call: &mut Call<'_, '_>) -> Progress {
     // Each group is described once, however often it is named: a small request must not ask for a huge answer.
-    let mut seen = BTreeSet::new();
-    let names = request.groups.into_iter().filter(|it| seen.insert(it.clone()));
-    let mut groups: Vec<_> = names.map(|name| (name, None)).collect();
-    let mut outstanding = 0;
-    for (tag, (name, answer)) in (0..).zip(&mut groups) {
-        match call.ask_group(tag, name, GroupAsk::Describe) {
-            None => outstanding += 1,
-            Some(refused) => *answer = Some(described(refused)),
-        }
-    }
-    let with_operations = call.header.version >= OPERATIONS && request.include_authorized_operations;
+    let groups = each_once(request.groups, Text::cmp);
     DescribeGroups {
+        round: Round::new(groups.len()),
         groups,
-        with_operations,
-        outstanding,
+        with_operations: call.header.version >= OPERATIONS && request.include_authorized_operations,
     }
     .settle(call)
 }
 
-fn described(answer: GroupAnswer) -> Result<Described, ErrorCode> {
+fn described(answer: GroupAnswer) -> Told {
     match answer {
-        GroupAnswer::Described(described) => described,
+        GroupAnswer::Described(described) => described.map(Box::new),
         other => panic!("a description was asked for, and answered {other:?}"),
     }
 }
 
 impl DescribeGroups {
-    pub(super) fn resume(mut self, tag: u32, answer: Answer, call: &Call<'_, '_>) -> Progress {
-        let before = self.groups[tag as usize].1.replace(described(group_answer(answer)));
-        assert!(before.is_none(), "a group answers twice");
-        self.outstanding -= 1;
+    pub(super) fn resume(mut self, tag: u32, answer: Answer, call: &mut Call<'_, '_>) -> Progress {
+        self.round.hear(tag, described(group_answer(answer)));
         self.settle(call)
     }
 
-    fn settle(self, call: &Call<'_, '_>) -> Progress {
-        if self.outstanding > 0 {
+    fn settle(mut self, call: &mut Call<'_, '_>) -> Progress {
+        let groups = &self.groups;
+        let ask = |at: usize| {
+            call.ask_group(at as u32, &groups[at], GroupAsk::Describe)
+                .map(described)
+        };
+        if !self.round.go_on(ask) {
             return Progress::Working(Work::DescribeGroups(self));
         }
         let (version, with_operations) = (call.header.version, self.with_operations);
-        let describe = |(name, answer): (Text, Option<Result<Described, ErrorCode>>)| {
-            let mut group = describe(name, answer.unwrap_or(Err(ErrorCode::NotCoordinator)), version);
+        let describe = |(name, answer): (Text, Told)| {
+            let mut group = describe(name, answer, version);
             if with_operations && group.error_code == ErrorCode::None.code() {
                 group.authorized_operations = GROUP_OPERATIONS;
             }
             group
         };
+        let groups = self.groups.into_iter().zip(self.round.into_answers()).map(describe);
         call.respond(&DescribeGroupsResponse {
-            groups: self.groups.into_iter().map(describe).collect(),
+            groups: List::write_in::<DescribeGroupsResponse>(version, groups),
             ..DescribeGroupsResponse::default()
         })
     }
 }
 
-fn describe(name: Text, described: Result<Described, ErrorCode>, version: i16) -> DescribedGroup {
+fn describe(name: Text, described: Told, version: i16) -> DescribedGroup {
     match described {
         Ok(described) => DescribedGroup {
             group_id: name,

@@ -30,7 +30,7 @@ pub(in crate::session) struct DescribeLogDirs {
 
 pub(super) fn begin(request: &DescribeLogDirsRequest, call: &mut Call<'_, '_>) -> Progress {
     let topics = wanted(request, call);
-    let mut scatter = Scatter::new();
+    let mut scatter = Scatter::new(|code| PartitionAnswer::Size(Err(code)));
     for (topic, indexes) in &topics {
         for partition in indexes.iter().filter_map(|&index| topic.partition(index)) {
             scatter.add(partition, PartitionAsk::Size, call.context.shards);

@@ -22,7 +22,7 @@ pub(in crate::session) struct DescribeProducers {
 }
 
 pub(super) fn begin(request: DescribeProducersRequest, call: &mut Call<'_, '_>) -> Progress {
-    let mut scatter = Scatter::new();
+    let mut scatter = Scatter::new(|code| PartitionAnswer::Producers(Err(code)));
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let invalid = check_topic_name(&topic.name).err();
@@ -35,7 +35,7 @@ pub(super) fn begin(request: DescribeProducersRequest, call: &mut Call<'_, '_>) 
         for &index in &indexes {
             match known.and_then(|topic| topic.partition(index)) {
                 Some(partition) => scatter.add(partition, PartitionAsk::Producers, call.context.shards),
-                None => scatter.add_answer(PartitionAnswer::Producers(Err(code))),
+                None => scatter.refuse(code),
             }
         }
         // Of a topic that is there, a code says as much (`KafkaApis.handleDescribeProducersRequest`).

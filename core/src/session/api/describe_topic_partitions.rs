@@ -18,9 +18,9 @@ use alloc::vec::Vec;
 
 pub(super) fn answer(request: &DescribeTopicPartitionsRequest, call: &Call<'_, '_>) -> Progress {
     let cursor = request.cursor.as_ref();
-    let named: BTreeSet<&str> = request.topics.iter().map(|topic| topic.name.as_str()).collect();
+    let named: BTreeSet<&Text> = request.topics.iter().map(|topic| &topic.name).collect();
     let all = named.is_empty();
-    let lost = |cursor: &&Cursor| cursor.partition_index < 0 || !(all || named.contains(cursor.topic_name.as_str()));
+    let lost = |cursor: &&Cursor| cursor.partition_index < 0 || !(all || named.contains(&cursor.topic_name));
     if cursor.is_some_and(|cursor| lost(&cursor)) {
         return refuse(request, call);
     }
@@ -40,9 +40,9 @@ pub(super) fn answer(request: &DescribeTopicPartitionsRequest, call: &Call<'_, '
         let topics = image.topics().filter(|topic| &*topic.name >= from);
         let _ = topics
             .into_iter()
-            .try_for_each(|topic| page.add(&topic.name, Some(topic), first(&topic.name)));
+            .try_for_each(|topic| page.add(&Text::from(topic.name.to_string()), Some(topic), first(&topic.name)));
     } else {
-        let wanted = named.into_iter().filter(|name| *name >= from);
+        let wanted = named.into_iter().filter(|name| name.as_str() >= from);
         let _ = wanted
             .into_iter()
             .try_for_each(|name| page.add(name, image.topic_named(name), first(name)));
@@ -65,7 +65,7 @@ struct Page<'a, 'b, 'c> {
 
 impl Page<'_, '_, '_> {
     /// Adds a topic from partition `first` on; `None` where the page ends.
-    fn add(&mut self, name: &str, topic: Option<&alloc::sync::Arc<Topic>>, first: usize) -> Option<()> {
+    fn add(&mut self, name: &Text, topic: Option<&alloc::sync::Arc<Topic>>, first: usize) -> Option<()> {
         if self.left == 0 {
             self.ends_before(name, 0);
             return None;
@@ -74,7 +74,7 @@ impl Page<'_, '_, '_> {
             let code = check_topic_name(name)
                 .err()
                 .map_or(ErrorCode::UnknownTopicOrPartition, |refusal| refusal.code);
-            self.response.topics.push(refused(Text::from(name.to_string()), code));
+            self.response.topics.push(refused(name.clone(), code));
             return Some(());
         };
         let end = topic.partitions.len().min(first.saturating_add(self.left));
@@ -86,7 +86,7 @@ impl Page<'_, '_, '_> {
             .collect();
         self.left -= partitions.len();
         self.response.topics.push(ResponseTopic {
-            name: Some(Text::from(name.to_string())),
+            name: Some(name.clone()),
             topic_id: topic.id.0,
             is_internal: is_internal(name),
             partitions,
@@ -100,9 +100,9 @@ impl Page<'_, '_, '_> {
         Some(())
     }
 
-    fn ends_before(&mut self, name: &str, partition: usize) {
+    fn ends_before(&mut self, name: &Text, partition: usize) {
         self.response.next_cursor = Some(Cursor {
-            topic_name: Text::from(name.to_string()),
+            topic_name: name.clone(),
             partition_index: partition as i32,
         });
     }

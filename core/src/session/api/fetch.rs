@@ -109,7 +109,7 @@ pub(super) fn begin(request: FetchRequest, call: &mut Call<'_, '_>) -> Progress 
             });
         }
     };
-    let (scatter, watches) = (Scatter::new(), Vec::new());
+    let (scatter, watches) = (nothing_asked(), Vec::new());
     let stage = Stage::Asking;
     let size = size_of_wait(&targets);
     Fetch {
@@ -129,6 +129,10 @@ pub(super) fn begin(request: FetchRequest, call: &mut Call<'_, '_>) -> Progress 
         throttle_ms: 0,
     }
     .ask(call)
+}
+
+const fn nothing_asked() -> Scatter {
+    Scatter::new(|code| PartitionAnswer::Fetched(Fetched::refused(code)))
 }
 
 /// Partitions of one topic follow each other and share its name, unless their client orders them otherwise.
@@ -168,7 +172,7 @@ fn bytes_read(parts: &[PartitionAnswer]) -> usize {
     parts.iter().map(bytes).sum()
 }
 
-type Forgotten = Vec<(TopicKey, i32)>;
+type Forgotten = Vec<(TopicKey, Vec<i32>)>;
 
 fn read_targets(request: FetchRequest, by_id: bool) -> (Vec<Target>, Forgotten) {
     // A name outlives its request in the session: it is copied out, so that it does not pin the frame.
@@ -192,16 +196,10 @@ fn read_targets(request: FetchRequest, by_id: bool) -> (Vec<Target>, Forgotten) 
             }
         }
     }
-    let mut forgotten = Vec::new();
-    for topic in request.forgotten_topics_data {
-        let topic_key = key(&topic.topic, topic.topic_id);
-        forgotten.extend(
-            topic
-                .partitions
-                .into_iter()
-                .map(|partition| (topic_key.clone(), partition)),
-        );
-    }
+    let forgotten = request.forgotten_topics_data.into_iter();
+    let forgotten = forgotten
+        .map(|topic| (key(&topic.topic, topic.topic_id), topic.partitions))
+        .collect();
     (targets, forgotten)
 }
 
@@ -241,7 +239,7 @@ fn find(target: &Target, by_id: bool, image: &Image) -> Result<TopicPartition, E
 impl Fetch {
     /// Asks every home, to be told of news unless the time is up.
     fn ask(mut self, call: &mut Call<'_, '_>) -> Progress {
-        let mut scatter = Scatter::new();
+        let mut scatter = nothing_asked();
         for target in &self.targets {
             match find(target, self.by_id, call.context.image) {
                 Ok(partition) => {
@@ -254,7 +252,7 @@ impl Fetch {
                     };
                     scatter.add(partition, PartitionAsk::Fetch(ask), call.context.shards);
                 }
-                Err(code) => scatter.add_answer(PartitionAnswer::Fetched(Fetched::refused(code))),
+                Err(code) => scatter.refuse(code),
             }
         }
         let wait = call.context.now.monotonic < self.deadline && self.min_bytes > 0;
@@ -302,7 +300,7 @@ impl Fetch {
             Stage::Watching => {
                 self.unwatch(call.actions);
                 // News that came while it asked: it holds the answers still.
-                core::mem::replace(&mut self.scatter, Scatter::new()).discard(call.actions);
+                core::mem::replace(&mut self.scatter, nothing_asked()).discard(call.actions);
                 self.ask(call)
             }
             Stage::Asking | Stage::AskingStale => {
@@ -318,8 +316,8 @@ impl Fetch {
         }
         let stale = self.stage == Stage::AskingStale;
         self.stage = Stage::Watching;
-        let (mut bytes, mut enough) = (0, self.targets.is_empty());
-        for answer in self.scatter.answers() {
+        let (mut bytes, mut enough) = (0, self.targets.is_empty() || self.scatter.has_refused());
+        for answer in self.scatter.heard() {
             let PartitionAnswer::Fetched(fetched) = answer else {
                 panic!("fetch was answered {answer:?}")
             };
@@ -349,7 +347,7 @@ impl Fetch {
             }
         }
         // They are asked again before they are needed, and what they pin is not pinned meanwhile.
-        core::mem::replace(&mut self.scatter, Scatter::new()).discard(call.actions);
+        core::mem::replace(&mut self.scatter, nothing_asked()).discard(call.actions);
         call.actions.push(Action::SetDeadline(self.deadline));
         Progress::Working(Work::Fetch(self))
     }

@@ -1,15 +1,14 @@
 //! FindCoordinator: who coordinates a group. The topic of groups is created when somebody first asks. Transactional ids
 //! are coordinated by nobody yet, and that is said.
 
-use super::{Progress, Work};
+use super::{Progress, Work, each_once};
 use crate::config::GroupConfig;
 use crate::controller::{ControllerRequest, NewTopic};
 use crate::group::CONSUMER_OFFSETS;
 use crate::session::{Answer, Ask, Call};
 use crate::types::ErrorCode;
-use crate::wire::Text;
 use crate::wire::message::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
-use alloc::collections::BTreeSet;
+use crate::wire::{List, Text};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -43,7 +42,7 @@ pub(super) fn offsets_topic(groups: &GroupConfig) -> NewTopic {
 pub(super) fn begin(request: FindCoordinatorRequest, call: &mut Call<'_, '_>) -> Progress {
     let there = call.context.image.topic_named(CONSUMER_OFFSETS).is_some();
     if request.key_type != GROUP || there {
-        return answer(&request, call);
+        return answer(request, call);
     }
     let create = ControllerRequest::CreateTopics {
         topics: Vec::from([offsets_topic(&call.context.config.groups)]),
@@ -56,11 +55,11 @@ pub(super) fn begin(request: FindCoordinatorRequest, call: &mut Call<'_, '_>) ->
 impl FindCoordinator {
     /// Whether the topic was created, by this request or another, the image says.
     pub(super) fn resume(self, _created: Answer, call: &Call<'_, '_>) -> Progress {
-        answer(&self.request, call)
+        answer(self.request, call)
     }
 }
 
-fn answer(request: &FindCoordinatorRequest, call: &Call<'_, '_>) -> Progress {
+fn answer(request: FindCoordinatorRequest, call: &Call<'_, '_>) -> Progress {
     let several = call.header.version >= SEVERAL;
     let (code, message) = match request.key_type {
         GROUP if call.context.image.topic_named(CONSUMER_OFFSETS).is_some() => (ErrorCode::None, None),
@@ -92,8 +91,8 @@ fn answer(request: &FindCoordinatorRequest, call: &Call<'_, '_>) -> Progress {
         (-1, Text::EMPTY, -1)
     };
     if several {
-        let coordinator = |key: &Text| Coordinator {
-            key: key.clone(),
+        let coordinator = |key: Text| Coordinator {
+            key,
             node_id,
             host: host.clone(),
             port,
@@ -101,11 +100,11 @@ fn answer(request: &FindCoordinatorRequest, call: &Call<'_, '_>) -> Progress {
             error_message: Some(Text::from(message)),
         };
         // Each key is answered once, however often it is named: a small request must not ask for a huge answer.
-        let mut named = BTreeSet::new();
-        let keys = request.coordinator_keys.iter();
-        let coordinators = keys.filter(|key| named.insert(key.as_str())).map(coordinator).collect();
+        let coordinators = each_once(request.coordinator_keys, Text::cmp)
+            .into_iter()
+            .map(coordinator);
         return call.respond(&FindCoordinatorResponse {
-            coordinators,
+            coordinators: List::write_in::<FindCoordinatorResponse>(call.header.version, coordinators),
             ..FindCoordinatorResponse::default()
         });
     }

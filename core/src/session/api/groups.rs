@@ -1,4 +1,5 @@
-//! What the APIs of groups share: which shard a group lives on, and identifiers with bytes of their own.
+//! What the APIs of groups share: which shard a group lives on, identifiers with bytes of their own, and the asks of a
+//! request that names many groups.
 
 use super::super::Action;
 use crate::group::{CONSUMER_OFFSETS, GroupAnswer, GroupAsk, partition_of};
@@ -8,9 +9,58 @@ use crate::types::{ErrorCode, TopicPartition};
 use crate::wire::Text;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// The longest identifier that is taken, in bytes: what is made of it still fits a string of the records.
 const MAX_ID_BYTES: usize = 30_000;
+
+/// Groups of one request that are asked at once: an ask takes many times what a name takes in a frame.
+const AT_ONCE: usize = 256;
+
+/// The asks of a request that names several groups. Invariants: groups are asked in the order of the request, each once;
+/// no more than [`AT_ONCE`] of them have not answered.
+#[derive(Debug)]
+pub(super) struct Round<A> {
+    groups: usize,
+    /// Of the groups asked so far; `None` where it is awaited.
+    answers: Vec<Option<A>>,
+    outstanding: usize,
+}
+
+impl<A> Round<A> {
+    /// None of `groups` groups is asked yet.
+    pub(super) fn new(groups: usize) -> Self {
+        Self {
+            groups,
+            answers: Vec::with_capacity(groups),
+            outstanding: 0,
+        }
+    }
+
+    /// Has as many more groups asked as may be, by their places; `ask` says what is answered at once. Whether all have
+    /// answered.
+    pub(super) fn go_on(&mut self, mut ask: impl FnMut(usize) -> Option<A>) -> bool {
+        while self.outstanding < AT_ONCE && self.answers.len() < self.groups {
+            let answer = ask(self.answers.len());
+            self.outstanding += usize::from(answer.is_none());
+            self.answers.push(answer);
+        }
+        self.outstanding == 0
+    }
+
+    /// A group answered; the tag of its ask was its place.
+    pub(super) fn hear(&mut self, tag: u32, answer: A) {
+        let before = self.answers[tag as usize].replace(answer);
+        assert!(before.is_none(), "a group answers twice");
+        self.outstanding -= 1;
+    }
+
+    /// The answers, in the order of the groups.
+    pub(super) fn into_answers(self) -> impl Iterator<Item = A> {
+        assert!(self.outstanding == 0, "answers taken before all have come");
+        self.answers.into_iter().flatten()
+    }
+}
 
 /// An identifier with bytes of its own; an error for one that no record takes.
 pub(super) fn own(text: &Text) -> Result<Arc<str>, ErrorCode> {

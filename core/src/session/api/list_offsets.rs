@@ -1,13 +1,13 @@
 //! ListOffsets: offsets by their special names and by time.
 
-use super::{Progress, Work};
+use super::{Progress, Work, repeated};
 use crate::partition::{Located, OffsetTarget, PartitionAnswer, PartitionAsk};
 use crate::session::scatter::Scatter;
 use crate::session::{Answer, Call};
 use crate::types::{ErrorCode, LeaderEpoch, TopicPartition};
 use crate::wire::Text;
 use crate::wire::message::list_offsets::{
-    ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
+    ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic, ListOffsetsTopicResponse,
 };
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -24,9 +24,9 @@ pub(in crate::session) struct ListOffsets {
 }
 
 pub(super) fn begin(request: ListOffsetsRequest, call: &mut Call<'_, '_>) -> Progress {
-    let mut scatter = Scatter::new();
+    let mut scatter = Scatter::new(|code| PartitionAnswer::Offset(Err(code)));
     let mut topics = Vec::with_capacity(request.topics.len());
-    let repeated = repeated(&request);
+    let repeated = named_twice(&request);
     let mut answered = BTreeSet::new();
     for topic in request.topics {
         let known = call.context.image.topic_named(&topic.name).cloned();
@@ -64,7 +64,7 @@ pub(super) fn begin(request: ListOffsetsRequest, call: &mut Call<'_, '_>) -> Pro
                     };
                     scatter.add(partition, ask, call.context.shards);
                 }
-                Err(code) => scatter.add_answer(PartitionAnswer::Offset(Err(code))),
+                Err(code) => scatter.refuse(code),
             }
         }
         // A topic without partitions is not answered (`KafkaApis.handleListOffsetRequest` groups partitions).
@@ -78,18 +78,16 @@ pub(super) fn begin(request: ListOffsetsRequest, call: &mut Call<'_, '_>) -> Pro
 
 /// The partitions that are named more than once, wherever: each is refused, and answered once
 /// (`ListOffsetsRequest.duplicatePartitions`).
-fn repeated(request: &ListOffsetsRequest) -> BTreeSet<(Text, i32)> {
-    let mut seen = BTreeSet::new();
-    let mut repeated = BTreeSet::new();
-    for topic in &request.topics {
-        for part in &topic.partitions {
-            let partition = (topic.name.clone(), part.partition_index);
-            if !seen.insert(partition.clone()) {
-                repeated.insert(partition);
-            }
-        }
-    }
-    repeated
+fn named_twice(request: &ListOffsetsRequest) -> BTreeSet<(Text, i32)> {
+    let partitions = |(at, topic): (u32, &ListOffsetsTopic)| {
+        let indexes = topic.partitions.iter().map(|part| part.partition_index);
+        indexes.map(move |index| (at, index)).collect::<Vec<_>>()
+    };
+    let named: Vec<(u32, i32)> = (0..).zip(&request.topics).flat_map(partitions).collect();
+    let name = |at: u32| &request.topics[at as usize].name;
+    let order = |one: &(u32, i32), other: &(u32, i32)| (name(one.0), one.1).cmp(&(name(other.0), other.1));
+    let repeated = repeated(&named, order).into_iter().map(|place| named[place as usize]);
+    repeated.map(|(at, index)| (name(at).clone(), index)).collect()
 }
 
 /// The special timestamps, each from the version on that knows it (`ListOffsetsRequest.Builder`).

@@ -2,8 +2,8 @@
 //! allowed.
 
 use super::find_coordinator::offsets_topic;
-use super::{Progress, Work};
-use crate::controller::{ControllerAnswer, ControllerRequest, NewTopic, check_topic_name};
+use super::{Progress, Work, repeated};
+use crate::controller::{ControllerAnswer, ControllerRequest, MAX_PARTITIONS_PER_REQUEST, NewTopic, check_topic_name};
 use crate::group::CONSUMER_OFFSETS;
 use crate::metadata::{Partition, Topic, is_internal};
 use crate::session::{Answer, Ask, Call};
@@ -13,7 +13,7 @@ use crate::wire::message::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
     MetadataResponseTopic,
 };
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -26,6 +26,27 @@ pub(super) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 /// What a topic's operations are while nobody asked for them.
 const NOT_ASKED_FOR: i32 = i32::MIN;
 
+/// Topics that could not be created.
+enum Failed {
+    These(BTreeMap<Text, ErrorCode>),
+    All(ErrorCode),
+}
+
+impl Default for Failed {
+    fn default() -> Self {
+        Self::These(BTreeMap::new())
+    }
+}
+
+impl Failed {
+    fn code(&self, name: &Text) -> Option<ErrorCode> {
+        match self {
+            Self::These(codes) => codes.get(name).copied(),
+            Self::All(code) => Some(*code),
+        }
+    }
+}
+
 /// A request that waits for the topics it creates.
 #[derive(Debug)]
 pub(in crate::session) struct Metadata {
@@ -36,7 +57,12 @@ pub(in crate::session) struct Metadata {
 pub(super) fn begin(request: MetadataRequest, call: &mut Call<'_, '_>) -> Progress {
     let creating = missing(&request, call);
     if creating.is_empty() {
-        return answer(&request, &BTreeMap::new(), call);
+        return answer(&request, &Failed::default(), call);
+    }
+    // The controller would refuse all of them, at many times the memory.
+    if creating.len() > MAX_PARTITIONS_PER_REQUEST {
+        let failed = Failed::All(ErrorCode::PolicyViolation);
+        return answer(&request, &failed, call);
     }
     let topics = creating.iter().map(|name| auto_topic(name, call)).collect();
     let create = ControllerRequest::CreateTopics {
@@ -95,11 +121,11 @@ impl Metadata {
                 .collect(),
             other => panic!("the creation of topics was answered {other:?}"),
         };
-        answer(&self.request, &failed, call)
+        answer(&self.request, &Failed::These(failed), call)
     }
 }
 
-fn answer(request: &MetadataRequest, failed: &BTreeMap<Text, ErrorCode>, call: &Call<'_, '_>) -> Progress {
+fn answer(request: &MetadataRequest, failed: &Failed, call: &Call<'_, '_>) -> Progress {
     let image = call.context.image;
     let version = call.header.version;
     let all = match &request.topics {
@@ -110,10 +136,14 @@ fn answer(request: &MetadataRequest, failed: &BTreeMap<Text, ErrorCode>, call: &
         image.topics().map(|topic| describe(topic, request, call)).collect()
     } else {
         // Each topic is described once, however often it is named: a small request must not ask for a huge answer.
-        let mut named = BTreeSet::new();
-        let asked = request.topics.as_deref().unwrap_or_default().iter();
-        let asked = asked.filter(|topic| named.insert((&topic.name, topic.topic_id)));
-        asked.map(|topic| find(topic, request, failed, call)).collect()
+        let asked = request.topics.as_deref().unwrap_or_default();
+        let order = |one: &MetadataRequestTopic, other: &MetadataRequestTopic| {
+            let names = one.name.cmp(&other.name);
+            names.then(one.topic_id.cmp(&other.topic_id))
+        };
+        let mut again = repeated(asked, order).into_iter().peekable();
+        let first = (0..).zip(asked).filter(|(place, _)| again.next_if_eq(place).is_none());
+        first.map(|(_, topic)| find(topic, request, failed, call)).collect()
     };
     let broker = |(id, registration): (BrokerId, &crate::metadata::Registration)| MetadataResponseBroker {
         node_id: id.0,
@@ -137,7 +167,7 @@ fn answer(request: &MetadataRequest, failed: &BTreeMap<Text, ErrorCode>, call: &
 fn find(
     asked: &MetadataRequestTopic,
     request: &MetadataRequest,
-    failed: &BTreeMap<Text, ErrorCode>,
+    failed: &Failed,
     call: &Call<'_, '_>,
 ) -> MetadataResponseTopic {
     let image = call.context.image;
@@ -167,7 +197,7 @@ fn find(
         Some(name) => match (image.topic_named(name), check_topic_name(name)) {
             (Some(topic), _) => Ok(topic),
             (None, Err(refusal)) => Err(refusal.code),
-            (None, Ok(())) => Err(failed.get(name).copied().unwrap_or(ErrorCode::UnknownTopicOrPartition)),
+            (None, Ok(())) => Err(failed.code(name).unwrap_or(ErrorCode::UnknownTopicOrPartition)),
         },
         None => Err(ErrorCode::UnknownTopicId),
     };

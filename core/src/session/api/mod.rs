@@ -39,6 +39,7 @@ use crate::wire::versions::{ApiKey, supported};
 use crate::wire::{Message, Reader, Text};
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 /// A request that waits for answers.
 #[derive(Debug)]
@@ -191,6 +192,27 @@ impl Work {
     }
 }
 
+/// The elements without those that are the same as one before, in the order they came. Their places alone are sorted: a set
+/// of elements would take as much memory again as a request's arrays do.
+fn each_once<T>(mut elements: Vec<T>, order: impl Fn(&T, &T) -> Ordering) -> Vec<T> {
+    let repeated = repeated(&elements, order);
+    let mut repeated = repeated.into_iter().peekable();
+    let mut place = 0..;
+    elements.retain(|_| repeated.next_if_eq(&place.next().unwrap_or(u32::MAX)).is_none());
+    elements
+}
+
+/// The places of elements that are the same as one before, ascending.
+fn repeated<T>(elements: &[T], order: impl Fn(&T, &T) -> Ordering) -> Vec<u32> {
+    let order = |one: u32, other: u32| order(&elements[one as usize], &elements[other as usize]);
+    let mut places: Vec<u32> = (0..).take(elements.len()).collect();
+    places.sort_unstable_by(|&one, &other| order(one, other).then(one.cmp(&other)));
+    let same = |pair: &&[u32]| order(pair[0], pair[1]) == Ordering::Equal;
+    let mut repeated: Vec<u32> = places.windows(2).filter(same).map(|pair| pair[1]).collect();
+    repeated.sort_unstable();
+    repeated
+}
+
 /// Bytes of these parts that lie in memory.
 fn bytes_in_memory(parts: &[Part]) -> usize {
     let inline = |part: &Part| match part {
@@ -235,5 +257,19 @@ impl Call<'_, '_> {
             to,
             ask,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{each_once, repeated};
+    use alloc::vec::Vec;
+
+    #[test]
+    fn what_comes_again_is_left_out_and_the_rest_keeps_its_order() {
+        assert_eq!(repeated(&[3, 1, 3, 2, 1, 3], Ord::cmp), [2, 4, 5]);
+        assert_eq!(each_once(Vec::from([3, 1, 3, 2, 1, 3]), Ord::cmp), [3, 1, 2]);
+        assert!(repeated::<i32>(&[], Ord::cmp).is_empty());
+        assert_eq!(each_once(Vec::from([2, 1]), Ord::cmp), [2, 1]);
     }
 }

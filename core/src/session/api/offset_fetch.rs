@@ -1,19 +1,20 @@
 //! OffsetFetch: the offsets that groups have committed.
 
-use super::groups::{group_answer, text};
-use super::{Progress, Work};
+use super::groups::{Round, group_answer, text};
+use super::{Progress, Work, each_once, repeated};
 use crate::group::{Committed, FetchAsk, GroupAnswer, GroupAsk, Stability, ToldOffset};
 use crate::session::{Answer, Call};
 use crate::types::{ErrorCode, TopicId, Uuid};
-use crate::wire::Text;
 use crate::wire::message::offset_fetch::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse,
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
 };
-use alloc::collections::BTreeSet;
+use crate::wire::{List, Text};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::iter::Peekable;
 
 /// From this version on an error concerns the whole response.
 const ERROR_FOR_ALL: i16 = 2;
@@ -22,11 +23,16 @@ const SEVERAL: i16 = 8;
 /// From this version on topics are named by their ids.
 const TOPIC_IDS: i16 = 10;
 
+/// As many partitions are told again where they are named again, as Kafka does; of more each is told once: what is kept with
+/// an offset may take a thousand times what naming its partition takes.
+const REPEATED: usize = 1000;
+
 /// A request that groups work on.
 #[derive(Debug)]
 pub(in crate::session) struct OffsetFetch {
     groups: Vec<Lookup>,
-    outstanding: usize,
+    stability: Stability,
+    round: Round<Told>,
 }
 
 /// One group's part of the request.
@@ -35,7 +41,6 @@ struct Lookup {
     group: Text,
     /// Which; `None` for all.
     topics: Option<Vec<Wanted>>,
-    answer: Option<Told>,
 }
 
 type Told = Result<Vec<ToldOffset>, ErrorCode>;
@@ -46,7 +51,7 @@ struct Wanted {
     id: Uuid,
     /// The topic's name, where it is known: nothing is asked about one that is not.
     known: Option<Arc<str>>,
-    partitions: Vec<i32>,
+    partitions: Arc<[i32]>,
 }
 
 pub(super) fn begin(request: OffsetFetchRequest, call: &mut Call<'_, '_>) -> Progress {
@@ -55,29 +60,19 @@ pub(super) fn begin(request: OffsetFetchRequest, call: &mut Call<'_, '_>) -> Pro
     } else {
         Stability::AsItIs
     };
-    let mut groups: Vec<Lookup> = named(request, call).into_iter().map(|it| lookup(it, call)).collect();
-    let mut outstanding = 0;
-    for (tag, lookup) in (0..).zip(&mut groups) {
-        let wanted = lookup
-            .topics
-            .as_ref()
-            .map(|topics| topics.iter().flat_map(Wanted::asked).collect());
-        let ask = GroupAsk::Fetch(FetchAsk { wanted, stability });
-        match call.ask_group(tag, &lookup.group, ask) {
-            None => outstanding += 1,
-            Some(refused) => lookup.answer = Some(told(refused)),
-        }
+    let groups: Vec<Lookup> = named(request, call).into_iter().map(|it| lookup(it, call)).collect();
+    OffsetFetch {
+        round: Round::new(groups.len()),
+        groups,
+        stability,
     }
-    OffsetFetch { groups, outstanding }.settle(call)
+    .settle(call)
 }
 
 /// The groups that are asked about, each once, however often it is named: a small request must not ask for a huge answer.
 fn named(request: OffsetFetchRequest, call: &Call<'_, '_>) -> Vec<OffsetFetchRequestGroup> {
     if call.header.version >= SEVERAL {
-        let mut seen = BTreeSet::new();
-        let mut groups = request.groups;
-        groups.retain(|it| seen.insert(it.group_id.clone()));
-        return groups;
+        return each_once(request.groups, |one, other| one.group_id.cmp(&other.group_id));
     }
     let topic = |it: crate::wire::message::offset_fetch::OffsetFetchRequestTopic| OffsetFetchRequestTopics {
         name: it.name,
@@ -91,7 +86,7 @@ fn named(request: OffsetFetchRequest, call: &Call<'_, '_>) -> Vec<OffsetFetchReq
     }])
 }
 
-fn lookup(group: OffsetFetchRequestGroup, call: &Call<'_, '_>) -> Lookup {
+fn lookup(mut group: OffsetFetchRequestGroup, call: &Call<'_, '_>) -> Lookup {
     let by_id = call.header.version >= TOPIC_IDS;
     let wanted = |topic: OffsetFetchRequestTopics| {
         let known = if by_id {
@@ -104,13 +99,33 @@ fn lookup(group: OffsetFetchRequestGroup, call: &Call<'_, '_>) -> Lookup {
             name: topic.name,
             id: topic.topic_id,
             known,
-            partitions: topic.partition_indexes,
+            partitions: topic.partition_indexes.into(),
         }
     };
+    let topics = group.topics.as_deref_mut().unwrap_or_default();
+    if topics.iter().map(|topic| topic.partition_indexes.len()).sum::<usize>() > REPEATED {
+        tell_once(topics);
+    }
     Lookup {
         group: group.group_id,
         topics: group.topics.map(|topics| topics.into_iter().map(wanted).collect()),
-        answer: None,
+    }
+}
+
+/// Leaves each partition where it is named first.
+fn tell_once(topics: &mut [OffsetFetchRequestTopics]) {
+    let mut numbers = BTreeMap::new();
+    let mut named = Vec::new();
+    for topic in topics.iter() {
+        let next = numbers.len() as u32;
+        let number = *numbers.entry((&topic.name, topic.topic_id)).or_insert(next);
+        named.extend(topic.partition_indexes.iter().map(|&index| (number, index)));
+    }
+    let mut again = repeated(&named, Ord::cmp).into_iter().peekable();
+    let mut place = 0..;
+    for topic in topics {
+        let is_first = |_: &i32| again.next_if_eq(&place.next().unwrap_or(u32::MAX)).is_none();
+        topic.partition_indexes.retain(is_first);
     }
 }
 
@@ -121,55 +136,53 @@ fn told(answer: GroupAnswer) -> Told {
     }
 }
 
-impl Wanted {
-    fn asked(&self) -> impl Iterator<Item = (Arc<str>, i32)> {
-        let known = self.known.iter();
-        known.flat_map(|name| self.partitions.iter().map(|&it| (Arc::clone(name), it)))
-    }
-}
-
 impl OffsetFetch {
-    pub(super) fn resume(mut self, tag: u32, answer: Answer, call: &Call<'_, '_>) -> Progress {
-        let before = self.groups[tag as usize].answer.replace(told(group_answer(answer)));
-        assert!(before.is_none(), "a group answers twice");
-        self.outstanding -= 1;
+    pub(super) fn resume(mut self, tag: u32, answer: Answer, call: &mut Call<'_, '_>) -> Progress {
+        self.round.hear(tag, told(group_answer(answer)));
         self.settle(call)
     }
 
-    fn settle(self, call: &Call<'_, '_>) -> Progress {
-        if self.outstanding > 0 {
+    fn settle(mut self, call: &mut Call<'_, '_>) -> Progress {
+        let (groups, stability) = (&self.groups, self.stability);
+        let ask = |at: usize| {
+            let Lookup { group, topics } = &groups[at];
+            let wanted = topics.as_ref().map(|topics| topics.iter().filter_map(Wanted::asked));
+            let wanted = wanted.map(Iterator::collect);
+            call.ask_group(at as u32, group, GroupAsk::Fetch(FetchAsk { wanted, stability }))
+                .map(told)
+        };
+        if !self.round.go_on(ask) {
             return Progress::Working(Work::OffsetFetch(self));
         }
         let version = call.header.version;
-        let respond = |lookup: Lookup| lookup.respond(call);
-        let mut groups: Vec<_> = self.groups.into_iter().map(respond).collect();
+        let mut groups = self.groups.into_iter().zip(self.round.into_answers());
         if version >= SEVERAL {
+            let groups = groups.map(|(lookup, told)| lookup.respond(told, call));
             return call.respond(&OffsetFetchResponse {
-                groups,
+                groups: List::write_in::<OffsetFetchResponse>(version, groups),
                 ..OffsetFetchResponse::default()
             });
         }
-        let only = groups.pop().unwrap_or_default();
-        call.respond(&OffsetFetchResponse {
-            topics: only.topics.into_iter().map(plain).collect(),
-            error_code: only.error_code,
-            ..OffsetFetchResponse::default()
-        })
+        let only = groups.next().map(|(lookup, told)| lookup.respond_alone(told, call));
+        call.respond(&only.unwrap_or_default())
     }
 }
 
 impl Lookup {
-    fn respond(self, call: &Call<'_, '_>) -> OffsetFetchResponseGroup {
-        let (code, told) = match self.answer.unwrap_or(Err(ErrorCode::NotCoordinator)) {
-            Ok(told) => (ErrorCode::None, told),
-            Err(code) => (code, Vec::new()),
-        };
+    fn respond(self, told: Told, call: &Call<'_, '_>) -> OffsetFetchResponseGroup {
+        let version = call.header.version;
+        let code = told.as_ref().err().copied().unwrap_or(ErrorCode::None);
+        let mut told = told.unwrap_or_default().into_iter().peekable();
         let topics = match self.topics {
-            None => all(told, call),
-            Some(_) if !code.is_none() && call.header.version >= ERROR_FOR_ALL => Vec::new(),
+            None => all(told, call).into(),
+            Some(_) if !code.is_none() => List::default(),
             Some(wanted) => {
-                let mut told = told.into_iter().map(|(_, _, committed)| committed);
-                wanted.into_iter().map(|it| it.respond(code, &mut told)).collect()
+                let topic = |it: Wanted| OffsetFetchResponseTopics {
+                    partitions: List::write_in::<OffsetFetchResponse>(version, it.told(code, &mut told)),
+                    name: it.name,
+                    topic_id: it.id,
+                };
+                List::write_in::<OffsetFetchResponse>(version, wanted.into_iter().map(topic))
             }
         };
         OffsetFetchResponseGroup {
@@ -178,43 +191,67 @@ impl Lookup {
             error_code: code.code(),
         }
     }
-}
 
-impl Wanted {
-    fn respond(self, code: ErrorCode, told: &mut impl Iterator<Item = Option<Committed>>) -> OffsetFetchResponseTopics {
-        let known = self.known.is_some();
-        let mut partition = |index| match (known, code) {
-            (false, _) => nothing(index, ErrorCode::UnknownTopicId),
-            (true, ErrorCode::None) => {
-                let committed = told.next().flatten();
-                committed.map_or_else(|| nothing(index, ErrorCode::None), |it| offset(index, &it))
+    /// The response of a version that looks up one group.
+    fn respond_alone(self, told: Told, call: &Call<'_, '_>) -> OffsetFetchResponse {
+        let version = call.header.version;
+        let code = told.as_ref().err().copied().unwrap_or(ErrorCode::None);
+        let mut told = told.unwrap_or_default().into_iter().peekable();
+        let topics = match self.topics {
+            None => all(told, call).into_iter().map(plain_topic).collect::<Vec<_>>().into(),
+            Some(_) if !code.is_none() && version >= ERROR_FOR_ALL => List::default(),
+            Some(wanted) => {
+                let topic = |it: Wanted| OffsetFetchResponseTopic {
+                    partitions: List::write_in::<OffsetFetchResponse>(version, it.told(code, &mut told).map(plain)),
+                    name: it.name,
+                };
+                List::write_in::<OffsetFetchResponse>(version, wanted.into_iter().map(topic))
             }
-            (true, code) => nothing(index, code),
         };
-        OffsetFetchResponseTopics {
-            name: self.name,
-            topic_id: self.id,
-            partitions: self.partitions.into_iter().map(&mut partition).collect(),
+        OffsetFetchResponse {
+            topics,
+            error_code: code.code(),
+            ..OffsetFetchResponse::default()
         }
     }
 }
 
+impl Wanted {
+    fn asked(&self) -> Option<(Arc<str>, Arc<[i32]>)> {
+        let name = self.known.as_ref()?;
+        Some((Arc::clone(name), Arc::clone(&self.partitions)))
+    }
+
+    /// What is told of each partition; `told` has those that are committed, in the order asked.
+    fn told(
+        &self,
+        code: ErrorCode,
+        told: &mut Peekable<impl Iterator<Item = ToldOffset>>,
+    ) -> impl Iterator<Item = OffsetFetchResponsePartitions> {
+        self.partitions.iter().map(move |&index| match &self.known {
+            None => nothing(index, ErrorCode::UnknownTopicId),
+            Some(_) if !code.is_none() => nothing(index, code),
+            Some(known) => {
+                let found = told.next_if(|(topic, partition, _)| *partition == index && topic == known);
+                found.map_or_else(|| nothing(index, ErrorCode::None), |(_, _, it)| offset(index, &it))
+            }
+        })
+    }
+}
+
 /// All offsets of a group, which come in the order of their topics.
-fn all(told: Vec<ToldOffset>, call: &Call<'_, '_>) -> Vec<OffsetFetchResponseTopics> {
-    let mut topics: Vec<OffsetFetchResponseTopics> = Vec::new();
-    for (topic, partition, committed) in told {
-        let Some(committed) = committed else { continue };
-        if topics.last().is_none_or(|last| *last.name != *topic) {
-            let id = call.context.image.topic_named(&topic).map(|topic| topic.id.0);
-            topics.push(OffsetFetchResponseTopics {
-                name: text(&topic),
-                topic_id: id.unwrap_or_default(),
-                partitions: Vec::new(),
-            });
-        }
-        if let Some(last) = topics.last_mut() {
-            last.partitions.push(offset(partition, &committed));
-        }
+fn all(mut told: Peekable<impl Iterator<Item = ToldOffset>>, call: &Call<'_, '_>) -> Vec<OffsetFetchResponseTopics> {
+    let mut topics = Vec::new();
+    while let Some((topic, _, _)) = told.peek() {
+        let topic = Arc::clone(topic);
+        let id = call.context.image.topic_named(&topic).map(|topic| topic.id.0);
+        let same = core::iter::from_fn(|| told.next_if(|(next, _, _)| *next == topic));
+        let partitions: Vec<_> = same.map(|(_, partition, it)| offset(partition, &it)).collect();
+        topics.push(OffsetFetchResponseTopics {
+            name: text(&topic),
+            topic_id: id.unwrap_or_default(),
+            partitions: partitions.into(),
+        });
     }
     topics
 }
@@ -239,16 +276,20 @@ fn nothing(partition_index: i32, code: ErrorCode) -> OffsetFetchResponsePartitio
     }
 }
 
-fn plain(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
-    let partition = |it: OffsetFetchResponsePartitions| OffsetFetchResponsePartition {
+fn plain(it: OffsetFetchResponsePartitions) -> OffsetFetchResponsePartition {
+    OffsetFetchResponsePartition {
         partition_index: it.partition_index,
         committed_offset: it.committed_offset,
         committed_leader_epoch: it.committed_leader_epoch,
         metadata: it.metadata,
         error_code: it.error_code,
-    };
+    }
+}
+
+fn plain_topic(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
+    let partitions: Vec<_> = topic.partitions.into_iter().map(plain).collect();
     OffsetFetchResponseTopic {
         name: topic.name,
-        partitions: topic.partitions.into_iter().map(partition).collect(),
+        partitions: partitions.into(),
     }
 }

@@ -20,14 +20,14 @@ pub(in crate::session) struct OffsetForLeaderEpoch {
 }
 
 pub(super) fn begin(request: OffsetForLeaderEpochRequest, call: &mut Call<'_, '_>) -> Progress {
-    let mut scatter = Scatter::new();
+    let mut scatter = Scatter::new(|code| PartitionAnswer::EpochEnd(Err(code)));
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let known = call.context.image.topic_named(&topic.topic);
         for part in &topic.partitions {
             match known.and_then(|topic| topic.partition(part.partition)) {
                 Some(partition) => scatter.add(partition, ask(part), call.context.shards),
-                None => scatter.add_answer(PartitionAnswer::EpochEnd(Err(ErrorCode::UnknownTopicOrPartition))),
+                None => scatter.refuse(ErrorCode::UnknownTopicOrPartition),
             }
         }
         let indexes = topic.partitions.iter().map(|part| part.partition).collect();

@@ -1,21 +1,19 @@
 //! Produce: each partition's batch goes to its home, and is answered once it satisfies the acks.
 
-use super::{Progress, Work};
+use super::{Progress, Work, each_once, repeated};
 use crate::metadata::{Image, is_internal};
 use crate::partition::{Acks, NotProduced, PartitionAnswer, PartitionAsk, Produced};
 use crate::record::{BatchHeader, Compression, MAGIC, RecordError};
 use crate::session::scatter::Scatter;
 use crate::session::{Answer, Call, CloseReason};
 use crate::types::{ErrorCode, Refusal, TopicId, TopicPartition, Uuid};
-use crate::wire::Text;
 use crate::wire::message::produce::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
     TopicProduceData, TopicProduceResponse,
 };
-use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
+use crate::wire::{List, Text};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -25,9 +23,14 @@ const ZSTD_SINCE: i16 = 7;
 #[derive(Debug)]
 pub(in crate::session) struct Produce {
     acks: Acks,
+    /// Why all of it is refused.
+    message: Option<Text>,
     topics: Vec<Topic>,
     scatter: Scatter,
 }
+
+/// What a transactional producer is told of each partition.
+const TRANSACTIONAL: (ErrorCode, &str) = (ErrorCode::InvalidTxnState, "This broker does not serve transactions.");
 
 #[derive(Debug)]
 struct Topic {
@@ -38,11 +41,8 @@ struct Topic {
 
 pub(super) fn begin(request: ProduceRequest, call: &mut Call<'_, '_>) -> Progress {
     let acks = Acks::from_wire(request.acks);
-    let transactional = request.transactional_id.as_ref().map(|_| Refusal {
-        code: ErrorCode::InvalidTxnState,
-        message: Some(String::from("This broker does not serve transactions.")),
-    });
-    let mut scatter = Scatter::new();
+    let transactional = request.transactional_id.as_ref().map(|_| TRANSACTIONAL);
+    let mut scatter = Scatter::new(|code| PartitionAnswer::Produced(Err(code.into())));
     let topic_data = last_named(request.topic_data);
     let mut topics = Vec::with_capacity(topic_data.len());
     for TopicProduceData {
@@ -56,8 +56,7 @@ pub(super) fn begin(request: ProduceRequest, call: &mut Call<'_, '_>) -> Progres
         for PartitionProduceData { index, records } in partition_data {
             partitions.push(index);
             let checked = transactional
-                .clone()
-                .map_or_else(|| check(found, index, call.context.image), Err)
+                .map_or_else(|| check(found, index, call.context.image), |(code, _)| Err(code.into()))
                 .and_then(|partition| check_codec(call.header.version, records.as_ref()).map(|()| partition))
                 // What is not there is said before what is wrong with all (`KafkaApis.handleProduceRequest`).
                 .and_then(|partition| Ok((partition, acks.ok_or(ErrorCode::InvalidRequiredAcks)?)));
@@ -69,6 +68,7 @@ pub(super) fn begin(request: ProduceRequest, call: &mut Call<'_, '_>) -> Progres
                     };
                     scatter.add(partition, ask, call.context.shards);
                 }
+                Err(Refusal { code, message: None }) => scatter.refuse(code),
                 Err(refusal) => scatter.add_answer(PartitionAnswer::Produced(Err(refusal.into()))),
             }
         }
@@ -81,6 +81,7 @@ pub(super) fn begin(request: ProduceRequest, call: &mut Call<'_, '_>) -> Progres
     scatter.send(None, call);
     Produce {
         acks: acks.unwrap_or(Acks::All),
+        message: transactional.map(|(_, message)| Text::from(message)),
         topics,
         scatter,
     }
@@ -89,35 +90,56 @@ pub(super) fn begin(request: ProduceRequest, call: &mut Call<'_, '_>) -> Progres
 
 /// Each partition once, with the records that it is named with last: the others are not appended, and not answered
 /// (`KafkaApis.handleProduceRequest` keeps them in a map).
-fn last_named(topic_data: Vec<TopicProduceData>) -> Vec<TopicProduceData> {
-    if let [] | [_] = topic_data.as_slice()
-        && topic_data.iter().all(|topic| topic.partition_data.len() <= 1)
-    {
-        return topic_data;
-    }
-    let mut topics: Vec<TopicProduceData> = Vec::with_capacity(topic_data.len());
-    let mut topic_places = BTreeMap::new();
-    let mut places = BTreeMap::new();
-    for mut topic in topic_data {
-        let parts = core::mem::take(&mut topic.partition_data);
-        let at = *topic_places
-            .entry((topic.name.clone(), topic.topic_id))
-            .or_insert_with(|| {
-                topics.push(topic);
-                topics.len() - 1
-            });
-        let merged = &mut topics[at].partition_data;
-        for part in parts {
-            match places.entry((at, part.index)) {
-                Entry::Vacant(free) => {
-                    free.insert(merged.len());
-                    merged.push(part);
-                }
-                Entry::Occupied(place) => merged[*place.get()] = part,
+fn last_named(mut topics: Vec<TopicProduceData>) -> Vec<TopicProduceData> {
+    let order = |one: &TopicProduceData, other: &TopicProduceData| {
+        let names = one.name.cmp(&other.name);
+        names.then(one.topic_id.cmp(&other.topic_id))
+    };
+    let again = repeated(&topics, order);
+    if !again.is_empty() {
+        let take = |&place: &u32| {
+            let topic = &mut topics[place as usize];
+            let partition_data = core::mem::take(&mut topic.partition_data);
+            TopicProduceData {
+                partition_data,
+                ..topic.clone()
+            }
+        };
+        let more: Vec<_> = again.iter().map(take).collect();
+        topics = each_once(topics, order);
+        let mut sorted: Vec<usize> = (0..topics.len()).collect();
+        sorted.sort_unstable_by(|&one, &other| order(&topics[one], &topics[other]));
+        for topic in more {
+            if let Ok(at) = sorted.binary_search_by(|&at| order(&topics[at], &topic)) {
+                topics[sorted[at]].partition_data.extend(topic.partition_data);
             }
         }
     }
+    for topic in &mut topics {
+        if topic.partition_data.len() > 1 {
+            topic.partition_data = last_records(core::mem::take(&mut topic.partition_data));
+        }
+    }
     topics
+}
+
+/// Each partition where it is named first, with the records that it is named with last.
+fn last_records(mut parts: Vec<PartitionProduceData>) -> Vec<PartitionProduceData> {
+    let mut places: Vec<u32> = (0..).take(parts.len()).collect();
+    places.sort_unstable_by_key(|&place| (parts[place as usize].index, place));
+    let same = places.chunk_by(|&one, &other| parts[one as usize].index == parts[other as usize].index);
+    let repeated = |same: &[u32]| match *same {
+        [first, .., last] => Some((first as usize, last as usize)),
+        _ => None,
+    };
+    let repeated: Vec<_> = same.filter_map(repeated).collect();
+    if repeated.is_empty() {
+        return parts;
+    }
+    for (first, last) in repeated {
+        parts.swap(first, last);
+    }
+    each_once(parts, |one, other| one.index.cmp(&other.index))
 }
 
 /// zstd only since version 7: a client of an earlier one could not read back what it wrote (KIP-110).
@@ -184,18 +206,22 @@ impl Produce {
         }
         let mut answers = self.scatter.into_answers();
         let mut respond = |index| match answers.next() {
-            Some(PartitionAnswer::Produced(result)) => partition_response(index, result),
+            Some(PartitionAnswer::Produced(result)) => partition_response(index, result, self.message.as_ref()),
             other => panic!("produce was answered {other:?}"),
         };
         // A topic without partitions is not answered (`ProduceResponse` groups partitions).
         let topics = self.topics.into_iter().filter(|topic| !topic.partitions.is_empty());
+        let version = call.header.version;
         let responses = topics.map(|topic| TopicProduceResponse {
             name: topic.name,
             topic_id: topic.id,
-            partition_responses: topic.partitions.into_iter().map(&mut respond).collect(),
+            partition_responses: List::write_in::<ProduceResponse>(
+                version,
+                topic.partitions.into_iter().map(&mut respond),
+            ),
         });
         call.respond(&ProduceResponse {
-            responses: responses.collect(),
+            responses: List::write_in::<ProduceResponse>(version, responses),
             ..ProduceResponse::default()
         })
     }
@@ -212,7 +238,11 @@ impl Produce {
     }
 }
 
-fn partition_response(index: i32, result: Result<Produced, NotProduced>) -> PartitionProduceResponse {
+fn partition_response(
+    index: i32,
+    result: Result<Produced, NotProduced>,
+    message: Option<&Text>,
+) -> PartitionProduceResponse {
     match result {
         Ok(produced) => PartitionProduceResponse {
             index,
@@ -226,7 +256,7 @@ fn partition_response(index: i32, result: Result<Produced, NotProduced>) -> Part
             error_code: refusal.code.code(),
             base_offset: -1,
             record_errors: records.into_iter().map(record_error).collect(),
-            error_message: refusal.message.map(Text::from),
+            error_message: refusal.message.map(Text::from).or_else(|| message.cloned()),
             ..PartitionProduceResponse::default()
         },
     }

@@ -36,8 +36,8 @@ fn described(broker: &mut Broker, client: ConnectionId, resource_type: i8, name:
         include_synonyms: true,
         include_documentation: true,
     };
-    let mut response: DescribeConfigsResponse = broker.call(client, &request, 4);
-    response.results.remove(0)
+    let response: DescribeConfigsResponse = broker.call(client, &request, 4);
+    response.results[0].clone()
 }
 
 /// The value of a key of a resource, and where it comes from.

@@ -170,9 +170,9 @@ pub(super) fn describe(broker: &mut Broker, client: ConnectionId, group: &str, v
         groups: vec![text(group), text(group)],
         include_authorized_operations: version >= 3,
     };
-    let mut response: DescribeGroupsResponse = broker.call(client, &request, version);
+    let response: DescribeGroupsResponse = broker.call(client, &request, version);
     assert_eq!(response.groups.len(), 1, "a group is described once");
-    response.groups.remove(0)
+    response.groups[0].clone()
 }
 
 pub(super) fn list(

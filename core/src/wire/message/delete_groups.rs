@@ -19,7 +19,7 @@ message! {
     /// What became of each group.
     DeleteGroupsResponse {
         throttle_time_ms: int32 0+;
-        results: [DeletableGroupResult] 0+;
+        results: [each DeletableGroupResult] 0+;
     }
 
     /// Whether the group is gone.

@@ -27,7 +27,7 @@ message! {
     /// What became of each topic.
     DeleteTopicsResponse {
         throttle_time_ms: int32 1+, ignorable;
-        responses: [DeletableTopicResult] 0+;
+        responses: [each DeletableTopicResult] 0+;
     }
 
     DeletableTopicResult {

@@ -29,7 +29,7 @@ message! {
     /// Configurations, one result a resource.
     DescribeConfigsResponse {
         throttle_time_ms: int32 0+;
-        results: [DescribeConfigsResult] 0+;
+        results: [each DescribeConfigsResult] 0+;
     }
 
     DescribeConfigsResult {

@@ -21,7 +21,7 @@ message! {
     /// The groups.
     DescribeGroupsResponse {
         throttle_time_ms: int32 1+, ignorable;
-        groups: [DescribedGroup] 0+;
+        groups: [each DescribedGroup] 0+;
     }
 
     /// A group, or why it cannot be told.

@@ -28,7 +28,7 @@ message! {
         node_id: int32 0-3;
         host: string 0-3;
         port: int32 0-3;
-        coordinators: [Coordinator] 4+;
+        coordinators: [each Coordinator] 4+;
     }
 
     Coordinator {

@@ -49,21 +49,21 @@ message! {
     /// Offsets: of one group in the fields of the response itself up to version 7, then in `groups`.
     OffsetFetchResponse {
         throttle_time_ms: int32 3+, ignorable;
-        topics: [OffsetFetchResponseTopic] 0-7;
+        topics: [each OffsetFetchResponseTopic] 0-7;
         error_code: int16 2-7, ignorable;
-        groups: [OffsetFetchResponseGroup] 8+;
+        groups: [each OffsetFetchResponseGroup] 8+;
     }
 
     /// Offsets in one topic.
     OffsetFetchResponseTopic {
         name: string 0-7;
-        partitions: [OffsetFetchResponsePartition] 0-7;
+        partitions: [each OffsetFetchResponsePartition] 0-7;
     }
 
     /// Offsets of one group.
     OffsetFetchResponseGroup {
         group_id: string 8+;
-        topics: [OffsetFetchResponseTopics] 8+;
+        topics: [each OffsetFetchResponseTopics] 8+;
         error_code: int16 8+;
     }
 
@@ -81,7 +81,7 @@ message! {
     OffsetFetchResponseTopics {
         name: string 8-9, ignorable;
         topic_id: uuid 10+, ignorable;
-        partitions: [OffsetFetchResponsePartitions] 8+;
+        partitions: [each OffsetFetchResponsePartitions] 8+;
     }
 
     /// What is committed for a partition.

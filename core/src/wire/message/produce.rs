@@ -38,7 +38,7 @@ message! {
 
     /// Where the batches came to lie. Not sent for acks 0.
     ProduceResponse {
-        responses: [TopicProduceResponse] 0+;
+        responses: [each TopicProduceResponse] 0+;
         throttle_time_ms: int32 1+, ignorable;
         /// The addresses of the leaders that `current_leader` names.
         node_endpoints: [NodeEndpoint] 10+, tag 0;
@@ -48,7 +48,7 @@ message! {
     TopicProduceResponse {
         name: string 0-12, ignorable;
         topic_id: uuid 13+, ignorable;
-        partition_responses: [PartitionProduceResponse] 0+;
+        partition_responses: [each PartitionProduceResponse] 0+;
     }
 
     /// What became of one partition's batches.
