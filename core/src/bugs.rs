@@ -107,11 +107,13 @@ pub enum Bug {
     ResponsesReordered = 48,
     /// A change of topics is answered before all shards have seen it (metadata).
     ChangeAnsweredEarly = 49,
+    /// Recovery cuts a log off below what its note says to be synced (recovery).
+    CutBelowNote = 50,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::AckBeforeFsync,
         Self::SyncCoversLaterWrites,
         Self::NoDirectorySync,
@@ -161,6 +163,7 @@ impl Bug {
         Self::SessionTimerNotRearmed,
         Self::ResponsesReordered,
         Self::ChangeAnsweredEarly,
+        Self::CutBelowNote,
     ];
 }
 

@@ -51,6 +51,8 @@ pub(crate) enum Fault {
     Rot,
     /// As [`Fault::Rot`], in what Kafka's CRC leaves out of a batch.
     HeaderRot,
+    /// As [`Fault::Rot`], in what only a log's note says to be synced; a crash follows.
+    NotedRot,
     /// A sector of the next sync goes to a wrong place, and nobody is told.
     MisdirectWrite,
     /// No descriptor is left for a while.
@@ -225,6 +227,7 @@ impl Options {
         members::draw(&mut draw, &mut options);
         members::draw_removal(&mut options);
         faults::draw_shortage(&mut options);
+        faults::draw_rare(&mut options);
         options
     }
 }
@@ -538,6 +541,6 @@ mod tests {
                     .map(|(_, fault)| format!("{:?}", std::mem::discriminant(fault)))
             })
             .collect();
-        assert_eq!(kinds.len(), 19, "{kinds:?}");
+        assert_eq!(kinds.len(), 20, "{kinds:?}");
     }
 }

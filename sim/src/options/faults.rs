@@ -4,6 +4,7 @@ use super::{Crash, Fault, Options};
 use crate::disk::{Hearers, SyncFailure};
 use crate::draw::Draw;
 use crate::stage::{MILLIS, Nanos};
+use klamm_core::config::FlushMode;
 
 /// Which kinds of fault a run has: each is in or out on its own.
 pub(super) fn draw(draw: &mut Draw, safety: Nanos) -> Vec<(Nanos, Fault)> {
@@ -62,6 +63,31 @@ pub(super) fn draw_shortage(options: &mut Options) {
         let at = draw.within(20 * MILLIS, options.safety);
         options.faults.push((at, Fault::ShortOfMemory));
     }
+    options.faults.sort_by_key(|&(at, _)| at);
+}
+
+/// What strikes rarely where it is left to chance, and is aimed for that: each kind in one run of a few, on its own.
+pub(super) fn draw_rare(options: &mut Options) {
+    let mut draw = Draw::new(options.seed ^ 0x7A3E_51D2_90C4_0B6F);
+    if options.calm {
+        return;
+    }
+    let fsync = options.broker.flush == FlushMode::Fsync;
+    let mut add = |one_in: u64, most: u64, suits: bool, make: &dyn Fn(&mut Draw) -> Fault| {
+        let times = if draw.chance(1, one_in) {
+            draw.within(1, most)
+        } else {
+            0
+        };
+        for _ in 0..times {
+            let (at, fault) = (draw.within(20 * MILLIS, options.safety), make(&mut draw));
+            if suits {
+                options.faults.push((at, fault));
+            }
+        }
+    };
+    // With `flush=os` nothing is noted.
+    add(6, 3, fsync, &|_| Fault::NotedRot);
     options.faults.sort_by_key(|&(at, _)| at);
 }
 

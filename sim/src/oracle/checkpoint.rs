@@ -174,6 +174,13 @@ impl Rebuilt {
     }
 }
 
+/// How many bytes of the segment at `path` its checkpoint covers.
+pub(super) fn covered(disk: &Disk, path: &str) -> u64 {
+    let front = path.strip_suffix(".log").unwrap_or(path);
+    let said = disk.bytes(View::Cache, &format!("{front}.checkpoint"));
+    said.and_then(Said::parse).map_or(0, |said| said.size)
+}
+
 /// Segments that checkpoints were compared with.
 #[derive(Default, Debug)]
 pub(super) struct Segments(BTreeMap<InodeId, Rebuilt>);

@@ -172,6 +172,17 @@ impl<'a> Segment<'a> {
         bytes.is_empty().then_some(due)
     }
 
+    /// The offset after the batch that holds the byte at `position`; `None` where a bad one stands before.
+    pub(super) fn end_around(&self, bytes: &[u8], position: u64) -> Option<i64> {
+        let (mut due, mut at) = (self.base, 0);
+        while at <= position as usize {
+            let batch = next_batch(bytes.get(at..)?, due, self).ok()?;
+            due = batch.end_offset();
+            at += batch.size;
+        }
+        Some(due)
+    }
+
     fn generation(&self) -> u32 {
         self.cleaned.map_or(0, |cleaned| cleaned.generation)
     }

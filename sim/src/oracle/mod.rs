@@ -39,6 +39,7 @@ pub use compaction::Tally;
 pub(crate) use damage::{Damage, is_of_a_partition};
 pub use groups::GroupCounts;
 pub(crate) use groups::{Owned, lasts};
+pub(crate) use note::is_only_noted;
 pub use places::Checker;
 pub(crate) use places::{Counts, Place, Violation, Why};
 pub(crate) use retention::Retention;

@@ -4,10 +4,11 @@
 //! It is read here as it lies on the disk: seven letters and a version, the offset, a CRC. A note that is torn, or older
 //! than the log, says less, and holds the broker to less.
 
+use super::checkpoint::covered;
 use super::disk_log::{LogView, Segment, parse_directory};
 use super::{Checker, Oracle, Place};
 use crate::batch::crc32c;
-use crate::disk::{Disk, View};
+use crate::disk::{Disk, Flip, View};
 use crate::frame::{Request, Response};
 
 /// The timestamp that asks ListOffsets for a log's end.
@@ -24,6 +25,23 @@ fn parse(bytes: &[u8]) -> Option<i64> {
     let offset = covered.strip_prefix(b"KLMSYNC\x01")?;
     let sound = crc32c(covered) == u32::from_be_bytes(*crc);
     Some(i64::from_be_bytes(offset.try_into().ok()?)).filter(|_| sound)
+}
+
+/// Whether the flip hits what nothing but its log's note says to be synced: no checkpoint covers it, and no segment follows.
+pub(crate) fn is_only_noted(disk: &Disk, flip: &Flip) -> bool {
+    let Some((directory, name)) = flip.path.rsplit_once('/') else {
+        return false;
+    };
+    let Some(segment) = Segment::parse(name).filter(|segment| segment.cleaned.is_none()) else {
+        return false;
+    };
+    let names = disk.names(View::Cache, directory).unwrap_or_default();
+    let mut others = names.iter().filter_map(|name| Segment::parse(name));
+    let bytes = disk.bytes(View::Cache, &flip.path).unwrap_or_default();
+    let around = segment.end_around(bytes, flip.position);
+    !others.any(|other| other.base > segment.base)
+        && flip.position >= covered(disk, &flip.path)
+        && around.is_some_and(|end| end <= noted(disk, directory))
 }
 
 impl Oracle {
@@ -104,9 +122,10 @@ impl Oracle {
 mod tests {
     use super::super::Checker;
     use super::super::tests::{ID, answer, batch, disk_with, fetch, oracle, seen};
-    use super::parse;
+    use super::{is_only_noted, parse};
     use crate::batch::crc32c;
     use crate::disk::Disk;
+    use crate::draw::Draw;
     use bytes::Bytes;
     use klamm_core::types::Uuid;
 
@@ -133,6 +152,24 @@ mod tests {
         let mut changed = whole;
         changed[12] ^= 1;
         assert_eq!(parse(&changed), None);
+    }
+
+    #[test]
+    fn what_the_note_alone_covers_is_told_from_what_lies_behind_it() {
+        let mut oracle = oracle();
+        let (first, second) = (batch(&mut oracle, 0, &ID, 0, 0), batch(&mut oracle, 1, &ID, 1, 0));
+        let log = [&first[..], &second[..]].concat();
+        let (disk, _) = disk(&[("00000000000000000000.log", &log), ("synced", &note(1))]);
+        let mut draw = Draw::new(1);
+        let mut seen = [0; 2];
+        for _ in 0..200 {
+            let is_log = |path: &str| path.strip_suffix(".log").is_some();
+            let flip = disk.draw_flip(is_log, &mut draw).expect("all of it is at rest");
+            let noted = flip.position < first.len() as u64;
+            assert_eq!(is_only_noted(&disk, &flip), noted, "{flip:?}");
+            seen[usize::from(noted)] += 1;
+        }
+        assert!(seen.iter().all(|&count| count > 20), "{seen:?}");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use crate::client::Client;
 use crate::disk::{Disk, Flip, Hearers};
 use crate::draw::Draw;
 use crate::link::LinkId;
-use crate::options::Fault;
-use crate::oracle::{Damage, is_of_a_partition};
+use crate::options::{Crash, Fault};
+use crate::oracle::{Damage, is_of_a_partition, is_only_noted};
 use crate::stage::{MILLIS, Nanos};
 use klamm_core::shard::Input;
 
@@ -49,8 +49,9 @@ impl World {
             }
             Fault::FailWrite => self.weather.fail_write = true,
             Fault::UnreadableSector => _ = self.disk.lose_sector(|_| true, &mut self.stage.draw),
-            Fault::Rot => self.rot(|_, _| true),
-            Fault::HeaderRot => self.rot(Damage::is_outside_the_crc),
+            Fault::Rot => _ = self.rot(|_, _| true),
+            Fault::HeaderRot => _ = self.rot(Damage::is_outside_the_crc),
+            Fault::NotedRot => self.rot_below_a_note(),
             Fault::MisdirectWrite => self.weather.misdirect_write = true,
             Fault::NoDescriptors { lasts } => self.weather.no_descriptors_until = now + lasts,
             Fault::ShortOfMemory => self.run_short_of_memory(),
@@ -122,18 +123,31 @@ impl World {
         (!links.is_empty()).then(|| links[self.stage.draw.index(links.len())])
     }
 
-    /// A bit that was synced flips, in a log or in what speaks of it, where it `suits`.
-    fn rot(&mut self, suits: impl Fn(&Disk, &Flip) -> bool) {
+    /// What only a log's note says to be synced is a small part of what may rot, and a recovery has to tell it from a torn
+    /// tail: so a crash follows.
+    fn rot_below_a_note(&mut self) {
+        if self.rot(is_only_noted) {
+            self.weather.hit("bit rot below a note");
+            if self.process.is_some() && self.crash.is_none() {
+                let crash = self.stage.draw.pick(&[Crash::Kill, Crash::Kill, Crash::PowerCut]);
+                self.crash = Some((crash, self.stage.draw.spread(0, 60)));
+            }
+        }
+    }
+
+    /// A bit that was synced flips, in a log or in what speaks of it, where it `suits`; whether one did.
+    fn rot(&mut self, suits: impl Fn(&Disk, &Flip) -> bool) -> bool {
         let draws = (0..ROT_DRAWS).find_map(|_| {
             let flip = self.disk.draw_flip(is_of_a_partition, &mut self.stage.draw);
             flip.filter(|flip| suits(&self.disk, flip))
         });
-        let Some(flip) = draws else { return };
+        let Some(flip) = draws else { return false };
         self.note_fault(&|| format!("{flip:?}"));
         self.weather.hit("bit rot");
         let damage = Damage::of_flip(&self.disk, &flip);
         self.disk.flip(&flip);
         self.oracle.damaged(damage);
+        true
     }
 
     /// Asks the broker to stop; it starts again once it has.

@@ -150,7 +150,9 @@ impl Recover {
     /// A note that is torn, or was never written, says nothing.
     pub(super) fn take_note(&mut self, bytes: &[u8]) -> Turn {
         let noted = synced::decode(bytes).unwrap_or(Offset::ZERO);
-        self.promised = self.promised.max(noted);
+        if !bug!(CutBelowNote) {
+            self.promised = self.promised.max(noted);
+        }
         self.close(self.file, Step::NoteClosed)
     }
 

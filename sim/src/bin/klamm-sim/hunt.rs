@@ -42,6 +42,7 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         | Bug::HeaderRotServed
         | Bug::BodyRotServed
         | Bug::GapAfterShortWrite
+        | Bug::CutBelowNote
         | Bug::CompactionSwapNotSynced => &[Checker::Recovery],
         Bug::ForgetProducers
         | Bug::StaleProducerSnapshot

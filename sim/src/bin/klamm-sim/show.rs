@@ -100,8 +100,9 @@ const VERSIONS: [(&str, i16, i16); 21] = [
 ];
 
 /// Every fault, as its victims are counted.
-const FAULTS: [&str; 19] = [
+const FAULTS: [&str; 20] = [
     "bit rot",
+    "bit rot below a note",
     "connection reset",
     "eviction of what was not written back",
     "failed read",
