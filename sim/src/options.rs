@@ -53,6 +53,8 @@ pub(crate) enum Fault {
     HeaderRot,
     /// As [`Fault::Rot`], in what only a log's note says to be synced; a crash follows.
     NotedRot,
+    /// Power cuts in pairs, the second of which brings up behind a log what it held before the first.
+    EarlierBlocks { pairs: u32 },
     /// A sector of the next sync goes to a wrong place, and nobody is told.
     MisdirectWrite,
     /// No descriptor is left for a while.
@@ -541,6 +543,6 @@ mod tests {
                     .map(|(_, fault)| format!("{:?}", std::mem::discriminant(fault)))
             })
             .collect();
-        assert_eq!(kinds.len(), 20, "{kinds:?}");
+        assert_eq!(kinds.len(), 21, "{kinds:?}");
     }
 }

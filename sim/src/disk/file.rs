@@ -53,6 +53,10 @@ pub enum Tear {
     Prefix,
     /// Any subset of sectors.
     Sectors,
+    /// Every byte did, and none of the sizes that show them.
+    SizesLost,
+    /// The last size did, and the bytes before this one.
+    UpTo(u64),
 }
 
 /// What a sector holds that belongs to the file by its size but was never written.
@@ -62,6 +66,18 @@ pub enum Filler {
     Zeros,
     /// What was on the device before.
     Stale,
+}
+
+/// No more is remembered of what lies behind a file's end.
+const BEHIND: usize = 64 << 10;
+
+/// What a power cut leaves of a file.
+struct Aftermath {
+    bytes: Vec<u8>,
+    /// What lies behind them.
+    behind: Vec<u8>,
+    /// Where bytes begin that came up from there.
+    unclaimed: Option<u64>,
 }
 
 /// A file's bytes, twice.
@@ -83,9 +99,22 @@ pub(super) struct File {
     given_up: u64,
     /// Whether no name leads here any more; then its bytes count for nothing.
     unlinked: bool,
+    /// What the device holds behind the durable bytes: what was written there before, for this file or for an earlier one
+    /// of its name. To the byte, as if blocks were as small.
+    behind: Vec<u8>,
+    /// Where bytes begin that a power cut brought up from there, until a sync of the file claims them.
+    unclaimed: Option<u64>,
 }
 
 impl File {
+    /// An empty file, where the device holds `behind`.
+    pub(super) fn over(behind: Vec<u8>) -> Self {
+        Self {
+            behind,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.cache.len() as u64
     }
@@ -110,6 +139,32 @@ impl File {
     /// The last name is gone.
     pub(super) fn unlinked(&mut self) {
         self.unlinked = true;
+    }
+
+    /// Where bytes begin that an earlier write left, as far as nobody claimed them.
+    pub(super) fn unclaimed(&self) -> Option<u64> {
+        self.unclaimed
+    }
+
+    /// The bytes that are written and not durable, from the durable size on.
+    pub(super) fn undurable(&self) -> &[u8] {
+        self.cache.get(self.durable.len()..).unwrap_or_default()
+    }
+
+    /// What the device holds from `position` on, where that lies behind the durable bytes.
+    pub(super) fn behind(&self, position: u64) -> &[u8] {
+        let at = (position as usize).checked_sub(self.durable.len());
+        at.and_then(|at| self.behind.get(at..)).unwrap_or_default()
+    }
+
+    /// All that the device holds of what the file was.
+    pub(super) fn remains(&self) -> Vec<u8> {
+        self.behind_of(0)
+    }
+
+    /// What lies behind the durable bytes is as good as random.
+    pub(super) fn forget_behind(&mut self) {
+        self.behind = Vec::new();
     }
 
     pub(super) fn is_dirty(&self) -> bool {
@@ -192,6 +247,7 @@ impl File {
         }
         self.dirty.retain(|range| range.start < range.end);
         carve(&mut self.forsaken, size, u64::MAX);
+        self.unclaimed = self.unclaimed.filter(|&from| from < size);
     }
 
     /// What a sync that begins now covers.
@@ -211,6 +267,7 @@ impl File {
     /// The sync that took `snapshot` ends: its bytes are durable, but for those that another write-back gave up
     /// meanwhile, because a page is written back once for all who wait for it. Returns whether there were such.
     pub(super) fn persist(&mut self, snapshot: &FileSnapshot) -> bool {
+        self.unclaimed = None;
         if snapshot.began < self.synced {
             // A sync that began later has ended already, and covered all of this.
             return false;
@@ -314,10 +371,23 @@ impl File {
     }
 
     fn set_durable_size(&mut self, size: u64) {
-        if size < self.durable.len() as u64 {
+        let size = size as usize;
+        if size < self.durable.len() {
             self.rewrites += 1;
         }
-        self.durable.resize(size as usize, 0);
+        if size != self.durable.len() {
+            self.behind = self.behind_of(size);
+        }
+        self.durable.resize(size, 0);
+    }
+
+    /// What lies behind the durable bytes where there are `size` of them.
+    fn behind_of(&self, size: usize) -> Vec<u8> {
+        let shown = self.durable.get(size..).unwrap_or_default();
+        let hidden = self.behind.get(size.saturating_sub(self.durable.len())..);
+        let mut behind = [shown, hidden.unwrap_or_default()].concat();
+        behind.truncate(BEHIND);
+        behind
     }
 
     /// Puts `bytes` at `start`, as far as the file's size goes. Only what lay below `known` counts as a rewrite.
@@ -340,34 +410,39 @@ impl File {
         if !self.is_dirty() && self.forsaken.is_empty() {
             return false;
         }
-        let mut after = self.durable.clone();
+        let durable = self.durable.len() as u64;
         let size = match tear {
-            Tear::Nothing => after.len() as u64,
-            Tear::Everything => self.sizes.last().map_or(after.len() as u64, |&(_, size)| size),
+            Tear::Nothing | Tear::SizesLost => durable,
+            Tear::Everything | Tear::UpTo(_) => self.sizes.last().map_or(durable, |&(_, size)| size),
             Tear::Prefix | Tear::Sectors => {
                 let which = draw.index(self.sizes.len() + 1);
-                which
-                    .checked_sub(1)
-                    .map_or(after.len() as u64, |which| self.sizes[which].1)
+                which.checked_sub(1).map_or(durable, |which| self.sizes[which].1)
             }
         };
-        after.resize(size as usize, 0);
+        let mut after = Aftermath {
+            bytes: self.durable.clone(),
+            behind: self.behind_of(size as usize),
+            unclaimed: self.unclaimed.filter(|&from| from < size),
+        };
+        after.bytes.resize(size as usize, 0);
         for range in std::mem::take(&mut self.dirty) {
             self.tear_range(&range, tear, filler, &mut after, draw);
         }
-        let torn = after != self.cache;
-        self.cache.clone_from(&after);
-        if after != self.durable {
+        let torn = after.bytes != self.cache;
+        self.cache.clone_from(&after.bytes);
+        if after.bytes != self.durable {
             self.rewrites += 1;
         }
-        self.durable = after;
+        self.durable = after.bytes;
+        self.behind = after.behind;
+        self.unclaimed = after.unclaimed;
         self.sizes.clear();
         self.forsaken.clear();
         torn
     }
 
     /// Writes what arrived of `range` to `after`, a sector at a time.
-    fn tear_range(&self, range: &Dirty, tear: Tear, filler: Filler, after: &mut [u8], draw: &mut Draw) {
+    fn tear_range(&self, range: &Dirty, tear: Tear, filler: Filler, after: &mut Aftermath, draw: &mut Draw) {
         let prefix_end = if tear == Tear::Prefix {
             draw.within(range.start, range.end)
         } else {
@@ -378,16 +453,31 @@ impl File {
             let end = ((start / SECTOR + 1) * SECTOR).min(range.end);
             let arrived_end = match tear {
                 Tear::Nothing => start,
-                Tear::Everything => end,
+                Tear::Everything | Tear::SizesLost => end,
+                Tear::UpTo(byte) => byte.clamp(start, end),
                 Tear::Prefix => prefix_end.clamp(start, end),
                 Tear::Sectors => [start, end][usize::from(draw.chance(1, 2))],
             };
-            for at in start..end.min(after.len() as u64) {
+            let size = after.bytes.len();
+            for at in start..end.min(size as u64) {
                 let index = at as usize;
                 if at < arrived_end {
-                    after[index] = self.cache[index];
+                    after.bytes[index] = self.cache[index];
                 } else if index >= self.durable.len() && filler == Filler::Stale {
-                    after[index] = draw.below(256) as u8;
+                    let random = draw.below(256) as u8;
+                    let before = self.behind.get(index - self.durable.len()).copied();
+                    after.bytes[index] = before.unwrap_or(random);
+                    if before.is_some() {
+                        after.unclaimed = Some(after.unclaimed.map_or(at, |from| from.min(at)));
+                    }
+                }
+            }
+            // What arrived without a size that shows it.
+            for at in (start as usize).max(size)..arrived_end as usize {
+                let behind = at - size;
+                if behind < BEHIND {
+                    after.behind.resize(after.behind.len().max(behind + 1), 0);
+                    after.behind[behind] = self.cache[at];
                 }
             }
             start = end;

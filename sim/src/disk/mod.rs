@@ -12,6 +12,7 @@
 
 mod damage;
 mod directory;
+mod earlier;
 mod file;
 mod operate;
 mod sync;
@@ -21,11 +22,13 @@ mod tests;
 
 pub use damage::{Flip, Misdirection};
 pub use directory::NameLoss;
+pub use earlier::Aim;
 pub use file::{Filler, SECTOR, Tear};
 pub use sync::{Hearers, SyncFailure, SyncTicket};
 
 use crate::draw::Draw;
 use directory::Directory;
+use earlier::Earlier;
 use file::File;
 use klamm_core::storage::{IoError, IoErrorKind};
 use klamm_core::types::{FileId, ShardId};
@@ -67,6 +70,8 @@ pub struct Disk {
     used: u64,
     /// Sectors that the device cannot read, until they are written again.
     unreadable: BTreeSet<(InodeId, u64)>,
+    /// What earlier files left.
+    earlier: Earlier,
 }
 
 const ROOT: InodeId = InodeId(0);
@@ -80,6 +85,8 @@ pub struct CutReport {
     pub torn_directories: usize,
     /// Bytes that no sync had covered.
     pub unsynced_bytes: u64,
+    /// Files that show what an earlier write left where the last ones did not arrive.
+    pub showing_earlier: usize,
 }
 
 /// Which of the two a look is at.
@@ -100,6 +107,8 @@ pub struct DurableFile<'a> {
     pub bytes: &'a [u8],
     /// Counts changes of durable bytes other than growth at the end.
     pub rewrites: u64,
+    /// How many of the bytes somebody wrote, or synced: behind them is what an earlier write left.
+    pub claimed: usize,
 }
 
 impl Default for Disk {
@@ -122,6 +131,7 @@ impl Disk {
             capacity: None,
             used: 0,
             unreadable: BTreeSet::new(),
+            earlier: Earlier::default(),
         }
     }
 
@@ -177,12 +187,15 @@ impl Disk {
             ..CutReport::default()
         };
         let uniform = draw.chance(1, 2).then(|| (draw_tear(draw), draw_loss(draw)));
-        for inode in self.inodes.values_mut() {
+        let aim = self.earlier.take_aim();
+        for (id, inode) in &mut self.inodes {
             let (tear, loss) = uniform.unwrap_or_else(|| (draw_tear(draw), draw_loss(draw)));
             match inode {
                 Inode::File(file) => {
                     let filler = draw.pick(&[Filler::Zeros, Filler::Stale]);
+                    let (tear, filler) = Aim::at(aim, *id).unwrap_or((tear, filler));
                     report.torn_files += usize::from(file.cut(tear, filler, draw));
+                    report.showing_earlier += usize::from(file.unclaimed().is_some());
                 }
                 Inode::Directory(directory) => {
                     report.torn_directories += usize::from(directory.cut(loss, draw));
@@ -254,6 +267,7 @@ impl Disk {
                 inode,
                 bytes: file.durable(),
                 rewrites: file.rewrites(),
+                claimed: file.unclaimed().map_or(file.durable().len(), |from| from as usize),
             }),
             Inode::Directory(_) => None,
         }

@@ -184,7 +184,8 @@ impl Disk {
                 return Err(error(IoErrorKind::NotFound, format!("open {path}: not found")));
             }
             (None, OpenMode::CreateNew | OpenMode::CreateOrEmpty) => {
-                let inode = self.add(Inode::File(File::default()));
+                let file = self.earlier.created(parent, path.name());
+                let inode = self.add(Inode::File(file));
                 self.directory_mut(parent).link(path.name(), inode, now);
                 inode
             }
@@ -269,6 +270,8 @@ impl Disk {
             }
             Some(inode) => {
                 let now = self.tick();
+                let remains = self.file(inode).remains();
+                self.earlier.removed(parent, path.name(), remains);
                 self.forget_name(inode);
                 self.directory_mut(parent).unlink(path.name(), now);
                 Ok(IoValue::Done)

@@ -88,6 +88,9 @@ pub(super) fn draw_rare(options: &mut Options) {
     };
     // With `flush=os` nothing is noted.
     add(6, 3, fsync, &|_| Fault::NotedRot);
+    add(6, 1, fsync, &|draw| Fault::EarlierBlocks {
+        pairs: draw.within(1, 4) as u32,
+    });
     options.faults.sort_by_key(|&(at, _)| at);
 }
 

@@ -76,7 +76,7 @@ impl Oracle {
             let device = LogView::new(disk, View::Device);
             let mut synced = Vec::new();
             let keeps_timestamps = self.keeps_timestamps;
-            device.walk(place, |batch| {
+            device.walk_claimed(place, |batch| {
                 let mut bytes = batch.size as u32;
                 synced.extend(batch.open().records().map(|record| {
                     let fact = Fact {

@@ -19,6 +19,21 @@ pub(crate) struct LogEnd {
     pub(crate) beyond: Option<String>,
 }
 
+/// How far a log goes into what an earlier write left behind its end, and a power cut brought up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Unclaimed {
+    /// As far as leader epochs do not go back: such batches were sent, and never answered.
+    IfItFollows,
+    /// Not at all.
+    Never,
+}
+
+impl Unclaimed {
+    fn ends_at(self, batch: &Batch<'_>, epoch: i32) -> bool {
+        self == Self::Never || batch.leader_epoch < epoch
+    }
+}
+
 /// A log directory as one view shows it.
 pub(crate) struct LogView<'a> {
     disk: &'a Disk,
@@ -55,7 +70,23 @@ impl<'a> LogView<'a> {
     }
 
     /// As [`walk`](Self::walk), as if there were no file named `without`.
-    pub(crate) fn walk_without(&self, place: Place, without: Option<&str>, mut take: impl FnMut(&Batch<'_>)) -> LogEnd {
+    pub(crate) fn walk_without(&self, place: Place, without: Option<&str>, take: impl FnMut(&Batch<'_>)) -> LogEnd {
+        self.walk_to(place, without, Unclaimed::IfItFollows, take)
+    }
+
+    /// As [`walk`](Self::walk), up to the first batch that nobody wrote or synced where it stands now.
+    pub(crate) fn walk_claimed(&self, place: Place, take: impl FnMut(&Batch<'_>)) -> LogEnd {
+        self.walk_to(place, None, Unclaimed::Never, take)
+    }
+
+    fn walk_to(
+        &self,
+        place: Place,
+        without: Option<&str>,
+        unclaimed: Unclaimed,
+        mut take: impl FnMut(&Batch<'_>),
+    ) -> LogEnd {
+        let mut epoch = i32::MIN;
         let mut end = LogEnd {
             start: 0,
             offset: 0,
@@ -71,14 +102,22 @@ impl<'a> LogView<'a> {
         end.start = end.offset.max(start_mark(&names));
         for segment in segments {
             let path = format!("{directory}/{}", segment.name);
-            let mut rest = self.disk.bytes(self.view, &path).unwrap_or_default();
+            let bytes = self.disk.bytes(self.view, &path).unwrap_or_default();
+            let claimed = self.disk.claimed(self.view, &path);
+            let mut rest = bytes;
             if segment.base != end.offset && !rest.is_empty() {
                 end.beyond = Some(format!("{path}: offset {} was due", end.offset));
                 return end;
             }
             while !rest.is_empty() {
+                let position = bytes.len() - rest.len();
                 match next_batch(rest, end.offset, &segment) {
+                    Ok(batch) if position + batch.size > claimed && unclaimed.ends_at(&batch, epoch) => {
+                        end.beyond = Some(format!("{path}: what an earlier write left at offset {}", end.offset));
+                        return end;
+                    }
                     Ok(batch) => {
+                        epoch = batch.leader_epoch;
                         take(&batch);
                         end.offset = batch.end_offset();
                         rest = &rest[batch.size..];

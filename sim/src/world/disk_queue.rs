@@ -1,6 +1,7 @@
 //! The disk's threads: operations wait their turn per file, take their time, and fail when the weather says so.
 
 use super::Event;
+use super::earlier::{EarlierBlocks, Power};
 use super::faults::draw_eviction;
 use crate::disk::{Disk, SyncFailure, SyncTicket};
 use crate::options::Delays;
@@ -35,6 +36,9 @@ pub(crate) struct Weather {
     pub(crate) fail_sync: Option<SyncFailure>,
     pub(crate) fail_write: bool,
     pub(crate) misdirect_write: bool,
+    pub(super) earlier: Option<EarlierBlocks>,
+    /// What becomes of the power now.
+    pub(super) power: Power,
     /// Until then no file can be opened.
     pub(crate) no_descriptors_until: Nanos,
     /// Records whose synced bytes were destroyed, and the oracle has not been told.
@@ -310,6 +314,11 @@ impl Turn<'_> {
         let result = disk.perform(op);
         if result.is_err() {
             self.weather.hit("write without space");
+        } else if let Some(earlier) = &mut self.weather.earlier {
+            self.weather.power = earlier.wrote(disk, *file, *position);
+            if self.weather.power == Power::Raises {
+                self.weather.hit("earlier batches behind a log");
+            }
         }
         result
     }

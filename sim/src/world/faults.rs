@@ -1,5 +1,6 @@
 //! What goes wrong, when its time comes.
 
+use super::earlier::EarlierBlocks;
 use super::{Event, Process, World};
 use crate::client::Client;
 use crate::disk::{Disk, Flip, Hearers};
@@ -52,6 +53,7 @@ impl World {
             Fault::Rot => _ = self.rot(|_, _| true),
             Fault::HeaderRot => _ = self.rot(Damage::is_outside_the_crc),
             Fault::NotedRot => self.rot_below_a_note(),
+            Fault::EarlierBlocks { pairs } => self.weather.earlier = Some(EarlierBlocks::new(pairs)),
             Fault::MisdirectWrite => self.weather.misdirect_write = true,
             Fault::NoDescriptors { lasts } => self.weather.no_descriptors_until = now + lasts,
             Fault::ShortOfMemory => self.run_short_of_memory(),
@@ -168,6 +170,7 @@ impl World {
         self.weather.fail_sync = None;
         self.weather.fail_write = false;
         self.weather.misdirect_write = false;
+        self.weather.earlier = None;
         self.weather.no_descriptors_until = 0;
         self.disk.find_sectors();
         self.weather.slow_until = 0;

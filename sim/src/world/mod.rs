@@ -6,6 +6,7 @@
 
 mod ailments;
 mod disk_queue;
+mod earlier;
 mod faults;
 mod phases;
 mod process;

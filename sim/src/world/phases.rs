@@ -190,6 +190,7 @@ impl World {
                 self.oracle.final_check(&self.disk);
                 self.oracle.check_remains(&self.disk);
                 // Whatever is not durable now belongs to logs that nobody opened since an earlier crash.
+                self.disk.forget_earlier();
                 self.disk.power_cut(&mut self.stage.draw);
                 let since = self.stage.now();
                 let image = self.image();

@@ -2,13 +2,15 @@
 
 use super::ailments::{Ailment, Ailments};
 use super::disk_queue::{DiskQueue, Finished, Owner, Turn};
+use super::earlier::Power;
 use super::{Event, World};
 use crate::link::LinkId;
 use crate::options::Crash;
 use crate::oracle::Checker;
 use crate::stage::{Fifo, Nanos};
 use bytes::BytesMut;
-use klamm_core::shard::{Audit, CloseReason, Effect, Effects, Halt, Input, Shard, Task};
+use klamm_core::config::FlushMode;
+use klamm_core::shard::{Audit, Effect, Effects, Halt, Input, Shard, Task};
 use klamm_core::storage::{FileOp, IoResult, IoValue, Job, Next};
 use klamm_core::types::{Now, OpId, Part, ShardId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -368,6 +370,10 @@ impl World {
             incarnation: self.incarnation,
         };
         let finished = process.queue.run(&mut turn, &mut self.disk, op);
+        if std::mem::take(&mut self.weather.power) != Power::Stays {
+            self.crash_now(Crash::PowerCut);
+            return;
+        }
         self.oracle.damaged(self.weather.damages.drain(..));
         for path in self.weather.renamed.drain(..) {
             self.oracle.swapped(&self.disk, &path);
@@ -497,8 +503,15 @@ impl World {
         match crash {
             Crash::Kill => self.disk.kill(),
             Crash::PowerCut => {
+                if self.options.broker.flush == FlushMode::Os {
+                    // What was promised lies in the page cache: no record of the disk's says what a cut may take.
+                    self.disk.forget_earlier();
+                }
                 let cut = self.disk.power_cut(&mut self.stage.draw);
                 self.report.torn_files += cut.torn_files as u64;
+                for _ in 0..cut.showing_earlier {
+                    self.weather.hit("earlier blocks shown");
+                }
                 self.report.lost_names += cut.torn_directories as u64;
                 self.note_fault(&|| format!("the power cut tears {cut:?}"));
             }

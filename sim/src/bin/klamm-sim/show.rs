@@ -100,10 +100,12 @@ const VERSIONS: [(&str, i16, i16); 21] = [
 ];
 
 /// Every fault, as its victims are counted.
-const FAULTS: [&str; 20] = [
+const FAULTS: [&str; 22] = [
     "bit rot",
     "bit rot below a note",
     "connection reset",
+    "earlier batches behind a log",
+    "earlier blocks shown",
     "eviction of what was not written back",
     "failed read",
     "failed sync",

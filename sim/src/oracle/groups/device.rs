@@ -83,7 +83,7 @@ impl Device {
         if progress.rewrites != file.rewrites {
             progress = fresh;
         }
-        while let Ok(batch) = Batch::parse(&file.bytes[progress.read.min(file.bytes.len())..]) {
+        while let Ok(batch) = Batch::parse(&file.bytes[progress.read.min(file.claimed)..file.claimed]) {
             for record in batch.open().records() {
                 if let Some(said) = read(&record) {
                     self.take(record.offset, said);
