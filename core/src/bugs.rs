@@ -109,11 +109,13 @@ pub enum Bug {
     ChangeAnsweredEarly = 49,
     /// Recovery cuts a log off below what its note says to be synced (recovery).
     CutBelowNote = 50,
+    /// A directory whose sync failed counts as synced (acknowledged-durability).
+    FailedNameSyncBelieved = 51,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 51] = [
         Self::AckBeforeFsync,
         Self::SyncCoversLaterWrites,
         Self::NoDirectorySync,
@@ -164,6 +166,7 @@ impl Bug {
         Self::ResponsesReordered,
         Self::ChangeAnsweredEarly,
         Self::CutBelowNote,
+        Self::FailedNameSyncBelieved,
     ];
 }
 

@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     Restart,
     /// The next sync with something to lose fails.
     FailSync(SyncFailure),
+    /// The next sync of a directory with such a name to lose fails.
+    FailNameSync(Names),
     /// The system writes pages back and fails, and tells some of those who should know.
     FailWriteBack(Hearers),
     /// The device is full for a while.
@@ -71,6 +73,13 @@ pub(crate) enum Fault {
     Stall { lasts: Nanos },
     /// A client's bytes crawl for a while.
     SlowLink { lasts: Nanos },
+}
+
+/// Names that a sync of their directory is to make durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Names {
+    Any,
+    NewSegment,
 }
 
 /// Ranges that delays are drawn from, low to high.
@@ -543,6 +552,6 @@ mod tests {
                     .map(|(_, fault)| format!("{:?}", std::mem::discriminant(fault)))
             })
             .collect();
-        assert_eq!(kinds.len(), 21, "{kinds:?}");
+        assert_eq!(kinds.len(), 22, "{kinds:?}");
     }
 }

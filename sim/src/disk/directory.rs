@@ -76,6 +76,14 @@ impl Directory {
         !self.pending.is_empty()
     }
 
+    /// The names of files and directories that were created and are not durable.
+    pub(super) fn created(&self) -> impl Iterator<Item = &str> {
+        self.pending.iter().filter_map(|(_, change)| match change {
+            Change::Link(name, _) => Some(&**name),
+            Change::Unlink(_) | Change::Rename(..) => None,
+        })
+    }
+
     pub(super) fn link(&mut self, name: &str, inode: InodeId, now: u64) {
         self.change(Change::Link(name.into(), inode), now);
     }

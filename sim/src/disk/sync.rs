@@ -1,5 +1,6 @@
 //! Syncs: they begin, run while other things happen, and end well or not.
 
+use super::directory::Directory;
 use super::file::FileSnapshot;
 use super::{Disk, Inode, InodeId, error};
 use klamm_core::storage::{FileOp, IoError, IoErrorKind, IoResult, IoValue};
@@ -21,6 +22,27 @@ impl SyncTicket {
     /// Whether unsynced bytes depend on this sync.
     pub fn covers_bytes(&self) -> bool {
         self.files.iter().any(|(_, snapshot)| !snapshot.is_empty())
+    }
+}
+
+impl Disk {
+    /// Whether a change of names that is not durable depends on this sync.
+    pub fn covers_names(&self, ticket: &SyncTicket) -> bool {
+        self.directories(ticket).any(Directory::is_dirty)
+    }
+
+    /// Whether the name of something new does that `suits`.
+    pub fn covers_new(&self, ticket: &SyncTicket, suits: impl Fn(&str) -> bool) -> bool {
+        self.directories(ticket)
+            .any(|directory| directory.created().any(&suits))
+    }
+
+    fn directories<'a>(&'a self, ticket: &'a SyncTicket) -> impl Iterator<Item = &'a Directory> {
+        let inodes = ticket.directories.iter().filter_map(|inode| self.inodes.get(inode));
+        inodes.filter_map(|inode| match inode {
+            Inode::Directory(directory) => Some(directory),
+            Inode::File(_) => None,
+        })
     }
 }
 

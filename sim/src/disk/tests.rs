@@ -130,6 +130,24 @@ fn a_name_is_durable_only_once_its_directory_was_synced() {
 }
 
 #[test]
+fn a_failed_sync_of_names_leaves_them_shown_and_not_durable() {
+    let mut disk = synced_log();
+    perform(&mut disk, &[create(2, "new")]);
+    let names = FileOp::SyncDirectory { path: path("") };
+    let ticket = disk.begin_sync(&names).expect("the directory");
+    assert!(disk.covers_names(&ticket) && disk.covers_new(&ticket, |name| name == "new"));
+    assert!(!disk.covers_new(&ticket, |name| name == "log"));
+    assert!(disk.fail_sync(&ticket, SyncFailure::StaysDirty).is_err());
+    assert!(content(&disk, "new").is_some());
+    assert_eq!(disk.durable_names("").expect("the root"), ["log"]);
+    disk.kill();
+    perform(&mut disk, std::slice::from_ref(&names));
+    let ticket = disk.begin_sync(&names).expect("the directory");
+    assert!(!disk.covers_names(&ticket));
+    assert_eq!(disk.durable_names("").expect("the root"), ["log", "new"]);
+}
+
+#[test]
 fn a_power_cut_may_bring_back_a_name_that_a_killed_process_had_made_and_removed() {
     let mut came_back = 0;
     for seed in 0..100 {

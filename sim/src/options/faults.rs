@@ -1,6 +1,6 @@
 //! What goes wrong in a run, and when.
 
-use super::{Crash, Fault, Options};
+use super::{Crash, Fault, Names, Options};
 use crate::disk::{Hearers, SyncFailure};
 use crate::draw::Draw;
 use crate::stage::{MILLIS, Nanos};
@@ -88,6 +88,8 @@ pub(super) fn draw_rare(options: &mut Options) {
     };
     // With `flush=os` nothing is noted.
     add(6, 3, fsync, &|_| Fault::NotedRot);
+    let names = [Names::Any, Names::NewSegment, Names::NewSegment];
+    add(4, 2, true, &|draw| Fault::FailNameSync(draw.pick(&names)));
     add(6, 1, fsync, &|draw| Fault::EarlierBlocks {
         pairs: draw.within(1, 4) as u32,
     });

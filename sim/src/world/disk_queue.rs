@@ -4,7 +4,7 @@ use super::Event;
 use super::earlier::{EarlierBlocks, Power};
 use super::faults::draw_eviction;
 use crate::disk::{Disk, SyncFailure, SyncTicket};
-use crate::options::Delays;
+use crate::options::{Delays, Names};
 use crate::oracle::{Damage, is_of_a_partition};
 use crate::stage::{Fifo, Nanos, Stage};
 use klamm_core::storage::{FileOp, IoError, IoErrorKind, IoResult};
@@ -34,6 +34,7 @@ pub(crate) struct Weather {
     pub(crate) slow_until: Nanos,
     pub(crate) stuck_until: Nanos,
     pub(crate) fail_sync: Option<SyncFailure>,
+    pub(crate) fail_name_sync: Option<Names>,
     pub(crate) fail_write: bool,
     pub(crate) misdirect_write: bool,
     pub(super) earlier: Option<EarlierBlocks>,
@@ -51,6 +52,16 @@ pub(crate) struct Weather {
     pub(crate) cut: Vec<String>,
     /// Faults that had a victim, by name.
     pub(crate) victims: BTreeMap<&'static str, u64>,
+}
+
+impl Names {
+    /// Whether the sync is to make one of them durable.
+    fn are_in(self, disk: &Disk, ticket: &SyncTicket) -> bool {
+        match self {
+            Self::Any => disk.covers_names(ticket),
+            Self::NewSegment => disk.covers_new(ticket, |name| name.strip_suffix(".log").is_some()),
+        }
+    }
 }
 
 impl Weather {
@@ -279,6 +290,14 @@ impl Turn<'_> {
             self.weather.hit("failed sync");
             self.schedule_eviction();
             return disk.fail_sync(ticket, failure);
+        }
+        if let Some(names) = self.weather.fail_name_sync
+            && names.are_in(disk, ticket)
+        {
+            self.weather.fail_name_sync = None;
+            self.weather.hit("failed sync of names");
+            // The names are shown, and a later sync would make them durable.
+            return disk.fail_sync(ticket, SyncFailure::StaysDirty);
         }
         if self.weather.misdirect_write
             && let Some(misdirection) = disk.draw_misdirection(ticket, is_of_a_partition, &mut self.stage.draw)

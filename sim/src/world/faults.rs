@@ -35,6 +35,7 @@ impl World {
             }
             Fault::Restart => self.ask_to_stop(),
             Fault::FailSync(failure) => self.weather.fail_sync = Some(failure),
+            Fault::FailNameSync(names) => self.weather.fail_name_sync = Some(names),
             Fault::FailWriteBack(hearers) => self.fail_write_back(hearers),
             Fault::FullDisk { spare, lasts } => {
                 self.disk.set_capacity(Some(self.disk.used() + spare));
@@ -168,6 +169,7 @@ impl World {
     pub(super) fn calm_down(&mut self) {
         self.crash = None;
         self.weather.fail_sync = None;
+        self.weather.fail_name_sync = None;
         self.weather.fail_write = false;
         self.weather.misdirect_write = false;
         self.weather.earlier = None;

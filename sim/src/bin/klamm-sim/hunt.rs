@@ -32,6 +32,7 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         | Bug::SyncCoversLaterWrites
         | Bug::RetryFailedSync
         | Bug::CloseDirtyDescriptor
+        | Bug::FailedNameSyncBelieved
         | Bug::RecoverWithoutSync => &[Checker::AcknowledgedDurability],
         // What was synced is gone from the log, whether it was acknowledged by then or not.
         Bug::CleanPagesTrusted => &[Checker::Recovery, Checker::AcknowledgedDurability],

@@ -100,7 +100,7 @@ const VERSIONS: [(&str, i16, i16); 21] = [
 ];
 
 /// Every fault, as its victims are counted.
-const FAULTS: [&str; 22] = [
+const FAULTS: [&str; 23] = [
     "bit rot",
     "bit rot below a note",
     "connection reset",
@@ -109,6 +109,7 @@ const FAULTS: [&str; 22] = [
     "eviction of what was not written back",
     "failed read",
     "failed sync",
+    "failed sync of names",
     "failed write",
     "failed write-back",
     "half-open connection",
