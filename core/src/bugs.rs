@@ -111,11 +111,14 @@ pub enum Bug {
     CutBelowNote = 50,
     /// A directory whose sync failed counts as synced (acknowledged-durability).
     FailedNameSyncBelieved = 51,
+    /// A checkpoint, a note or a manifest is believed whatever its CRC (recovery, liveness, acknowledged-durability,
+    /// idempotence, time-lookup).
+    MetaCrcNotChecked = 52,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 52] = [
         Self::AckBeforeFsync,
         Self::SyncCoversLaterWrites,
         Self::NoDirectorySync,
@@ -167,6 +170,7 @@ impl Bug {
         Self::ChangeAnsweredEarly,
         Self::CutBelowNote,
         Self::FailedNameSyncBelieved,
+        Self::MetaCrcNotChecked,
     ];
 }
 

@@ -7,7 +7,7 @@ pub(crate) use members::{Habit, MemberPlan, ToolPlan};
 
 use crate::compaction::{Compaction, draw_removal};
 use crate::compress::Compression;
-use crate::disk::{Hearers, SyncFailure};
+use crate::disk::{Hearers, Spoil, SyncFailure};
 use crate::draw::Draw;
 use crate::frame::{ApiVersions, Codec, GroupVersions};
 use crate::image::Image;
@@ -57,6 +57,8 @@ pub(crate) enum Fault {
     NotedRot,
     /// Power cuts in pairs, the second of which brings up behind a log what it held before the first.
     EarlierBlocks { pairs: u32 },
+    /// Once the process has ended, a file that says what logs hold is spoiled.
+    Spoil(Small, Spoil),
     /// A sector of the next sync goes to a wrong place, and nobody is told.
     MisdirectWrite,
     /// No descriptor is left for a while.
@@ -80,6 +82,14 @@ pub(crate) enum Fault {
 pub(crate) enum Names {
     Any,
     NewSegment,
+}
+
+/// A file that says what logs hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Small {
+    Checkpoint,
+    Note,
+    Manifest,
 }
 
 /// Ranges that delays are drawn from, low to high.
@@ -552,6 +562,6 @@ mod tests {
                     .map(|(_, fault)| format!("{:?}", std::mem::discriminant(fault)))
             })
             .collect();
-        assert_eq!(kinds.len(), 22, "{kinds:?}");
+        assert_eq!(kinds.len(), 23, "{kinds:?}");
     }
 }

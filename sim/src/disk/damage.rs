@@ -2,7 +2,7 @@
 
 use super::file::{File, SECTOR};
 use super::sync::SyncTicket;
-use super::{Disk, InodeId, View};
+use super::{Disk, Inode, InodeId, View};
 use crate::draw::Draw;
 use klamm_core::storage::IoResult;
 
@@ -35,7 +35,53 @@ pub struct Misdirection {
     pub bytes: Vec<u8>,
 }
 
+/// What becomes of a small file while nobody looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Spoil {
+    /// It ends anywhere.
+    Torn,
+    /// Nothing is left of it but its name.
+    Empty,
+    /// Its name is gone.
+    Missing,
+    /// One of its bits flips.
+    Rotten,
+}
+
 impl Disk {
+    /// Spoils a file whose path `suits`, on the device too. To be called while no process runs. Returns which.
+    pub fn spoil(&mut self, how: Spoil, suits: impl Fn(&str) -> bool, draw: &mut Draw) -> Option<String> {
+        let mut files = self.suitable(suits);
+        files.retain(|(_, inode)| self.file(*inode).size() > 0);
+        if files.is_empty() {
+            return None;
+        }
+        let (path, inode) = files.swap_remove(draw.index(files.len()));
+        let size = self.file(inode).size();
+        match how {
+            Spoil::Torn => self.file_mut(inode).shorten(draw.below(size)),
+            Spoil::Empty => self.file_mut(inode).shorten(0),
+            Spoil::Rotten => {
+                self.file_mut(inode).shorten(size);
+                let position = draw.below(size);
+                self.file_mut(inode).flip(position, draw.below(8) as u8);
+            }
+            Spoil::Missing => self.lose_name(&path),
+        }
+        self.collect();
+        Some(path)
+    }
+
+    /// The name of a file is gone, from the device too.
+    fn lose_name(&mut self, path: &str) {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if let Some(parent) = self.find(View::Cache, parent)
+            && let Some(Inode::Directory(directory)) = self.inodes.get_mut(&parent)
+        {
+            directory.lose(name);
+        }
+    }
+
     /// Files whose path `suits`, ascending by path.
     fn suitable(&self, suits: impl Fn(&str) -> bool) -> Vec<(String, InodeId)> {
         let files = self.files().into_iter().map(|(path, _)| path);
@@ -167,7 +213,7 @@ impl Disk {
 
 #[cfg(test)]
 mod tests {
-    use super::Disk;
+    use super::{Disk, Spoil};
     use crate::disk::{SECTOR, View};
     use crate::draw::Draw;
     use bytes::Bytes;
@@ -234,6 +280,32 @@ mod tests {
             let wrong: Vec<u64> = (0..2000).filter(|&at| changed[at as usize] != 1).collect();
             assert_eq!(wrong, [flip.position]);
             assert_eq!((changed[flip.position as usize] ^ 1).count_ones(), 1);
+            assert_eq!(bytes(&disk, View::Cache, "b"), [2; 2000]);
+        }
+    }
+
+    #[test]
+    fn a_spoiled_file_stays_so_whatever_crash_follows() {
+        for (seed, how) in (0..).zip([Spoil::Torn, Spoil::Empty, Spoil::Rotten, Spoil::Missing]) {
+            let mut disk = disk();
+            let mut draw = Draw::new(seed);
+            disk.perform(&write(1, 2000, 1, 50)).expect("a healthy disk");
+            disk.kill();
+            assert_eq!(disk.spoil(how, |name| name == "c", &mut draw), None);
+            assert_eq!(disk.spoil(how, |name| name == "a", &mut draw), Some("a".to_owned()));
+            disk.power_cut(&mut draw);
+            let left = disk.bytes(View::Cache, "a").map(<[u8]>::to_vec);
+            let whole = [1; 2050];
+            let expected = match &left {
+                None => how == Spoil::Missing,
+                Some(left) if left.is_empty() => how == Spoil::Empty,
+                Some(left) if left.len() == whole.len() => {
+                    let differ = left.iter().filter(|&&byte| byte != 1).count();
+                    how == Spoil::Rotten && differ == 1
+                }
+                Some(left) => how == Spoil::Torn && whole.starts_with(left),
+            };
+            assert!(expected, "{how:?}");
             assert_eq!(bytes(&disk, View::Cache, "b"), [2; 2000]);
         }
     }

@@ -96,6 +96,16 @@ impl Directory {
         self.change(Change::Rename(from.into(), to.into(), inode), now);
     }
 
+    /// The name is gone, from the device too.
+    pub(super) fn lose(&mut self, name: &str) {
+        self.names.remove(name);
+        self.durable.remove(name);
+        let is_of = |change: &Change| match change {
+            Change::Link(of, _) | Change::Unlink(of) | Change::Rename(_, of, _) => **of == *name,
+        };
+        self.pending.retain(|(_, change)| !is_of(change));
+    }
+
     fn change(&mut self, change: Change, now: u64) {
         change.apply(&mut self.names);
         self.pending.push((now, change));

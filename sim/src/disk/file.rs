@@ -328,6 +328,18 @@ impl File {
         self.rewrites += 1;
     }
 
+    /// Only so many bytes are left, on the device too.
+    pub(super) fn shorten(&mut self, size: u64) {
+        self.cache.truncate(size as usize);
+        self.durable = self.cache.clone();
+        self.behind = Vec::new();
+        self.unclaimed = None;
+        self.dirty.clear();
+        self.sizes.clear();
+        self.forsaken.clear();
+        self.rewrites += 1;
+    }
+
     /// The part of what a sync will make durable that lies in the sector of its byte `at`, counted over all its pieces.
     pub(super) fn sector_of(snapshot: &FileSnapshot, mut at: u64) -> Option<(u64, Vec<u8>)> {
         for Piece { start, bytes, .. } in &snapshot.pieces {

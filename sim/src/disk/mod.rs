@@ -8,7 +8,7 @@
 //! - without faults, every operation answers as the same operation on a real directory does;
 //! - what a successful sync covered survives any power cut; nothing else is promised;
 //! - a sync covers what was written before it began, never what was written while it ran;
-//! - synced bytes are destroyed by rot and by misdirected writes alone, and whoever strikes is told which bytes.
+//! - synced bytes are destroyed by rot, by misdirected writes and where a file is spoiled, and whoever strikes is told which.
 
 mod damage;
 mod directory;
@@ -20,7 +20,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-pub use damage::{Flip, Misdirection};
+pub use damage::{Flip, Misdirection, Spoil};
 pub use directory::NameLoss;
 pub use earlier::Aim;
 pub use file::{Filler, SECTOR, Tear};

@@ -1,7 +1,7 @@
 //! What goes wrong in a run, and when.
 
-use super::{Crash, Fault, Names, Options};
-use crate::disk::{Hearers, SyncFailure};
+use super::{Crash, Fault, Names, Options, Small};
+use crate::disk::{Hearers, Spoil, SyncFailure};
 use crate::draw::Draw;
 use crate::stage::{MILLIS, Nanos};
 use klamm_core::config::FlushMode;
@@ -90,6 +90,7 @@ pub(super) fn draw_rare(options: &mut Options) {
     add(6, 3, fsync, &|_| Fault::NotedRot);
     let names = [Names::Any, Names::NewSegment, Names::NewSegment];
     add(4, 2, true, &|draw| Fault::FailNameSync(draw.pick(&names)));
+    add(5, 3, true, &draw_spoil);
     add(6, 1, fsync, &|draw| Fault::EarlierBlocks {
         pairs: draw.within(1, 4) as u32,
     });
@@ -111,6 +112,14 @@ fn draw_sync_failure(draw: &mut Draw) -> SyncFailure {
         SyncFailure::SizeWithoutData,
         SyncFailure::StaysDirty,
     ])
+}
+
+/// A checkpoint keeps its name: that alone tells that a log may begin behind offset 0.
+fn draw_spoil(draw: &mut Draw) -> Fault {
+    let small = draw.pick(&[Small::Checkpoint, Small::Checkpoint, Small::Note, Small::Manifest]);
+    let how = draw.pick(&[Spoil::Torn, Spoil::Empty, Spoil::Missing, Spoil::Rotten, Spoil::Rotten]);
+    let stays = small == Small::Checkpoint && how == Spoil::Missing;
+    Fault::Spoil(small, if stays { Spoil::Rotten } else { how })
 }
 
 fn draw_wall_step(draw: &mut Draw) -> i64 {

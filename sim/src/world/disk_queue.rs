@@ -3,8 +3,8 @@
 use super::Event;
 use super::earlier::{EarlierBlocks, Power};
 use super::faults::draw_eviction;
-use crate::disk::{Disk, SyncFailure, SyncTicket};
-use crate::options::{Delays, Names};
+use crate::disk::{Disk, Spoil, SyncFailure, SyncTicket};
+use crate::options::{Delays, Names, Small};
 use crate::oracle::{Damage, is_of_a_partition};
 use crate::stage::{Fifo, Nanos, Stage};
 use klamm_core::storage::{FileOp, IoError, IoErrorKind, IoResult};
@@ -37,6 +37,8 @@ pub(crate) struct Weather {
     pub(crate) fail_name_sync: Option<Names>,
     pub(crate) fail_write: bool,
     pub(crate) misdirect_write: bool,
+    /// What is to become of a small file once the process has ended.
+    pub(crate) spoil: Option<(Small, Spoil)>,
     pub(super) earlier: Option<EarlierBlocks>,
     /// What becomes of the power now.
     pub(super) power: Power,

@@ -6,7 +6,7 @@ use crate::client::Client;
 use crate::disk::{Disk, Flip, Hearers};
 use crate::draw::Draw;
 use crate::link::LinkId;
-use crate::options::{Crash, Fault};
+use crate::options::{Crash, Fault, Small};
 use crate::oracle::{Damage, is_of_a_partition, is_only_noted};
 use crate::stage::{MILLIS, Nanos};
 use klamm_core::shard::Input;
@@ -55,6 +55,7 @@ impl World {
             Fault::HeaderRot => _ = self.rot(Damage::is_outside_the_crc),
             Fault::NotedRot => self.rot_below_a_note(),
             Fault::EarlierBlocks { pairs } => self.weather.earlier = Some(EarlierBlocks::new(pairs)),
+            Fault::Spoil(small, how) => self.weather.spoil = Some((small, how)),
             Fault::MisdirectWrite => self.weather.misdirect_write = true,
             Fault::NoDescriptors { lasts } => self.weather.no_descriptors_until = now + lasts,
             Fault::ShortOfMemory => self.run_short_of_memory(),
@@ -153,6 +154,22 @@ impl World {
         true
     }
 
+    /// While no process runs, one of the files that say what logs hold is spoiled. It costs a scan and nothing else.
+    pub(super) fn spoil(&mut self) {
+        let Some((small, how)) = self.weather.spoil else { return };
+        let (suffix, victim) = match small {
+            Small::Checkpoint => (".checkpoint", "spoiled checkpoint"),
+            Small::Note => ("/synced", "spoiled note"),
+            Small::Manifest => ("manifest", "spoiled manifest"),
+        };
+        let suits = |path: &str| path.strip_suffix(suffix).is_some();
+        if let Some(path) = self.disk.spoil(how, suits, &mut self.stage.draw) {
+            self.weather.spoil = None;
+            self.weather.hit(victim);
+            self.note_fault(&|| format!("{path} is spoiled: {how:?}"));
+        }
+    }
+
     /// Asks the broker to stop; it starts again once it has.
     pub(super) fn ask_to_stop(&mut self) {
         let shards = usize::from(self.options.shards);
@@ -173,6 +190,7 @@ impl World {
         self.weather.fail_write = false;
         self.weather.misdirect_write = false;
         self.weather.earlier = None;
+        self.weather.spoil = None;
         self.weather.no_descriptors_until = 0;
         self.disk.find_sectors();
         self.weather.slow_until = 0;

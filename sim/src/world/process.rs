@@ -480,6 +480,7 @@ impl World {
         self.crash = None;
         self.links.broker_died(&mut self.stage, &self.options.delays);
         self.disk.kill();
+        self.spoil();
         let everything_open = self.phase.is_last_stop();
         self.oracle.after_stop(&self.disk, everything_open);
         if left > 0 {
@@ -516,6 +517,7 @@ impl World {
                 self.note_fault(&|| format!("the power cut tears {cut:?}"));
             }
         }
+        self.spoil();
         self.links.broker_died(&mut self.stage, &self.options.delays);
         self.oracle.after_crash(&self.disk, crash == Crash::PowerCut);
         self.process_ended();

@@ -52,6 +52,14 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         | Bug::RetryAnsweredEarly
         | Bug::CleanCloseForgetsProducers
         | Bug::LastBatchCompactedAway => &[Checker::Idempotence],
+        // What they say of a log that it does not hold shows wherever the log is used.
+        Bug::MetaCrcNotChecked => &[
+            Checker::Recovery,
+            Checker::Liveness,
+            Checker::AcknowledgedDurability,
+            Checker::Idempotence,
+            Checker::TimeLookup,
+        ],
         Bug::KeepLeaderEpoch => &[Checker::LeaderEpoch],
         Bug::ProducerIdsNotReserved => &[Checker::ProducerIds],
         Bug::LostWakeUp | Bug::JoinTimerNotRearmed | Bug::SessionTimerNotRearmed | Bug::SyncedNotedEarly => {

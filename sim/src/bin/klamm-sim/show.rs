@@ -100,7 +100,7 @@ const VERSIONS: [(&str, i16, i16); 21] = [
 ];
 
 /// Every fault, as its victims are counted.
-const FAULTS: [&str; 23] = [
+const FAULTS: [&str; 26] = [
     "bit rot",
     "bit rot below a note",
     "connection reset",
@@ -120,6 +120,9 @@ const FAULTS: [&str; 23] = [
     "rotten batches kept back",
     "slow disk",
     "slow link",
+    "spoiled checkpoint",
+    "spoiled manifest",
+    "spoiled note",
     "stalled shard",
     "step of the wall clock",
     "stuck disk",
