@@ -57,6 +57,8 @@ pub(crate) enum Fault {
     NotedRot,
     /// Power cuts in pairs, the second of which brings up behind a log what it held before the first.
     EarlierBlocks { pairs: u32 },
+    /// As [`Fault::Rot`], in what compaction makes, before it gets its name.
+    CompactedRot,
     /// Once the process has ended, a file that says what logs hold is spoiled.
     Spoil(Small, Spoil),
     /// A sector of the next sync goes to a wrong place, and nobody is told.
@@ -562,6 +564,6 @@ mod tests {
                     .map(|(_, fault)| format!("{:?}", std::mem::discriminant(fault)))
             })
             .collect();
-        assert_eq!(kinds.len(), 23, "{kinds:?}");
+        assert_eq!(kinds.len(), 24, "{kinds:?}");
     }
 }

@@ -91,6 +91,7 @@ pub(super) fn draw_rare(options: &mut Options) {
     let names = [Names::Any, Names::NewSegment, Names::NewSegment];
     add(4, 2, true, &|draw| Fault::FailNameSync(draw.pick(&names)));
     add(5, 3, true, &draw_spoil);
+    add(12, 1, fsync, &|_| Fault::CompactedRot);
     add(6, 1, fsync, &|draw| Fault::EarlierBlocks {
         pairs: draw.within(1, 4) as u32,
     });

@@ -60,9 +60,11 @@ const SERVED_BY_NOBODY: [usize; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
 
 /// The header that a flip is about to hit, and which byte of it.
 fn header_around(disk: &Disk, flip: &Flip) -> Option<(usize, [u8; HEADER])> {
-    let bytes = disk
-        .bytes(View::Cache, &flip.path)
-        .filter(|_| flip.path.strip_suffix(".log").is_some())?;
+    let bytes = disk.bytes(View::Cache, &flip.path).filter(|_| {
+        flip.path
+            .rsplit_once('/')
+            .is_some_and(|(_, name)| segment_of(name).is_some())
+    })?;
     let mut rest = bytes;
     while let Ok(batch) = Batch::parse(rest) {
         let at = flip.position as usize - (bytes.len() - rest.len());
@@ -72,6 +74,20 @@ fn header_around(disk: &Disk, flip: &Flip) -> Option<(usize, [u8; HEADER])> {
         rest = &rest[batch.size..];
     }
     None
+}
+
+/// The name of the segment that a file is, or is to become once compaction has made it.
+fn segment_of(name: &str) -> Option<Segment<'_>> {
+    let end = name.find(".log")? + ".log".len();
+    Segment::parse(&name[..end])
+}
+
+/// Whether compaction makes the file, and has not given it its name.
+pub(crate) fn is_being_compacted(path: &str) -> bool {
+    let file = path
+        .rsplit_once('/')
+        .filter(|(directory, _)| !directory.starts_with("__"));
+    file.is_some_and(|(_, name)| name.strip_suffix(".tmp").and_then(segment_of).is_some())
 }
 
 /// Whether a file belongs to a partition, or speaks of partitions. The log of the cluster's metadata does not count: without
@@ -144,7 +160,7 @@ impl Damage {
     fn at(disk: &Disk, path: &str, start: u64, end: u64) -> Option<Self> {
         let (directory, name) = path.rsplit_once('/')?;
         let place = parse_directory(directory)?;
-        let base = Segment::parse(name)?.base;
+        let base = segment_of(name)?.base;
         let bytes = disk.bytes(View::Cache, path)?;
         let mut damage = Self {
             place,
@@ -273,5 +289,36 @@ impl Oracle {
         self.counts.partitions_refused += 1;
         wounds.refused = true;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ID, batch, disk_with, oracle};
+    use super::{Damage, is_being_compacted, is_of_a_partition};
+    use crate::draw::Draw;
+    use klamm_core::types::Uuid;
+
+    #[test]
+    fn what_compaction_makes_rots_as_the_segment_that_it_becomes() {
+        let directory = format!("orders-0.{}", Uuid(ID));
+        let name = "00000000000000000000.00000000000000000002.1.log.a.tmp";
+        let path = format!("{directory}/{name}");
+        assert!(is_being_compacted(&path) && !is_of_a_partition(&path));
+        for other in [
+            "manifest",
+            "x-0.y/00000000000000000000.log",
+            "x-0.y/00000000000000000000.checkpoint.a.tmp",
+        ] {
+            assert!(!is_being_compacted(other), "{other}");
+        }
+        let mut oracle = oracle();
+        let whole = batch(&mut oracle, 0, &ID, 0, 0);
+        let disk = disk_with(&directory, &[(name, &whole)]);
+        let flip = disk
+            .draw_flip(is_being_compacted, &mut Draw::new(1))
+            .expect("a file at rest");
+        let damage = Damage::of_flip(&disk, &flip).expect("it hits a record");
+        assert_eq!((damage.from, damage.to), (0, 1));
     }
 }

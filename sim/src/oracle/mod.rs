@@ -36,7 +36,7 @@ mod time;
 mod tests;
 
 pub use compaction::Tally;
-pub(crate) use damage::{Damage, is_of_a_partition};
+pub(crate) use damage::{Damage, is_being_compacted, is_of_a_partition};
 pub use groups::GroupCounts;
 pub(crate) use groups::{Owned, lasts};
 pub(crate) use note::is_only_noted;

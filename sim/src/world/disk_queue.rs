@@ -5,7 +5,7 @@ use super::earlier::{EarlierBlocks, Power};
 use super::faults::draw_eviction;
 use crate::disk::{Disk, Spoil, SyncFailure, SyncTicket};
 use crate::options::{Delays, Names, Small};
-use crate::oracle::{Damage, is_of_a_partition};
+use crate::oracle::{Damage, is_being_compacted, is_of_a_partition};
 use crate::stage::{Fifo, Nanos, Stage};
 use klamm_core::storage::{FileOp, IoError, IoErrorKind, IoResult};
 use klamm_core::types::{FileId, OpId};
@@ -37,6 +37,7 @@ pub(crate) struct Weather {
     pub(crate) fail_name_sync: Option<Names>,
     pub(crate) fail_write: bool,
     pub(crate) misdirect_write: bool,
+    pub(crate) rot_compacted: bool,
     /// What is to become of a small file once the process has ended.
     pub(crate) spoil: Option<(Small, Spoil)>,
     pub(super) earlier: Option<EarlierBlocks>,
@@ -314,7 +315,16 @@ impl Turn<'_> {
             self.stage.trace.line(now, || format!("        {misdirection:?}"));
             return disk.end_sync_misdirected(ticket, &misdirection);
         }
-        disk.end_sync(ticket)
+        let result = disk.end_sync(ticket);
+        if self.weather.rot_compacted
+            && let Some(flip) = disk.draw_flip(is_being_compacted, &mut self.stage.draw)
+        {
+            self.weather.rot_compacted = false;
+            self.weather.hit("bit rot in what compaction makes");
+            self.weather.damages.extend(Damage::of_flip(disk, &flip));
+            disk.flip(&flip);
+        }
+        result
     }
 
     fn perform(&mut self, disk: &mut Disk, op: &FileOp) -> IoResult {

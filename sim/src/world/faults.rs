@@ -56,6 +56,7 @@ impl World {
             Fault::NotedRot => self.rot_below_a_note(),
             Fault::EarlierBlocks { pairs } => self.weather.earlier = Some(EarlierBlocks::new(pairs)),
             Fault::Spoil(small, how) => self.weather.spoil = Some((small, how)),
+            Fault::CompactedRot => self.weather.rot_compacted = true,
             Fault::MisdirectWrite => self.weather.misdirect_write = true,
             Fault::NoDescriptors { lasts } => self.weather.no_descriptors_until = now + lasts,
             Fault::ShortOfMemory => self.run_short_of_memory(),
@@ -189,6 +190,7 @@ impl World {
         self.weather.fail_name_sync = None;
         self.weather.fail_write = false;
         self.weather.misdirect_write = false;
+        self.weather.rot_compacted = false;
         self.weather.earlier = None;
         self.weather.spoil = None;
         self.weather.no_descriptors_until = 0;

@@ -100,9 +100,10 @@ const VERSIONS: [(&str, i16, i16); 21] = [
 ];
 
 /// Every fault, as its victims are counted.
-const FAULTS: [&str; 26] = [
+const FAULTS: [&str; 27] = [
     "bit rot",
     "bit rot below a note",
+    "bit rot in what compaction makes",
     "connection reset",
     "earlier batches behind a log",
     "earlier blocks shown",
