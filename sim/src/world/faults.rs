@@ -60,12 +60,7 @@ impl World {
             Fault::MisdirectWrite => self.weather.misdirect_write = true,
             Fault::NoDescriptors { lasts } => self.weather.no_descriptors_until = now + lasts,
             Fault::ShortOfMemory => self.run_short_of_memory(),
-            Fault::WallStep(millis) => {
-                self.wall += millis;
-                let serving = self.process.as_ref().is_some_and(Process::is_serving);
-                self.oracle.wall_stepped(self.wall, serving);
-                self.weather.hit("step of the wall clock");
-            }
+            Fault::WallStep(millis) => self.step_wall(millis),
             Fault::Reset => {
                 if let Some(link) = self.some_link() {
                     self.links.reset(&mut self.stage, &self.options.delays, link);
@@ -91,6 +86,13 @@ impl World {
                 }
             }
         }
+    }
+
+    fn step_wall(&mut self, millis: i64) {
+        self.wall += millis;
+        let serving = self.process.as_ref().is_some_and(Process::is_serving);
+        self.oracle.wall_stepped(self.wall, serving);
+        self.weather.hit("step of the wall clock");
     }
 
     /// The driver has all shards let go of what they keep.
