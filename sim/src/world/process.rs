@@ -10,7 +10,7 @@ use crate::oracle::Checker;
 use crate::stage::{Fifo, Nanos};
 use bytes::BytesMut;
 use klamm_core::config::FlushMode;
-use klamm_core::shard::{Audit, Effect, Effects, Halt, Input, Shard, Task};
+use klamm_core::shard::{Audit, CloseReason, Effect, Effects, Halt, Input, Shard, Task};
 use klamm_core::storage::{FileOp, IoResult, IoValue, Job, Next};
 use klamm_core::types::{Now, OpId, Part, ShardId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

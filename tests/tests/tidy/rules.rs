@@ -22,7 +22,7 @@ const LONGER_FUNCTIONS: [(&str, &str, &str); 1] = [(
 )];
 
 /// The modules of the core; each uses only itself and those before it.
-pub(crate) const MODULE_ORDER: [&str; 14] = [
+pub(crate) const MODULE_ORDER: [&str; 15] = [
     "bugs",
     "marks",
     "types",
