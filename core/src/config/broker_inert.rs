@@ -6,11 +6,11 @@ use super::value::{Bounds, ValueType};
 
 const COMPACTION: &str =
     "each shard compacts one log at a time, with buffers of its own and as fast as the disk allows";
-const COMPRESSION: &str = "the broker compresses with the fast mode of lz4, which has no levels";
 const CONNECTIONS: &str = "connections are bounded by max.connections and max.connections.per.ip alone";
 const DIRECTORIES: &str = "there is one log directory; when it fails, the broker stops";
 const COMMITS: &str = "a commit is answered once it is on the device, or once that failed";
 const COORDINATOR: &str = "the coordinator of a group is part of its shard and writes with the log's own rounds";
+const ELECTIONS: &str = "a partition has one replica here, so there is no election; it will decide on them";
 const GROUPS: &str = "groups of the newer protocols (consumer, share, streams) are not served yet";
 const LAYOUT: &str = "it tunes files that do not exist in this form here";
 const METRICS: &str = "metrics are served over HTTP, see metrics.listener";
@@ -46,7 +46,6 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
         row("background.threads", Int, Some("10"), THREADS),
         row("broker.heartbeat.interval.ms", Int, Some("2000"), PEERS),
         row("broker.session.timeout.ms", Int, Some("9000"), PEERS),
-        row("compression.lz4.level", Int, Some("9"), COMPRESSION),
         row("connection.failed.authentication.delay.ms", Int, Some("100"), SECURITY),
         row("connections.max.reauth.ms", Long, Some("0"), SECURITY),
         row("controlled.shutdown.enable", Boolean, Some("true"), REPLICAS),
@@ -392,6 +391,7 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
             TRANSACTIONS,
         ),
         row("transactional.id.expiration.ms", Int, Some("604800000"), TRANSACTIONS),
+        row("unclean.leader.election.enable", Boolean, Some("false"), ELECTIONS),
     ]
 };
 

@@ -3,7 +3,7 @@
 //! Invariant: a key is in this table or in the one of inert keys, never in both; either is sorted by name.
 
 use super::broker_inert::INERT_KEYS;
-use super::topic_keys::COMPRESSIONS;
+use super::topic_keys::{COMPRESSIONS, LZ4_LEVELS};
 use super::value::{Bounds, ValueType};
 
 /// What a value of a key does.
@@ -60,7 +60,6 @@ const OPEN: &str = "there is no authorizer yet, and the broker would serve every
 const PLAIN: &str = "TLS and SASL are not available yet; use PLAINTEXT";
 const SECRETS: &str = "values are not looked up elsewhere; write the values into the file";
 const TIERED: &str = "tiered storage is not available yet; use 'false'";
-const UNCLEAN: &str = "unclean leader election is not available yet; use 'false'";
 
 /// What is listened on where nobody says it: this machine alone.
 pub(super) const LISTENERS: &str = "PLAINTEXT://127.0.0.1:9092,PLAINTEXT://[::1]:9092";
@@ -82,6 +81,7 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
         key("cluster.id", String, Any, None).doc("Klamm: the cluster id that the log directory has to carry."),
         key("compression.gzip.level", Int, BetweenOr(1, 9, -1), Some("-1"))
             .doc("Default of a topic's compression.gzip.level."),
+        key("compression.lz4.level", Int, LZ4_LEVELS, Some("9")).doc("Default of a topic's compression.lz4.level."),
         key("compression.type", String, OneOf(COMPRESSIONS), Some("producer"))
             .doc("Default of a topic's compression.type."),
         key("compression.zstd.level", Int, Between(-131_072, 22), Some("3"))
@@ -237,7 +237,6 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
         key("shutdown.timeout.ms", Int, AtLeast(0), Some("8000"))
             .doc("Klamm: milliseconds that a stop waits for clients that are being answered, or for room on the disk; then it closes them, or ends without."),
         key("socket.request.max.bytes", Int, AtLeast(1), Some("104857600")).doc("The largest request, in bytes."),
-        key("unclean.leader.election.enable", Boolean, Any, Some("false")).only("false", UNCLEAN),
     ]
 };
 

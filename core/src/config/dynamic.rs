@@ -217,7 +217,6 @@ mod tests {
             ("no.such.key", "3", "no broker setting"),
             ("message.max.bytes", "many", "whole number"),
             ("log.retention.ms", "-7", "allowed"),
-            ("unclean.leader.election.enable", "true", "not available"),
         ] {
             let error = accept_dynamic(name, value).unwrap_err().to_string();
             assert!(error.starts_with(name) && error.contains(says), "{error}");

@@ -83,6 +83,8 @@ pub struct TopicConfig {
     pub compression: Option<Compression>,
     /// `compression.gzip.level`.
     pub gzip_level: Level,
+    /// `compression.lz4.level`.
+    pub lz4_level: Level,
     /// `compression.zstd.level`.
     pub zstd_level: Level,
     /// `flush.messages`: with flush=os, the log is synced at least every so many records.
@@ -98,8 +100,9 @@ impl TopicConfig {
         let to = self.compression.filter(|&to| to != codec)?;
         let level = match to {
             Compression::Gzip => self.gzip_level,
+            Compression::Lz4 => self.lz4_level,
             Compression::Zstd => self.zstd_level,
-            Compression::None | Compression::Snappy | Compression::Lz4 => Level::Default,
+            Compression::None | Compression::Snappy => Level::Default,
         };
         Some((to, level))
     }
@@ -122,6 +125,7 @@ impl Default for TopicConfig {
             timestamp_after_max_ms: 3_600_000,
             compression: None,
             gzip_level: Level::Default,
+            lz4_level: Level::Default,
             zstd_level: Level::Of(3),
             flush_messages: i64::MAX as u64,
             flush_ms: None,

@@ -56,7 +56,6 @@ pub(super) struct TopicKey {
 
 const MAX: &str = "9223372036854775807";
 const NO_TIERED: &str = "tiered storage is not available yet";
-const NO_UNCLEAN: &str = "unclean leader election is not available yet";
 
 /// Every setting of a topic, sorted by name.
 pub(super) const TOPIC_KEYS: &[TopicKey] = {
@@ -83,9 +82,15 @@ pub(super) const TOPIC_KEYS: &[TopicKey] = {
         )
             .of(&[("compression.gzip.level", Same)])
             .doc("Level of gzip where the broker compresses with it."),
-        key("compression.lz4.level", Int, Between(1, 17), "9", Echoed)
+        key(
+            "compression.lz4.level",
+            Int,
+            LZ4_LEVELS,
+            "9",
+            Acts(|topic, value| topic.lz4_level = level(value, 9)),
+        )
             .of(&[("compression.lz4.level", Same)])
-            .doc("Level of lz4; the broker compresses with lz4's fast mode, which has none."),
+            .doc("Level of lz4 where the broker compresses with it; 9 is its fast mode, as in Kafka, all others are slow."),
         key(
             "compression.type",
             String,
@@ -303,12 +308,15 @@ pub(super) const TOPIC_KEYS: &[TopicKey] = {
             Boolean,
             Any,
             "false",
-            Only("false", NO_UNCLEAN),
+            Echoed,
         )
         .of(&[("unclean.leader.election.enable", Same)])
-        .doc("Whether a replica that is not in sync may become leader, at the cost of records."),
+        .doc("Whether a replica that is not in sync may become leader, at the cost of records. A partition has one replica here, so nothing is elected."),
     ]
 };
+
+/// The levels of lz4 (`CompressionType.LZ4`).
+pub(super) const LZ4_LEVELS: Bounds = Bounds::Between(1, 17);
 
 pub(super) const COMPRESSIONS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 
@@ -428,6 +436,7 @@ mod tests {
             timestamp_after_max_ms: 0,
             compression: Some(Compression::Gzip),
             gzip_level: Level::Of(0),
+            lz4_level: Level::Of(0),
             zstd_level: Level::Of(0),
             flush_messages: 0,
             flush_ms: Some(0),

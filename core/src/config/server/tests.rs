@@ -232,7 +232,6 @@ fn what_cannot_be_honoured_is_an_error_that_names_the_setting() {
         ("log.cleanup.policy", "burn"),
         ("log.cleaner.enable", "false"),
         ("compression.type", "zip"),
-        ("unclean.leader.election.enable", "true"),
         ("remote.log.storage.system.enable", "true"),
         ("process.roles", "broker"),
         ("log.dirs", "/a,/b"),

@@ -1,10 +1,11 @@
 //! The LZ4 frame format, as far as Kafka goes with it (`Lz4BlockOutputStream`, `Lz4BlockInputStream`): one frame of
-//! independent blocks. Blocks that refer to earlier ones are refused, because Java's consumer cannot read them; checksums
+//! independent blocks of at most 64 KiB. Blocks that refer to earlier ones are refused, because Java's consumer cannot read them; checksums
 //! are optional and verified where they are.
 
-use super::{CodecError, Compression};
+use super::{CodecError, Compression, Level};
+use ::lz4::block::{CompressionMode, compress_bound, compress_to_buffer};
 use alloc::vec::Vec;
-use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
+use lz4_flex::block::decompress_into;
 
 const MAGIC: [u8; 4] = [0x04, 0x22, 0x4D, 0x18];
 /// Version 1, independent blocks, no checksums: what Java's producer writes.
@@ -47,13 +48,23 @@ impl Checksum {
     }
 }
 
-pub(super) fn compress(input: &[u8]) -> Result<Vec<u8>, CodecError> {
+/// How blocks are compressed at a level, as in Kafka (`Lz4BlockOutputStream`): its default, 9, stands for the fast mode,
+/// every other one for the search for the best matches, the levels below 9 too.
+fn mode(level: Level) -> CompressionMode {
+    match level {
+        Level::Default | Level::Of(9) => CompressionMode::DEFAULT,
+        Level::Of(level) => CompressionMode::HIGHCOMPRESSION(level.clamp(1, 17)),
+    }
+}
+
+pub(super) fn compress(input: &[u8], level: Level) -> Result<Vec<u8>, CodecError> {
+    let mode = mode(level);
     let mut output = Vec::with_capacity(input.len() / 2 + 32);
     output.extend_from_slice(&MAGIC);
     output.extend_from_slice(&[FLAGS, BLOCK_DESCRIPTOR, header_checksum(&[FLAGS, BLOCK_DESCRIPTOR])]);
-    let mut block = alloc::vec![0; get_maximum_output_size(input.len().min(BLOCK))];
+    let mut block = alloc::vec![0; compress_bound(input.len().min(BLOCK)).map_err(|_| CORRUPT)?];
     for chunk in input.chunks(BLOCK) {
-        let length = compress_into(chunk, &mut block).map_err(|_| CORRUPT)?;
+        let length = compress_to_buffer(chunk, Some(mode), false, &mut block).map_err(|_| CORRUPT)?;
         if length < chunk.len() {
             output.extend_from_slice(&(length as u32).to_le_bytes());
             output.extend_from_slice(&block[..length]);

@@ -20,11 +20,11 @@ mod zstd;
 use bytes::Bytes;
 use core::fmt;
 
-/// How hard to try, in the codec's own scale (`compression.gzip.level`, `compression.zstd.level`); a level beyond a scale
-/// counts as its end. Snappy has no levels, and lz4 only the fast one here, which every lz4 reader reads.
+/// How hard to try, in the codec's own scale (`compression.gzip.level`, `compression.lz4.level`,
+/// `compression.zstd.level`); a level beyond a scale counts as its end. Snappy has no levels.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Level {
-    /// What Kafka takes when nothing is set: 6 for gzip, 3 for zstd.
+    /// What Kafka takes when nothing is set: 6 for gzip, the fast mode for lz4, 3 for zstd.
     #[default]
     Default,
     /// This one.
@@ -40,7 +40,7 @@ pub fn compress(codec: Compression, level: Level, input: &Bytes) -> Result<Bytes
         #[cfg(feature = "std")]
         Compression::Snappy => snappy::compress(input).map(Bytes::from),
         #[cfg(feature = "std")]
-        Compression::Lz4 => lz4::compress(input).map(Bytes::from),
+        Compression::Lz4 => lz4::compress(input, level).map(Bytes::from),
         #[cfg(feature = "std")]
         Compression::Zstd => zstd::compress(input, level).map(Bytes::from),
         #[cfg(not(feature = "std"))]

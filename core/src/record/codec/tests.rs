@@ -238,3 +238,57 @@ fn lz4_frames_that_java_cannot_read_are_refused() {
         corrupt
     );
 }
+
+/// Text of 200 KB with words that come again far and near, as a log has them.
+fn wordy() -> Vec<u8> {
+    let mut seed = 1_u32;
+    let mut draw = move || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        seed >> 20
+    };
+    let mut text = Vec::new();
+    while text.len() < 200_000 {
+        let word = draw() % 600;
+        text.extend_from_slice(alloc::format!("{{\"user\":{word},\"at\":{}}}", draw() % 97).as_bytes());
+    }
+    text
+}
+
+#[test]
+fn lz4_searches_at_every_level_but_kafkas_default() {
+    let text = Bytes::from(wordy());
+    let size = |level| {
+        let packed = compress(Compression::Lz4, level, &text).expect("it is in this build");
+        assert_eq!(packed[..7], [0x04, 0x22, 0x4D, 0x18, 0x60, 0x40, 0x82], "{level:?}");
+        assert_eq!(decompress(Compression::Lz4, &packed, text.len()), Ok(text.clone()));
+        packed.len()
+    };
+    let fast = size(Level::Default);
+    assert_eq!(size(Level::Of(9)), fast, "the default says the fast mode");
+    let [low, middle, high] = [1, 8, 17].map(|level| size(Level::Of(level)));
+    assert!(
+        high < middle && middle < low && low < fast,
+        "{high} {middle} {low} {fast}"
+    );
+    assert_eq!((size(Level::Of(0)), size(Level::Of(99))), (low, high));
+}
+
+#[test]
+fn what_does_not_compress_is_stored_at_every_level_of_lz4() {
+    let mut seed = 1_u64;
+    let noise: Vec<u8> = (0..70_000)
+        .map(|_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 56) as u8
+        })
+        .collect();
+    for level in 1..=17 {
+        let packed =
+            compress(Compression::Lz4, Level::Of(level), &Bytes::from(noise.clone())).expect("it is in this build");
+        assert_eq!(
+            packed.len(),
+            7 + 4 + (64 << 10) + 4 + (70_000 - (64 << 10)) + 4,
+            "{level}"
+        );
+    }
+}
