@@ -185,7 +185,38 @@ type place struct {
 	partition int
 }
 
+// A transaction by the calls of the client: no writer has one. Whoever goes on although it was refused an id must get
+// no further, which is tried, too.
+func (d *driver) transact(ctx context.Context, asked *lines.Request) (lines.Fields, error) {
+	begun, refused := d.admin.InitProducerID(ctx, &kafka.InitProducerIDRequest{
+		TransactionalID: asked.Transactional, TransactionTimeoutMs: 60_000,
+	})
+	if refused == nil {
+		refused = begun.Error
+	}
+	records := []kafka.Record{}
+	for _, record := range asked.Records {
+		records = append(records, kafka.Record{
+			Key: kafka.NewBytes(lines.Decode(record.Key)), Value: kafka.NewBytes(lines.Decode(record.Value)),
+		})
+	}
+	told, err := d.admin.Produce(ctx, &kafka.ProduceRequest{
+		Topic: asked.Topic, Partition: 0, RequiredAcks: kafka.RequireAll, TransactionalID: asked.Transactional,
+		Records: kafka.NewRecordReader(records...),
+	})
+	if err == nil {
+		err = told.Error
+	}
+	if refused == nil || err == nil {
+		return lines.Fields{"offsets": []int64{}}, nil
+	}
+	return nil, errors.Join(refused, err)
+}
+
 func (d *driver) produce(ctx context.Context, asked *lines.Request) (lines.Fields, error) {
+	if asked.Transactional != "" {
+		return d.transact(ctx, asked)
+	}
 	offsets := make([]int64, len(asked.Records))
 	writer := &kafka.Writer{
 		Addr:         kafka.TCP(d.bootstrap),
