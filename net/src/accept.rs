@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::grumble::Grumble;
 use crate::inbox::Inbox;
 use crate::lifecycle::{Doors, Lifecycle};
-use crate::options::NetLimits;
+use klamm_core::types::Monotonic;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -36,19 +36,47 @@ pub(crate) struct Acceptor {
     pub(crate) events: Vec<Arc<Inbox<Event>>>,
     /// Clients that were not let in, since as many as may be are connected.
     pub(crate) crowded: usize,
-    pub(crate) limits: NetLimits,
+    pub(crate) idle_gives_way: Duration,
     pub(crate) counters: Arc<Counters>,
     pub(crate) census: Arc<Census>,
+    pub(crate) pace: Pace,
     pub(crate) sequence: u64,
     pub(crate) grumble: Grumble,
     pub(crate) clock: Clock,
+}
+
+/// How fast clients come: at most as many as a second's worth of a rate at once, and then as they are due
+/// (`max.connection.creation.rate`).
+#[derive(Default, Debug)]
+pub(crate) struct Pace {
+    /// When the next one would come, had all come at the rate.
+    due: Monotonic,
+}
+
+impl Pace {
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Whether one more may come now.
+    fn allows(&self, now: Monotonic, per_second: u32) -> bool {
+        self.due.0 <= now.0.saturating_add(Self::SECOND - Self::interval(per_second))
+    }
+
+    /// One came.
+    fn count(&mut self, now: Monotonic, per_second: u32) {
+        self.due = Monotonic(self.due.max(now).0.saturating_add(Self::interval(per_second)));
+    }
+
+    /// Nanoseconds from one to the next. A rate of 0 lets one come a second, as in Kafka, whose waits are no longer.
+    fn interval(per_second: u32) -> u64 {
+        Self::SECOND / u64::from(per_second.max(1))
+    }
 }
 
 /// What became of the waiting clients of one listener.
 enum Accepted {
     /// All of them, or as many as in one go.
     Some,
-    /// The process is out of something.
+    /// The process is out of something, or as many came as may in this time: the others wait.
     Exhausted,
 }
 
@@ -84,10 +112,14 @@ impl Acceptor {
         let mut any = false;
         for listener in listeners {
             for _ in 0..BATCH {
+                if !self.pace.allows(self.clock.monotonic(), self.census.new_per_second()) {
+                    return Poll::Ready(Some(Accepted::Exhausted));
+                }
                 match listener.poll_accept(cx) {
                     Poll::Pending => break,
                     Poll::Ready(Ok((stream, address))) => {
                         any = true;
+                        self.pace.count(self.clock.monotonic(), self.census.new_per_second());
                         self.admit(stream, address);
                     }
                     Poll::Ready(Err(error)) if is_about_one_client(&error) => any = true,
@@ -106,14 +138,7 @@ impl Acceptor {
     }
 
     fn admit(&mut self, stream: tokio::net::TcpStream, address: SocketAddr) {
-        let limits = &self.limits;
-        let permit = Permit::take(
-            &self.census,
-            address.ip(),
-            limits.max_connections,
-            limits.max_connections_per_ip,
-        );
-        let permit = match permit {
+        let permit = match Permit::take(&self.census, address.ip()) {
             Ok(permit) => permit,
             Err(full) => return self.refuse(address, full),
         };
@@ -170,7 +195,29 @@ fn is_about_one_client(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::prepare;
+    use super::{Pace, prepare};
+    use klamm_core::types::Monotonic;
+
+    #[test]
+    fn as_many_come_at_once_as_in_a_second_and_then_each_when_it_is_due() {
+        for per_second in [0, 1, 2, 10, 1000] {
+            let mut pace = Pace::default();
+            let mut come = |millis| {
+                let now = Monotonic(0).plus_millis(5000 + millis);
+                let mut came = 0;
+                while pace.allows(now, per_second) {
+                    pace.count(now, per_second);
+                    came += 1;
+                }
+                came
+            };
+            let rate = u64::from(per_second.max(1));
+            assert_eq!(come(0), rate);
+            assert_eq!(come(999 / rate), 0);
+            assert_eq!(come(1000 / rate), 1);
+            assert_eq!(come(1000 / rate + 10_000), rate, "nobody saves up");
+        }
+    }
 
     #[test]
     fn answers_leave_at_once_and_a_vanished_client_is_noticed() {

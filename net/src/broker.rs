@@ -1,8 +1,8 @@
 //! A running broker: its threads, from start to end.
 
-use crate::accept::Acceptor;
+use crate::accept::{Acceptor, Pace};
 use crate::clock::Clock;
-use crate::connection::Newcomer;
+use crate::connection::{Census, Newcomer};
 use crate::counters::{Counters, Snapshot};
 use crate::disk::Threads;
 use crate::event::Event;
@@ -56,6 +56,7 @@ impl Common {
 pub struct Broker {
     common: Arc<Common>,
     disk: Arc<Threads>,
+    census: Arc<Census>,
     addresses: Vec<SocketAddr>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     disk_threads: Mutex<Vec<JoinHandle<()>>>,
@@ -108,6 +109,10 @@ impl Broker {
                 asked_to_stop: Mutex::new(false),
             }),
             disk,
+            census: Arc::new(Census::new(
+                options.config.connections.clone(),
+                options.limits.max_connections,
+            )),
             addresses,
             threads: Mutex::default(),
             disk_threads: Mutex::default(),
@@ -123,9 +128,10 @@ impl Broker {
             shards: newcomers,
             events: broker.common.shards.clone(),
             crowded: 0,
-            limits: options.limits,
+            idle_gives_way: options.limits.idle_gives_way,
             counters: accept_counters,
-            census: Arc::default(),
+            census: Arc::clone(&broker.census),
+            pace: Pace::default(),
             sequence: 0,
             grumble: Grumble::default(),
             clock,
@@ -162,6 +168,7 @@ impl Broker {
             lifecycle: Arc::clone(&self.common.lifecycle),
             shards: self.common.shards.clone(),
             newcomers: Arc::clone(&newcomers),
+            census: Arc::clone(&self.census),
             counters,
             clock,
             limits: limits.clone(),

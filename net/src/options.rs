@@ -27,12 +27,10 @@ pub struct BrokerOptions {
 /// Bounds of the driver.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NetLimits {
-    /// Connections open at once (`max.connections`); further ones are closed at once, and have an idle one closed as well.
+    /// Connections that the process can have open at once, whatever `max.connections` says.
     pub max_connections: usize,
-    /// How long a connection that is closed for others has been idle.
+    /// How long a connection that is closed for others beyond `max.connections` has been idle.
     pub idle_gives_way: Duration,
-    /// Connections from one address open at once (`max.connections.per.ip`).
-    pub max_connections_per_ip: usize,
     /// The largest request frame in bytes (`socket.request.max.bytes`); a larger claim closes its connection.
     pub max_request_bytes: usize,
     /// What a shard holds for received bytes, in bytes; raised to what [`NetLimits::request_memory`] says if lower.
@@ -67,7 +65,6 @@ impl Default for NetLimits {
         Self {
             max_connections: 18_000,
             idle_gives_way: Duration::from_secs(10),
-            max_connections_per_ip: usize::MAX,
             max_request_bytes: 104_857_600,
             memory_bytes: 256 << 20,
             send_stall: Duration::from_secs(30),

@@ -44,8 +44,7 @@ fn thousands_of_connections_are_served_by_all_shards() {
 fn connections_beyond_the_limit_are_closed_and_make_room_when_they_go() {
     let scratch = Scratch::new();
     let limits = NetLimits {
-        max_connections: 3,
-        max_connections_per_ip: 2,
+        max_connections: 2,
         ..NetLimits::default()
     };
     let broker = serve(scratch.path(), 1, limits);
@@ -53,7 +52,10 @@ fn connections_beyond_the_limit_are_closed_and_make_room_when_they_go() {
     assert_eq!(first.call(&frame(b'E', b"1")), b"1");
     let mut second = Connection::to(&broker);
     assert_eq!(second.call(&frame(b'E', b"2")), b"2");
-    assert!(Connection::to(&broker).is_closed(), "two from one address are enough");
+    assert!(
+        Connection::to(&broker).is_closed(),
+        "two are all that the process can have"
+    );
     drop(first);
     eventually("the first is gone", || broker.metrics().connections_open == 1);
     assert_eq!(Connection::to(&broker).call(&frame(b'E', b"3")), b"3");
@@ -101,6 +103,22 @@ fn a_connection_that_was_not_idle_for_long_gives_way_to_nobody() {
     assert_eq!(first.call(&frame(b'E', b"1")), b"1");
     assert!(Connection::to(&broker).is_closed());
     assert_eq!(first.call(&frame(b'E', b"2")), b"2");
+    assert_eq!(broker.stop(), Exit::Stopped);
+}
+
+#[test]
+fn who_comes_is_held_to_the_bounds_that_hold_then() {
+    let scratch = Scratch::new();
+    let broker = serve(scratch.path(), 2, NetLimits::default());
+    let mut first = Connection::to(&broker);
+    assert_eq!(first.call(&frame(b'L', &1_u32.to_be_bytes())), b"");
+    assert!(Connection::to(&broker).is_closed(), "one from an address is enough now");
+    assert_eq!(first.call(&frame(b'L', &2_u32.to_be_bytes())), b"");
+    let mut second = Connection::to(&broker);
+    assert_eq!(second.call(&frame(b'E', b"2")), b"2");
+    assert_eq!(first.call(&frame(b'L', &1_u32.to_be_bytes())), b"");
+    assert_eq!(second.call(&frame(b'E', b"still here")), b"still here");
+    assert_eq!(broker.metrics().connections_refused, 1);
     assert_eq!(broker.stop(), Exit::Stopped);
 }
 

@@ -1,6 +1,6 @@
 //! What one broker is told at its start.
 
-use super::{GroupConfig, TopicConfig};
+use super::{ConnectionConfig, GroupConfig, TopicConfig};
 use crate::types::BrokerId;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -139,6 +139,8 @@ pub struct BrokerConfig {
     pub topic_defaults: TopicConfig,
     /// What groups are told.
     pub groups: GroupConfig,
+    /// How many connections there may be.
+    pub connections: ConnectionConfig,
     /// The settings that were given, by key, in canonical form; what DescribeConfigs calls static.
     pub settings: BTreeMap<&'static str, String>,
     /// What was given since to all running brokers, in the same form.
@@ -172,6 +174,7 @@ impl Default for BrokerConfig {
             max_request_partitions: 2000,
             topic_defaults: TopicConfig::default(),
             groups: GroupConfig::default(),
+            connections: ConnectionConfig::default(),
             settings: BTreeMap::new(),
             dynamic_defaults: BTreeMap::new(),
             dynamic: BTreeMap::new(),

@@ -6,11 +6,10 @@ use super::value::{Bounds, ValueType};
 
 const COMPACTION: &str =
     "each shard compacts one log at a time, with buffers of its own and as fast as the disk allows";
-const CONNECTIONS: &str = "connections are bounded by max.connections and max.connections.per.ip alone";
 const DIRECTORIES: &str = "there is one log directory; when it fails, the broker stops";
 const COMMITS: &str = "a commit is answered once it is on the device, or once that failed";
 const COORDINATOR: &str = "the coordinator of a group is part of its shard and writes with the log's own rounds";
-const ELECTIONS: &str = "a partition has one replica here, so there is no election; it will decide on them";
+const ELECTIONS: &str = "a partition has one replica here, so there is no election that it could decide";
 const GROUPS: &str = "groups of the newer protocols (consumer, share, streams) are not served yet";
 const LAYOUT: &str = "it tunes files that do not exist in this form here";
 const METRICS: &str = "metrics are served over HTTP, see metrics.listener";
@@ -43,7 +42,7 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
             QUOTAS,
         ),
         row("auto.leader.rebalance.enable", Boolean, Some("true"), REPLICAS),
-        row("background.threads", Int, Some("10"), THREADS),
+        row("background.threads", Int, Some("10"), THREADS).at_least(1),
         row("broker.heartbeat.interval.ms", Int, Some("2000"), PEERS),
         row("broker.session.timeout.ms", Int, Some("9000"), PEERS),
         row("connection.failed.authentication.delay.ms", Int, Some("100"), SECURITY),
@@ -83,7 +82,7 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
             Some("false"),
             TIERED,
         ),
-        row("group.consumer.assignment.interval.ms", Int, Some("1000"), GROUPS),
+        row("group.consumer.assignment.interval.ms", Int, Some("1000"), GROUPS).at_least(0),
         row("group.consumer.assignors", List, Some("uniform,range"), GROUPS),
         row("group.consumer.heartbeat.interval.ms", Int, Some("5000"), GROUPS),
         row("group.consumer.max.assignment.interval.ms", Int, Some("15000"), GROUPS),
@@ -102,7 +101,8 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
             Int,
             Some("1048588"),
             COORDINATOR,
-        ),
+        )
+        .at_least(524288),
         row(
             "group.coordinator.rebalance.protocols",
             List,
@@ -110,7 +110,7 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
             GROUPS,
         ),
         row("group.coordinator.threads", Int, Some("4"), COORDINATOR),
-        row("group.share.assignment.interval.ms", Int, Some("1000"), GROUPS),
+        row("group.share.assignment.interval.ms", Int, Some("1000"), GROUPS).at_least(0),
         row("group.share.assignors", List, Some("simple"), GROUPS),
         row("group.share.delivery.count.limit", Int, Some("5"), GROUPS),
         row("group.share.heartbeat.interval.ms", Int, Some("5000"), GROUPS),
@@ -131,7 +131,7 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
         row("group.share.partition.max.record.locks", Int, Some("2000"), GROUPS),
         row("group.share.record.lock.duration.ms", Int, Some("30000"), GROUPS),
         row("group.share.session.timeout.ms", Int, Some("45000"), GROUPS),
-        row("group.streams.assignment.interval.ms", Int, Some("1000"), GROUPS),
+        row("group.streams.assignment.interval.ms", Int, Some("1000"), GROUPS).at_least(0),
         row("group.streams.heartbeat.interval.ms", Int, Some("5000"), GROUPS),
         row("group.streams.initial.rebalance.delay.ms", Int, Some("3000"), GROUPS),
         row("group.streams.max.assignment.interval.ms", Int, Some("15000"), GROUPS),
@@ -150,14 +150,14 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
         row("kafka.metrics.reporters", List, Some(""), METRICS),
         row("leader.imbalance.check.interval.seconds", Long, Some("300"), REPLICAS),
         row("log.cleaner.io.buffer.load.factor", Double, Some("0.9"), COMPACTION),
-        row("log.cleaner.io.buffer.size", Int, Some("524288"), COMPACTION),
+        row("log.cleaner.io.buffer.size", Int, Some("524288"), COMPACTION).at_least(0),
         row(
             "log.cleaner.io.max.bytes.per.second",
             Double,
             Some("1.7976931348623157E308"),
             COMPACTION,
         ),
-        row("log.cleaner.threads", Int, Some("1"), COMPACTION),
+        row("log.cleaner.threads", Int, Some("1"), COMPACTION).at_least(0),
         row("log.dir.failure.timeout.ms", Long, Some("30000"), DIRECTORIES),
         row("log.flush.offset.checkpoint.interval.ms", Int, Some("60000"), LAYOUT),
         row(
@@ -173,8 +173,6 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
         row("log.roll.jitter.hours", Int, Some("0"), LAYOUT),
         row("log.roll.jitter.ms", Long, None, LAYOUT),
         row("log.segment.delete.delay.ms", Long, Some("60000"), LAYOUT),
-        row("max.connection.creation.rate", Int, Some("2147483647"), CONNECTIONS),
-        row("max.connections.per.ip.overrides", String, Some(""), CONNECTIONS),
         row("metadata.log.dir", String, None, PEERS),
         row(
             "metadata.log.max.record.bytes.between.snapshots",
@@ -192,11 +190,11 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
         row("metrics.num.samples", Int, Some("2"), METRICS),
         row("metrics.recording.level", String, Some("INFO"), METRICS),
         row("metrics.sample.window.ms", Long, Some("30000"), METRICS),
-        row("num.io.threads", Int, Some("8"), THREADS),
-        row("num.network.threads", Int, Some("3"), THREADS),
-        row("num.recovery.threads.per.data.dir", Int, Some("2"), THREADS),
+        row("num.io.threads", Int, Some("8"), THREADS).at_least(1),
+        row("num.network.threads", Int, Some("3"), THREADS).at_least(1),
+        row("num.recovery.threads.per.data.dir", Int, Some("2"), THREADS).at_least(1),
         row("num.replica.alter.log.dirs.threads", Int, None, REPLICAS),
-        row("num.replica.fetchers", Int, Some("1"), REPLICAS),
+        row("num.replica.fetchers", Int, Some("1"), REPLICAS).at_least(1),
         row("offsets.commit.timeout.ms", Int, Some("5000"), COMMITS),
         row("offsets.load.buffer.size", Int, Some("5242880"), COORDINATOR),
         row("offsets.topic.replication.factor", Short, Some("3"), REPLICAS),
@@ -205,21 +203,23 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
         row("queued.max.requests", Int, Some("500"), THREADS),
         row("quota.window.num", Int, Some("11"), QUOTAS),
         row("quota.window.size.seconds", Int, Some("1"), QUOTAS),
-        row("remote.fetch.max.wait.ms", Int, Some("500"), TIERED),
-        row("remote.list.offsets.request.timeout.ms", Long, Some("30000"), TIERED),
+        row("remote.fetch.max.wait.ms", Int, Some("500"), TIERED).at_least(1),
+        row("remote.list.offsets.request.timeout.ms", Long, Some("30000"), TIERED).at_least(1),
         row(
             "remote.log.index.file.cache.total.size.bytes",
             Long,
             Some("1073741824"),
             TIERED,
-        ),
-        row("remote.log.manager.copier.thread.pool.size", Int, Some("10"), TIERED),
+        )
+        .at_least(1),
+        row("remote.log.manager.copier.thread.pool.size", Int, Some("10"), TIERED).at_least(1),
         row(
             "remote.log.manager.copy.max.bytes.per.second",
             Long,
             Some("9223372036854775807"),
             TIERED,
-        ),
+        )
+        .at_least(1),
         row("remote.log.manager.copy.quota.window.num", Int, Some("11"), QUOTAS),
         row(
             "remote.log.manager.copy.quota.window.size.seconds",
@@ -232,13 +232,15 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
             Int,
             Some("10"),
             TIERED,
-        ),
+        )
+        .at_least(1),
         row(
             "remote.log.manager.fetch.max.bytes.per.second",
             Long,
             Some("9223372036854775807"),
             TIERED,
-        ),
+        )
+        .at_least(1),
         row("remote.log.manager.fetch.quota.window.num", Int, Some("11"), QUOTAS),
         row(
             "remote.log.manager.fetch.quota.window.size.seconds",
@@ -246,7 +248,7 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
             Some("1"),
             QUOTAS,
         ),
-        row("remote.log.manager.follower.thread.pool.size", Int, Some("2"), TIERED),
+        row("remote.log.manager.follower.thread.pool.size", Int, Some("2"), TIERED).at_least(1),
         row("remote.log.manager.task.interval.ms", Long, Some("30000"), TIERED),
         row("remote.log.manager.thread.pool.size", Int, Some("2"), TIERED),
         row(
@@ -270,7 +272,7 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
         ),
         row("remote.log.metadata.manager.listener.name", String, None, TIERED),
         row("remote.log.reader.max.pending.tasks", Int, Some("100"), TIERED),
-        row("remote.log.reader.threads", Int, Some("10"), TIERED),
+        row("remote.log.reader.threads", Int, Some("10"), TIERED).at_least(1),
         row("remote.log.storage.manager.class.name", String, None, TIERED),
         row("remote.log.storage.manager.class.path", String, None, TIERED),
         row(
@@ -303,7 +305,8 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
             Int,
             Some("1048588"),
             GROUPS,
-        ),
+        )
+        .at_least(524288),
         row("share.coordinator.load.buffer.size", Int, Some("5242880"), GROUPS),
         row(
             "share.coordinator.snapshot.update.records.per.snapshot",
@@ -394,6 +397,31 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
         row("unclean.leader.election.enable", Boolean, Some("false"), ELECTIONS),
     ]
 };
+
+/// The rates of Kafka's throttles of replication: given to running brokers only, and shown only where they are
+/// (`QuotaConfig.brokerQuotaConfigs`).
+pub(super) const THROTTLE_KEYS: &[BrokerKey] = {
+    use ValueType::Long;
+    &[
+        row("follower.replication.throttled.rate", Long, None, REPLICAS).at_least(0),
+        row("leader.replication.throttled.rate", Long, None, REPLICAS).at_least(0),
+        row(
+            "replica.alter.log.dirs.io.max.bytes.per.second",
+            Long,
+            None,
+            DIRECTORIES,
+        )
+        .at_least(0),
+    ]
+};
+
+impl BrokerKey {
+    /// Kafka's lower bound, for what may be given to a running broker.
+    const fn at_least(self, least: i64) -> Self {
+        let bounds = Bounds::AtLeast(least);
+        Self { bounds, ..self }
+    }
+}
 
 const fn row(name: &'static str, kind: ValueType, default: Option<&'static str>, reason: &'static str) -> BrokerKey {
     BrokerKey {

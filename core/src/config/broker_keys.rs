@@ -2,7 +2,8 @@
 //!
 //! Invariant: a key is in this table or in the one of inert keys, never in both; either is sorted by name.
 
-use super::broker_inert::INERT_KEYS;
+use super::BrokerConfig;
+use super::broker_inert::{INERT_KEYS, THROTTLE_KEYS};
 use super::topic_keys::{COMPRESSIONS, LZ4_LEVELS};
 use super::value::{Bounds, ValueType};
 
@@ -47,7 +48,19 @@ impl BrokerKey {
         tables.find_map(find)
     }
 
-    /// Every key, in no order to rely on.
+    /// The key called `name`, if it is one of a start or of a running broker.
+    pub(super) fn find_any(name: &str) -> Option<&'static Self> {
+        Self::find(name).or_else(|| THROTTLE_KEYS.iter().find(|key| key.name == name))
+    }
+
+    /// The value in effect on `broker`, in canonical form.
+    pub(super) fn in_effect<'a>(&self, broker: &'a BrokerConfig) -> Option<&'a str> {
+        let given = [&broker.dynamic, &broker.dynamic_defaults, &broker.settings];
+        let value = given.into_iter().find_map(|settings| settings.get(self.name));
+        value.map(alloc::string::String::as_str).or(self.default)
+    }
+
+    /// Every key of a start, in no order to rely on.
     pub(super) fn all() -> impl Iterator<Item = &'static Self> {
         ACTING_KEYS.iter().chain(INERT_KEYS)
     }
@@ -66,7 +79,7 @@ pub(super) const LISTENERS: &str = "PLAINTEXT://127.0.0.1:9092,PLAINTEXT://[::1]
 
 /// The settings that act, or that would have to.
 pub(super) const ACTING_KEYS: &[BrokerKey] = {
-    use Bounds::{Any, AtLeast, Between, BetweenOr, OneOf};
+    use Bounds::{AddressCounts, Any, AtLeast, Between, BetweenOr, OneOf};
     use ValueType::{Boolean, Class, Double, Int, List, Long, String};
     &[
         key("advertised.listeners", List, Any, None)
@@ -187,10 +200,17 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
         key("log.roll.hours", Int, AtLeast(1), Some("168")).doc("Default of a topic's segment.ms, in hours."),
         key("log.roll.ms", Long, AtLeast(1), None).doc("Default of a topic's segment.ms."),
         key("log.segment.bytes", Int, AtLeast(1 << 20), Some("1073741824")).doc("Default of a topic's segment.bytes."),
+        key("max.connection.creation.rate", Int, AtLeast(0), Some("2147483647"))
+            .doc("Connections that are accepted in a second; further ones wait. 0 counts as 1."),
         key("max.connections", Int, AtLeast(1), Some("10000"))
-            .doc("Connections that are served at once; beyond them idle ones give way. Kafka has no bound."),
+            .doc(
+                "Connections that are served at once; beyond them idle ones give way. Kafka has no bound. A lower one closes \
+                 nobody who is there.",
+            ),
         key("max.connections.per.ip", Int, AtLeast(1), Some("2147483647"))
             .doc("Connections from one address that are served at once."),
+        key("max.connections.per.ip.overrides", String, AddressCounts, Some(""))
+            .doc("Another max.connections.per.ip for some addresses."),
         key(
             "max.incremental.fetch.session.cache.slots",
             Int,

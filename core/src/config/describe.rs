@@ -1,5 +1,6 @@
 //! Settings as DescribeConfigs lists them: every key with value, type, source and synonyms.
 
+use super::broker_inert::THROTTLE_KEYS;
 use super::broker_keys::{BrokerKey, BrokerRole};
 use super::broker_protection::{self, PROTECTION_KEYS, ProtectionKey};
 use super::dynamic::is_dynamic;
@@ -166,7 +167,7 @@ fn broker_synonyms(key: &'static BrokerKey, broker: &BrokerConfig) -> Vec<Config
             .filter_map(|&name| Some((name, settings.get(name)?)));
         all.extend(values.map(|(name, value)| synonym(name, value, source)));
     }
-    let defaults = units_of(key).iter().filter_map(|name| BrokerKey::find(name));
+    let defaults = units_of(key).iter().filter_map(|name| BrokerKey::find_any(name));
     all.extend(defaults.filter_map(|key| Some(synonym(key.name, key.default?, ConfigSource::Default))));
     match all.iter().position(|synonym| synonym.name == key.name) {
         Some(own) => drop(all.drain(..own)),
@@ -178,6 +179,12 @@ fn broker_synonyms(key: &'static BrokerKey, broker: &BrokerConfig) -> Vec<Config
 /// Every setting of the broker, sorted by key.
 pub fn describe_broker(broker: &BrokerConfig) -> Vec<ConfigEntry> {
     let mut entries: Vec<ConfigEntry> = BrokerKey::all().map(|key| broker_entry(key, broker)).collect();
+    let is_given = |key: &&BrokerKey| {
+        given(broker)
+            .iter()
+            .any(|(settings, _)| settings.contains_key(key.name))
+    };
+    entries.extend(THROTTLE_KEYS.iter().filter(is_given).map(|key| broker_entry(key, broker)));
     entries.extend(PROTECTION_KEYS.iter().map(protection_entry));
     entries.sort_unstable_by_key(|entry| entry.name);
     entries

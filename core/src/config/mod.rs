@@ -10,6 +10,7 @@ mod broker;
 mod broker_inert;
 mod broker_keys;
 mod broker_protection;
+mod connections;
 mod describe;
 mod dynamic;
 mod groups;
@@ -25,12 +26,15 @@ mod value;
 
 pub use crate::record::TimestampType;
 pub use broker::{AdvertisedListener, BrokerConfig, FlushMode, Limits};
+pub use connections::ConnectionConfig;
 pub use describe::{
     ConfigEntry, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_topic,
 };
 #[cfg(test)]
 pub(crate) use dynamic::OTHER_VALUES;
-pub use dynamic::{accept_dynamic, default_list_of_broker, default_list_of_topic, dynamic_keys, inert_reason};
+pub use dynamic::{
+    accept_dynamic, check_reconfiguration, default_list_of_broker, default_list_of_topic, dynamic_keys, inert_reason,
+};
 pub use groups::GroupConfig;
 pub use listener::HostPort;
 pub use overrides::TopicOverrides;

@@ -32,10 +32,6 @@ pub struct ServerConfig {
     pub max_request_bytes: u32,
     /// Klamm's `shutdown.timeout.ms`: how long a stop waits for clients.
     pub shutdown_timeout_ms: u32,
-    /// `max.connections`.
-    pub max_connections: u32,
-    /// `max.connections.per.ip`.
-    pub max_connections_per_ip: u32,
     /// Where metrics and health are served.
     pub metrics: Metrics,
 }
@@ -96,8 +92,6 @@ impl ServerConfig {
                 .and_then(|shards| u16::try_from(shards.whole()).ok()),
             max_request_bytes: values.get("socket.request.max.bytes").map_or(100 << 20, Value::size32),
             shutdown_timeout_ms: values.get("shutdown.timeout.ms").map_or(8000, Value::size32),
-            max_connections: values.get("max.connections").map_or(10_000, Value::size32),
-            max_connections_per_ip: values.get("max.connections.per.ip").map_or(u32::MAX, Value::size32),
             metrics: metrics(&values)?,
         };
         Ok((config, notes))
@@ -180,6 +174,7 @@ pub(super) fn broker_setting(broker: &mut BrokerConfig, name: &str, value: &Valu
         "max.request.partition.size.limit" => broker.max_request_partitions = value.size32(),
         "max.incremental.fetch.session.cache.slots" => broker.limits.fetch_sessions = value.size32() as usize,
         "flush" if *value == Value::Text("os".into()) => broker.flush = FlushMode::Os,
+        _ if name.starts_with("max.connection") => broker.connections.set(name, value),
         _ => group_setting(&mut broker.groups, name, value),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: the canonical text of an accepted value reads back as the same value.
 
+use super::connections::parse_counts;
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -72,6 +73,8 @@ pub enum Bounds {
     OneOf(&'static [&'static str]),
     /// `*`, or parts of the form `partition:broker` (KIP-73).
     ThrottledReplicas,
+    /// Parts of the form `address:count`.
+    AddressCounts,
 }
 
 impl fmt::Display for Bounds {
@@ -83,6 +86,7 @@ impl fmt::Display for Bounds {
             Self::BetweenOr(least, most, other) => write!(f, "from {least} to {most}, or {other}"),
             Self::OneOf(words) => write!(f, "one of {}", words.join(", ")),
             Self::ThrottledReplicas => f.write_str("*, or partition:broker pairs separated by commas"),
+            Self::AddressCounts => f.write_str("address:count pairs separated by commas, without host names"),
         }
     }
 }
@@ -256,6 +260,7 @@ fn within(value: &Value, bounds: Bounds) -> bool {
         (Value::Double(number), Bounds::Between(least, most)) => (least as f64..=most as f64).contains(number),
         (Value::Text(text), Bounds::OneOf(words)) => words.contains(&text.as_str()),
         (Value::List(parts), Bounds::OneOf(words)) => parts.iter().all(|part| words.contains(&part.as_str())),
+        (Value::Text(text), Bounds::AddressCounts) => parse_counts(text).is_some(),
         (Value::List(parts), Bounds::ThrottledReplicas) => {
             let pair = |part: &String| {
                 part.split_once(':').is_some_and(|(partition, broker)| {

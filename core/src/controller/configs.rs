@@ -5,7 +5,9 @@
 
 use super::topics::{check_policy, check_topic_name, refused};
 use super::{Controller, Decided};
-use crate::config::{TopicOverrides, accept_dynamic, default_list_of_broker, default_list_of_topic};
+use crate::config::{
+    TopicOverrides, accept_dynamic, check_reconfiguration, default_list_of_broker, default_list_of_topic,
+};
 use crate::metadata::{BrokerSettingsRecord, Change, MetadataRecord, Settings, TopicSettingsRecord};
 use crate::types::{BrokerId, ErrorCode, Refusal};
 use crate::wire::MAX_TEXT_BYTES;
@@ -189,7 +191,17 @@ impl<A> Controller<A> {
             Err(error) => refused(ErrorCode::InvalidRequest, error.to_string()),
         };
         let config: Settings = after.iter().map(accept).collect::<Result<_, _>>()?;
-        let unchanged = config == *decided.image.broker_settings(broker);
+        let settings = |of| match of == broker {
+            true => &config,
+            false => decided.image.broker_settings(of),
+        };
+        let image = &decided.image;
+        let before = (self.config).with_dynamic(image.broker_settings(None), image.broker_settings(Some(node)));
+        let after = self.config.with_dynamic(settings(None), settings(Some(node)));
+        if let Err(error) = check_reconfiguration(&before, &after) {
+            return refused(ErrorCode::InvalidRequest, error.to_string());
+        }
+        let unchanged = config == *image.broker_settings(broker);
         let broker = broker.map(|id| id.0);
         Ok((!unchanged).then_some(Change::BrokerSettings(BrokerSettingsRecord { broker, config })))
     }

@@ -2,9 +2,11 @@
 
 use super::mail::Mail;
 use super::task::Task;
+use crate::config::ConnectionConfig;
 use crate::session::CloseReason;
 use crate::storage::FileOp;
 use crate::types::{ConnectionId, Fault, OpId, Part, ShardId};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -60,6 +62,8 @@ pub enum Effect {
     },
     /// The broker is up: accept clients. Emitted once, by each shard.
     Serve,
+    /// How many connections there may be from now on. Emitted by one shard, whenever that changes after the start.
+    Connections(Box<ConnectionConfig>),
     /// Something that people should know.
     Report(Report),
     /// This shard does nothing any more. After [`Halt::Stopped`] of every shard the process ends well; after any

@@ -6,6 +6,7 @@
 use super::{CONTROLLER, Effect, Effects, Report, Shard};
 use crate::config::{BrokerConfig, inert_reason};
 use crate::types::Now;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -22,6 +23,10 @@ impl Shard {
         let before = core::mem::replace(&mut self.view.config, Arc::new(config));
         if self.view.id == CONTROLLER {
             self.tell_of_inert(&before, effects);
+            let connections = &self.view.config.connections;
+            if *connections != before.connections {
+                effects.push(Effect::Connections(Box::new(connections.clone())));
+            }
         }
         if self.view.config.cleaner_backoff_ms < before.cleaner_backoff_ms && self.compaction_look.is_some() {
             self.look_for_compaction_in(now, self.view.config.cleaner_backoff_ms);

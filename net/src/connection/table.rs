@@ -5,6 +5,7 @@ use super::send::Outgoing;
 use super::{Connection, Outlet};
 use crate::bell::Bell;
 use crate::inbox::{Inbox, lock};
+use klamm_core::config::ConnectionConfig;
 use klamm_core::types::{ConnectionId, Monotonic};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -14,10 +15,41 @@ use std::task::Waker;
 /// Bits of a [`ConnectionId`] that say its place; those above tell it from all others of the process.
 const PLACE_BITS: u32 = 24;
 
-/// How many connections are open, in all and by address.
-#[derive(Default, Debug)]
+/// How many connections are open, in all and by address, and how many may be.
+#[derive(Debug)]
 pub(crate) struct Census {
-    count: Mutex<(usize, BTreeMap<IpAddr, usize>)>,
+    count: Mutex<Count>,
+    ceiling: usize,
+}
+
+#[derive(Debug)]
+struct Count {
+    open: usize,
+    by_address: BTreeMap<IpAddr, usize>,
+    bounds: ConnectionConfig,
+}
+
+impl Census {
+    /// Nobody yet, within `bounds`, and never more than `ceiling` in all.
+    pub(crate) fn new(bounds: ConnectionConfig, ceiling: usize) -> Self {
+        let by_address = BTreeMap::new();
+        let count = Mutex::new(Count {
+            open: 0,
+            by_address,
+            bounds,
+        });
+        Self { count, ceiling }
+    }
+
+    /// Holds whoever comes from now on to other bounds.
+    pub(crate) fn bound(&self, bounds: ConnectionConfig) {
+        lock(&self.count).bounds = bounds;
+    }
+
+    /// How many may come in a second.
+    pub(crate) fn new_per_second(&self) -> u32 {
+        lock(&self.count).bounds.new_per_second
+    }
 }
 
 /// Why there is no permit.
@@ -37,17 +69,19 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// A permit for a client at `address`, if there are fewer than `total` in all and `per_address` from there.
-    pub(crate) fn take(census: &Arc<Census>, address: IpAddr, total: usize, per_address: usize) -> Result<Self, Full> {
+    /// A permit for a client at `address`, if there are fewer than may be, in all and from there.
+    pub(crate) fn take(census: &Arc<Census>, address: IpAddr) -> Result<Self, Full> {
+        let address = address.to_canonical();
         let mut count = lock(&census.count);
-        if count.1.get(&address).is_some_and(|&here| here >= per_address) {
+        let here = count.by_address.get(&address).copied().unwrap_or(0);
+        if here >= count.bounds.most_of(address) as usize {
             return Err(Full::OfAddress);
         }
-        if count.0 >= total {
+        if count.open >= (count.bounds.most as usize).min(census.ceiling) {
             return Err(Full::InAll);
         }
-        count.0 += 1;
-        *count.1.entry(address).or_default() += 1;
+        count.open += 1;
+        count.by_address.insert(address, here + 1);
         Ok(Self {
             census: Arc::clone(census),
             address,
@@ -58,11 +92,11 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut count = lock(&self.census.count);
-        count.0 -= 1;
-        if let Some(here) = count.1.get_mut(&self.address) {
+        count.open -= 1;
+        if let Some(here) = count.by_address.get_mut(&self.address) {
             *here -= 1;
             if *here == 0 {
-                count.1.remove(&self.address);
+                count.by_address.remove(&self.address);
             }
         }
     }

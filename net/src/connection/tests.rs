@@ -8,6 +8,7 @@ use crate::inbox::{Inbox, lock};
 use crate::memory::{Memory, Slabs};
 use crate::options::NetLimits;
 use bytes::{BufMut, Bytes};
+use klamm_core::config::ConnectionConfig;
 use klamm_core::record::{BatchBuilder, Compression, HEADER_LEN, Level, Producer};
 use klamm_core::shard::Input;
 use klamm_core::storage::IoError;
@@ -143,7 +144,8 @@ fn shared(memory: usize) -> Shared {
 
 fn permit() -> Permit {
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    Permit::take(&Arc::new(Census::default()), address, 1, 1).expect("it is the first")
+    let census = Census::new(ConnectionConfig::default(), 1);
+    Permit::take(&Arc::new(census), address).expect("it is the first")
 }
 
 /// A table with one connection over a wire.
@@ -501,8 +503,13 @@ fn a_place_is_used_again_and_its_id_is_not() {
 
 #[test]
 fn permits_are_bounded_in_all_and_by_address_and_come_back() {
-    let census = Arc::new(Census::default());
-    let take = |last| Permit::take(&census, IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 3, 2);
+    let bounds = ConnectionConfig {
+        most: 3,
+        most_of_one: 2,
+        ..ConnectionConfig::default()
+    };
+    let census = Arc::new(Census::new(bounds.clone(), 4));
+    let take = |last| Permit::take(&census, IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)));
     let first = take(1);
     let second = take(1);
     assert!(first.is_ok() && second.is_ok());
@@ -512,7 +519,25 @@ fn permits_are_bounded_in_all_and_by_address_and_come_back() {
     assert_eq!(take(3).err(), Some(Full::InAll), "three in all are enough");
     assert_eq!(take(1).err(), Some(Full::OfAddress));
     drop(first);
-    assert!(take(1).is_ok());
+    let again = take(1);
+    assert!(again.is_ok());
+    let mapped = Ipv4Addr::new(127, 0, 0, 1).to_ipv6_mapped();
+    census.bound(ConnectionConfig {
+        most: 9,
+        most_of: [(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1)), 3)].into(),
+        ..bounds.clone()
+    });
+    let fourth = Permit::take(&census, IpAddr::V6(mapped));
+    assert!(fourth.is_ok(), "this address may come more often now");
+    assert!(
+        take(1).is_err() && take(3).is_err(),
+        "four are all that the process can have"
+    );
+    census.bound(ConnectionConfig { most: 1, ..bounds });
+    drop((second, third, again));
+    assert!(take(2).is_err(), "the one that is left is all that may be");
+    drop(fourth);
+    assert!(take(2).is_ok());
 }
 
 #[test]

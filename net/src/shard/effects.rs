@@ -27,6 +27,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
             }
             Effect::Close { connection, reason } => self.close(connection, &reason),
             Effect::Serve => self.links.lifecycle.serves(),
+            Effect::Connections(bounds) => self.links.census.bound(*bounds),
             Effect::Report(Report::Info(text)) => tracing::info!(shard = self.links.id.0, "{text}"),
             Effect::Report(Report::Warning(text)) => tracing::warn!(shard = self.links.id.0, "{text}"),
             Effect::Halt(halt) => {

@@ -3,7 +3,7 @@
 use super::Machine;
 use super::pressure::Pressure;
 use crate::clock::Clock;
-use crate::connection::{Connections, Newcomer, Outlet, Received, Sending, Shared};
+use crate::connection::{Census, Connections, Newcomer, Outlet, Received, Sending, Shared};
 use crate::counters::{CloseKind, Counters, count};
 use crate::disk::{Disk, Filled, Strands, Unfilled};
 use crate::event::Event;
@@ -28,6 +28,7 @@ pub(crate) struct Links<R> {
     /// The inboxes of all shards, this one's among them.
     pub(crate) shards: Vec<Arc<Inbox<Event>>>,
     pub(crate) newcomers: Arc<Inbox<Newcomer<R>>>,
+    pub(crate) census: Arc<Census>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Clock,
     pub(crate) limits: NetLimits,

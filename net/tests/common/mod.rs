@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test file uses its share of this module")]
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use klamm_core::config::ConnectionConfig;
 use klamm_core::shard::{CloseReason, Effect, Effects, Halt, Input};
 use klamm_core::storage::{FileOp, FilePath, IoResult, IoValue, OpenMode, Piece};
 use klamm_core::types::{
@@ -141,6 +142,14 @@ impl Tester {
             b'Q' => {
                 client.held += 1;
                 self.queued.entry(connection).or_default().push(frame);
+            }
+            b'L' => {
+                let bounds = ConnectionConfig {
+                    most_of_one: frame.get_u32(),
+                    ..ConnectionConfig::default()
+                };
+                effects.push(Effect::Connections(Box::new(bounds)));
+                self.respond(connection, Vec::new(), effects);
             }
             b'C' => {
                 let reason = CloseReason::MalformedRequest(String::from("asked for"));

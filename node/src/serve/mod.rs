@@ -170,8 +170,7 @@ fn options(
     judge_files(config, open_files, shards)?;
     broker.limits.open_files = broker.limits.open_files.min(files / 4 / usize::from(shards)).max(16);
     let limits = NetLimits {
-        max_connections: (config.max_connections as usize).min(files / 2),
-        max_connections_per_ip: config.max_connections_per_ip as usize,
+        max_connections: files / 2,
         max_request_bytes: config.max_request_bytes as usize,
         stop_patience: Duration::from_millis(config.shutdown_timeout_ms.into()),
         ..NetLimits::default()

@@ -344,6 +344,8 @@ impl World {
                     process.slots[shard].serving = true;
                 }
             }
+            // Its links are few, and nobody is refused one.
+            Effect::Connections(_) => {}
             Effect::Report(report) => self.note_fault(&|| format!("shard {shard} reports {report:?}")),
             Effect::Halt(halt) => self.halted(shard, &halt),
         }

@@ -5,6 +5,7 @@ mod api_versions;
 mod batches;
 mod broker_settings;
 mod changes;
+mod configs_running;
 mod describe_configs;
 mod fetch;
 mod fetch_sessions;
@@ -31,7 +32,7 @@ pub(crate) type Scenario = (&'static str, fn(&mut Peer));
 
 /// Every scenario, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = Scenario> {
-    let families: [&[Scenario]; 22] = [
+    let families: [&[Scenario]; 23] = [
         api_versions::SCENARIOS,
         metadata::SCENARIOS,
         topics::SCENARIOS,
@@ -48,6 +49,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         describe_configs::SCENARIOS,
         changes::SCENARIOS,
         broker_settings::SCENARIOS,
+        configs_running::SCENARIOS,
         log_dirs::SCENARIOS,
         frames::SCENARIOS,
         generated::SCENARIOS,

@@ -145,11 +145,11 @@ fn settings_reach_the_broker() {
     );
     assert_eq!((broker.fetch_max_bytes, broker.limits.fetch_sessions), (2048, 9));
     assert_eq!(
-        (config.shards, config.max_connections, config.metrics),
+        (config.shards, broker.connections.most, config.metrics),
         (Some(2), 11, Metrics::Off)
     );
     assert_eq!(
-        (broker.retention_check_interval_ms, config.max_connections_per_ip),
+        (broker.retention_check_interval_ms, broker.connections.most_of_one),
         (12, 3)
     );
 }

@@ -1,6 +1,6 @@
 //! A driver of a few shards: everything is carried out in order and at once, but for what a test holds back.
 
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, ConnectionConfig};
 use crate::controller::{ControllerAnswer, ControllerRequest};
 use crate::partition::LogJob;
 use crate::session::{Answer, Ask};
@@ -68,6 +68,8 @@ pub(super) struct Broker {
     pub(super) serving: usize,
     pub(super) halted: Vec<Option<Halt>>,
     pub(super) reports: Vec<String>,
+    /// What the driver was last told of connections.
+    pub(super) connections_bound: Option<ConnectionConfig>,
     pub(super) hold: Hold,
     /// Where ranges of files are read from that responses are made of.
     pub(super) reads_from: Origin,
@@ -106,6 +108,7 @@ impl Broker {
             serving: 0,
             halted: Vec::new(),
             reports: Vec::new(),
+            connections_bound: None,
             hold: Hold::Nothing,
             reads_from: Origin::Cache,
             now: Now {
@@ -303,6 +306,7 @@ impl Broker {
                 self.disconnect(connection);
             }
             Effect::Serve => self.serving += 1,
+            Effect::Connections(bounds) => self.connections_bound = Some(*bounds),
             Effect::Report(Report::Info(text) | Report::Warning(text)) => self.reports.push(text),
             Effect::Halt(halt) => {
                 let before = self.halted[shard].replace(halt);

@@ -165,7 +165,7 @@ fn how_many_keys_a_compaction_remembers_changes_while_the_broker_runs() {
         compactions(broker) - before
     };
     let with_few = runs(&mut broker);
-    let given = [("log.cleaner.dedupe.buffer.size", SET, Some("100000"))];
+    let given = [("log.cleaner.dedupe.buffer.size", SET, Some("2097152"))];
     assert_eq!(change(&mut broker, client, (BROKER, ""), &given, 1), 0);
     let with_many = runs(&mut broker);
     assert!(with_few > 10 * with_many, "{with_few} runs before, {with_many} now");
