@@ -102,7 +102,7 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
             Some("1048588"),
             COORDINATOR,
         )
-        .at_least(524288),
+        .at_least(524_288),
         row(
             "group.coordinator.rebalance.protocols",
             List,
@@ -306,7 +306,7 @@ pub(super) const INERT_KEYS: &[BrokerKey] = {
             Some("1048588"),
             GROUPS,
         )
-        .at_least(524288),
+        .at_least(524_288),
         row("share.coordinator.load.buffer.size", Int, Some("5242880"), GROUPS),
         row(
             "share.coordinator.snapshot.update.records.per.snapshot",

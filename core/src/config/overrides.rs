@@ -158,6 +158,22 @@ mod tests {
     }
 
     #[test]
+    fn the_codec_that_is_asked_for_comes_with_its_level() {
+        for (codec, level, expected) in [
+            ("gzip", "7", Level::Of(7)),
+            ("lz4", "17", Level::Of(17)),
+            ("lz4", "9", Level::Default),
+            ("zstd", "-5", Level::Of(-5)),
+        ] {
+            let name = alloc::format!("compression.{codec}.level");
+            let (config, _) = parse(&[("compression.type", codec), (&name, level)]).unwrap();
+            let (to, level) = config.recompression(Compression::None).unwrap();
+            assert_eq!((to.name(), level), (codec, expected));
+            assert_eq!(config.recompression(to), None, "it is what it shall be");
+        }
+    }
+
+    #[test]
     fn minus_one_keeps_everything() {
         let defaults = TopicConfig {
             retention_bytes: Some(5),

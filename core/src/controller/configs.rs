@@ -191,11 +191,14 @@ impl<A> Controller<A> {
             Err(error) => refused(ErrorCode::InvalidRequest, error.to_string()),
         };
         let config: Settings = after.iter().map(accept).collect::<Result<_, _>>()?;
-        let settings = |of| match of == broker {
-            true => &config,
-            false => decided.image.broker_settings(of),
-        };
         let image = &decided.image;
+        let settings = |of| {
+            if of == broker {
+                &config
+            } else {
+                image.broker_settings(of)
+            }
+        };
         let before = (self.config).with_dynamic(image.broker_settings(None), image.broker_settings(Some(node)));
         let after = self.config.with_dynamic(settings(None), settings(Some(node)));
         if let Err(error) = check_reconfiguration(&before, &after) {

@@ -521,10 +521,10 @@ fn permits_are_bounded_in_all_and_by_address_and_come_back() {
     drop(first);
     let again = take(1);
     assert!(again.is_ok());
-    let mapped = Ipv4Addr::new(127, 0, 0, 1).to_ipv6_mapped();
+    let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
     census.bound(ConnectionConfig {
         most: 9,
-        most_of: [(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1)), 3)].into(),
+        most_of: [(IpAddr::V4(Ipv4Addr::LOCALHOST), 3)].into(),
         ..bounds.clone()
     });
     let fourth = Permit::take(&census, IpAddr::V6(mapped));
