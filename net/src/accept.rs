@@ -13,7 +13,8 @@ use crate::event::Event;
 use crate::grumble::Grumble;
 use crate::inbox::Inbox;
 use crate::lifecycle::{Doors, Lifecycle};
-use klamm_core::types::Monotonic;
+use crate::options::{BoundListener, NetLimits};
+use klamm_core::types::ListenerName;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -82,8 +83,9 @@ enum Accepted {
 
 impl Acceptor {
     /// Accepts clients of `listeners` while the broker serves. To be run inside a runtime.
-    pub(crate) async fn run(mut self, listeners: Vec<std::net::TcpListener>) {
-        let listeners: io::Result<Vec<_>> = listeners.into_iter().map(TcpListener::from_std).collect();
+    pub(crate) async fn run(mut self, listeners: Vec<BoundListener>) {
+        let adopt = |it: BoundListener| Ok((it.name, TcpListener::from_std(it.socket)?));
+        let listeners: io::Result<Vec<_>> = listeners.into_iter().map(adopt).collect();
         let listeners = match listeners {
             Ok(listeners) => listeners,
             Err(error) => {
@@ -102,7 +104,7 @@ impl Acceptor {
     }
 
     /// `None` once the doors are closed.
-    fn turn(&mut self, listeners: &[TcpListener], cx: &mut Context<'_>) -> Poll<Option<Accepted>> {
+    fn turn(&mut self, listeners: &[(ListenerName, TcpListener)], cx: &mut Context<'_>) -> Poll<Option<Accepted>> {
         self.lifecycle.alarm(self.lifecycle.shards()).set(cx.waker());
         match self.lifecycle.doors() {
             Doors::NotYet => return Poll::Pending,
@@ -110,7 +112,7 @@ impl Acceptor {
             Doors::Open => {}
         }
         let mut any = false;
-        for listener in listeners {
+        for (name, listener) in listeners {
             for _ in 0..BATCH {
                 if !self.pace.allows(self.clock.monotonic(), self.census.new_per_second()) {
                     return Poll::Ready(Some(Accepted::Exhausted));
@@ -120,7 +122,7 @@ impl Acceptor {
                     Poll::Ready(Ok((stream, address))) => {
                         any = true;
                         self.pace.count(self.clock.monotonic(), self.census.new_per_second());
-                        self.admit(stream, address);
+                        self.admit(stream, address, name);
                     }
                     Poll::Ready(Err(error)) if is_about_one_client(&error) => any = true,
                     Poll::Ready(Err(error)) => {
@@ -137,7 +139,7 @@ impl Acceptor {
         }
     }
 
-    fn admit(&mut self, stream: tokio::net::TcpStream, address: SocketAddr) {
+    fn admit(&mut self, stream: tokio::net::TcpStream, address: SocketAddr, listener: &ListenerName) {
         let permit = match Permit::take(&self.census, address.ip()) {
             Ok(permit) => permit,
             Err(full) => return self.refuse(address, full),
@@ -154,6 +156,7 @@ impl Acceptor {
             sequence: self.sequence,
             raw,
             peer: address.to_string().into_boxed_str(),
+            listener: listener.clone(),
             permit,
         });
         self.sequence += 1;

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::grumble::Grumble;
 use crate::inbox::{Inbox, lock};
 use crate::lifecycle::{Doors, Guard, Lifecycle};
-use crate::options::{BrokerOptions, Exit, NetLimits, StartError};
+use crate::options::{BoundListener, BrokerOptions, Exit, NetLimits, StartError};
 use crate::shard::{Driver, Links, Machine};
 use crate::spawner::{OsThreads, Spawner, guarded};
 use klamm_core::shard::Shard;
@@ -184,7 +184,7 @@ impl Broker {
         Ok(newcomers)
     }
 
-    fn start_acceptor(&self, acceptor: Acceptor, listeners: Vec<TcpListener>) -> io::Result<()> {
+    fn start_acceptor(&self, acceptor: Acceptor, listeners: Vec<BoundListener>) -> io::Result<()> {
         let guard = self.guard();
         let make = move || guarded(guard, acceptor.run(listeners));
         lock(&self.threads).push(OsThreads.spawn(String::from("klamm-accept"), make)?);
@@ -261,12 +261,12 @@ impl Drop for Broker {
     }
 }
 
-fn prepare(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
+fn prepare(listeners: &[BoundListener]) -> io::Result<Vec<SocketAddr>> {
     listeners
         .iter()
         .map(|listener| {
-            listener.set_nonblocking(true)?;
-            listener.local_addr()
+            listener.socket.set_nonblocking(true)?;
+            listener.socket.local_addr()
         })
         .collect()
 }

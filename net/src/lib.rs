@@ -40,6 +40,6 @@ pub use broker::{Broker, Stopper, bind};
 pub use connection::Outlet;
 pub use counters::{CloseKind, DiskFault, SYNC_BUCKETS, Snapshot};
 pub use disk::{Disk, Threads};
-pub use options::{BrokerOptions, Exit, NetLimits, StartError};
+pub use options::{BoundListener, BrokerOptions, Exit, NetLimits, StartError};
 pub use shard::Machine;
 pub use spawner::{OsThreads, Spawner};

@@ -1,17 +1,27 @@
 //! What a broker's driver is told at its start, and how it ends.
 
 use klamm_core::config::BrokerConfig;
+use klamm_core::types::ListenerName;
 use std::fmt;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What clients come in on.
+#[derive(Debug)]
+pub struct BoundListener {
+    /// What the broker's settings call it.
+    pub name: ListenerName,
+    /// Bound; [`bind`](crate::bind) makes one.
+    pub socket: TcpListener,
+}
+
 /// What the driver needs to run a broker.
 #[derive(Debug)]
 pub struct BrokerOptions {
-    /// Bound listeners; [`bind`](crate::bind) makes them.
-    pub listeners: Vec<TcpListener>,
+    /// Where clients are accepted; several may have one name.
+    pub listeners: Vec<BoundListener>,
     /// The log directory; created when it is not there.
     pub log_directory: PathBuf,
     /// How many shards run, at least 1.

@@ -118,6 +118,7 @@ fn a_partition_without_records_takes_less_than_a_hundred_bytes_and_a_change_else
         host: String::from("localhost"),
         port: 9092,
         rack: None,
+        endpoints: Vec::new(),
     };
     apply(&mut image, &Change::RegisterBroker(broker).into());
     let records: Vec<_> = (1..=TOPICS).map(topic).collect();

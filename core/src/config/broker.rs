@@ -1,9 +1,10 @@
 //! What one broker is told at its start.
 
-use super::{ConnectionConfig, GroupConfig, TopicConfig};
-use crate::types::BrokerId;
+use super::{ConnectionConfig, GroupConfig, HostPort, Listener, TopicConfig};
+use crate::types::{BrokerId, ListenerName};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// What an acknowledgement waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,15 +13,6 @@ pub enum FlushMode {
     Fsync,
     /// The page cache, as Apache Kafka: acknowledged records survive the process, not the power.
     Os,
-}
-
-/// Where clients are told to connect.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AdvertisedListener {
-    /// A host name or address that clients can reach; never a wildcard.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
 }
 
 /// Sizes and counts that bound what a shard holds.
@@ -111,8 +103,9 @@ pub struct BrokerConfig {
     pub rack: Option<String>,
     /// The cluster id that the log directory must carry; `None` takes the directory's, or a new one at the first start.
     pub cluster_id: Option<String>,
-    /// `advertised.listeners`; the first is what Metadata names.
-    pub advertised: AdvertisedListener,
+    /// `advertised.listeners`, where the clients of each listener are told to connect: at least one, at most one a
+    /// listener, never a wildcard.
+    pub advertised: Vec<Listener>,
     /// `num.partitions`: partitions of a topic created without a count.
     pub num_partitions: i32,
     /// `default.replication.factor`: replicas of a topic created without a number.
@@ -157,10 +150,13 @@ impl Default for BrokerConfig {
             node_id: BrokerId(1),
             rack: None,
             cluster_id: None,
-            advertised: AdvertisedListener {
-                host: String::from("localhost"),
-                port: 9092,
-            },
+            advertised: Vec::from([Listener {
+                name: ListenerName::default(),
+                address: HostPort {
+                    host: String::from("localhost"),
+                    port: 9092,
+                },
+            }]),
             num_partitions: 1,
             default_replication_factor: 1,
             auto_create_topics: true,

@@ -83,7 +83,7 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
     use ValueType::{Boolean, Class, Double, Int, List, Long, String};
     &[
         key("advertised.listeners", List, Any, None)
-            .doc("Where clients are told to connect; never a wildcard address."),
+            .doc("Where the clients of each listener are told to connect; never a wildcard address. Default: what it listens on."),
         key("alter.config.policy.class.name", Class, Any, None).only("", JAVA),
         key("authorizer.class.name", String, Any, Some("")).only("", OPEN),
         key("auto.create.topics.enable", Boolean, Any, Some("true"))
@@ -129,8 +129,8 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
             Any,
             Some("PLAINTEXT:PLAINTEXT"),
         )
-        .doc("The security protocol of each listener name."),
-        key("listeners", List, Any, Some(LISTENERS)).doc("The addresses the broker listens on."),
+        .doc("The security protocol of each listener name; what is set has to name every listener."),
+        key("listeners", List, Any, Some(LISTENERS)).doc("What the broker listens on, each with a name and a port of its own; an IPv4 and an IPv6 address may share both."),
         key("log.cleaner.backoff.ms", Long, AtLeast(0), Some("15000"))
             .doc("Milliseconds between two looks for logs to compact."),
         key("log.cleaner.dedupe.buffer.size", Long, AtLeast(0), Some("134217728"))

@@ -1,7 +1,9 @@
 //! Addresses as `listeners` and `advertised.listeners` write them.
 
 use super::ConfigError;
+use crate::types::ListenerName;
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -45,13 +47,12 @@ impl HostPort {
                 .is_ok_and(|address| address.is_unspecified())
     }
 
-    /// Whether only this machine reaches it.
-    pub fn is_loopback(&self) -> bool {
-        self.host == "localhost"
-            || self
-                .host
-                .parse::<core::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
+    /// Whether one of the two is an IPv4 address and the other an IPv6 address: these may share a port.
+    pub(super) fn is_of_another_family(&self, other: &Self) -> bool {
+        match (self.host.parse(), other.host.parse()) {
+            (Ok(one), Ok(other)) => core::net::IpAddr::is_ipv4(&one) != core::net::IpAddr::is_ipv4(&other),
+            _ => false,
+        }
     }
 }
 
@@ -65,11 +66,19 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// One entry of `listeners`: `NAME://host:port`.
+/// One entry of `listeners` or `advertised.listeners`: `NAME://host:port`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Listener {
-    pub(super) name: String,
-    pub(super) address: HostPort,
+pub struct Listener {
+    /// What the listener is called. Two entries have one name where it listens on an IPv4 and on an IPv6 address.
+    pub name: ListenerName,
+    /// What it listens on, or clients connect to.
+    pub address: HostPort,
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.name, self.address)
+    }
 }
 
 /// Reads the value of `listeners` or `advertised.listeners`; `key` is which.
@@ -86,25 +95,46 @@ fn parse_listener(key: &str, text: &str) -> Result<Listener, ConfigError> {
         .split_once("://")
         .ok_or_else(|| ConfigError::new(key, format!("'{text}' is not of the form NAME://host:port")))?;
     Ok(Listener {
-        name: name.to_ascii_uppercase(),
+        name: ListenerName::new(name),
         address: HostPort::parse(key, address)?,
     })
 }
 
-/// The security protocol of each listener name, as `listener.security.protocol.map` writes it. A name that the map does
-/// not hold is its own protocol.
-pub(super) fn parse_protocol_map(text: &str) -> Result<Vec<(String, String)>, ConfigError> {
-    let key = "listener.security.protocol.map";
-    text.split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .map(|part| {
-            let (name, protocol) = part
-                .split_once(':')
-                .ok_or_else(|| ConfigError::new(key, format!("'{part}' is not of the form NAME:PROTOCOL")))?;
-            Ok((name.trim().to_ascii_uppercase(), protocol.trim().to_ascii_uppercase()))
-        })
+/// `org.apache.kafka.common.security.auth.SecurityProtocol`.
+const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+
+/// The security protocol of each listener.
+pub(super) type Protocols = BTreeMap<ListenerName, &'static str>;
+
+/// What `listener.security.protocol.map` says where nobody sets it: a protocol's name stands for the protocol.
+pub(super) fn default_protocols() -> Protocols {
+    PROTOCOLS
+        .into_iter()
+        .map(|protocol| (ListenerName::new(protocol), protocol))
         .collect()
+}
+
+/// Reads `listener.security.protocol.map`.
+pub(super) fn parse_protocol_map(text: &str) -> Result<Protocols, ConfigError> {
+    let wrong = |problem: String| ConfigError::new("listener.security.protocol.map", problem);
+    let mut protocols = Protocols::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let (name, text) = part
+            .split_once(':')
+            .ok_or_else(|| wrong(format!("'{part}' is not of the form NAME:PROTOCOL")))?;
+        let given = text.trim().to_ascii_uppercase();
+        let known = PROTOCOLS.into_iter().find(|protocol| *protocol == given);
+        let protocol = known.ok_or_else(|| {
+            let allowed = PROTOCOLS.join(", ");
+            wrong(format!(
+                "'{given}' in '{part}' is no security protocol; allowed are {allowed}"
+            ))
+        })?;
+        if protocols.insert(ListenerName::new(name.trim()), protocol).is_some() {
+            return Err(wrong(format!("{} stands twice; give it one protocol", name.trim())));
+        }
+    }
+    Ok(protocols)
 }
 
 #[cfg(test)]
@@ -137,16 +167,36 @@ mod tests {
             assert!(error.starts_with("listeners") && error.contains("host:port"), "{error}");
         }
         assert!(parse_listeners("listeners", "localhost:9092").is_err());
-        assert!(parse_protocol_map("PLAINTEXT").is_err());
     }
 
     #[test]
-    fn wildcards_and_loopbacks_are_recognized() {
+    fn wildcards_and_families_are_recognized() {
         let read = |text| HostPort::parse("listeners", text).unwrap();
         assert!(read(":1").is_wildcard() && read("0.0.0.0:1").is_wildcard() && read("[::]:1").is_wildcard());
         assert!(!read("127.0.0.1:1").is_wildcard() && !read("example:1").is_wildcard());
-        assert!(
-            read("localhost:1").is_loopback() && read("[::1]:1").is_loopback() && !read("10.0.0.1:1").is_loopback()
-        );
+        let differ = |one, other| read(one).is_of_another_family(&read(other));
+        assert!(differ("127.0.0.1:1", "[::1]:1") && differ("[::1]:1", "127.0.0.1:1"));
+        assert!(!differ("127.0.0.1:1", "10.0.0.1:1") && !differ("localhost:1", "[::1]:1") && !differ(":1", "[::1]:1"));
+    }
+
+    #[test]
+    fn each_listener_of_the_map_has_one_protocol_that_there_is() {
+        let protocols = parse_protocol_map(" in:plaintext, OUT:SASL_SSL,").unwrap();
+        let read: Vec<_> = protocols
+            .iter()
+            .map(|(name, protocol)| (name.as_str(), *protocol))
+            .collect();
+        assert_eq!(read, [("IN", "PLAINTEXT"), ("OUT", "SASL_SSL")]);
+        for (text, problem) in [
+            ("PLAINTEXT", "NAME:PROTOCOL"),
+            ("IN:TLS", "allowed are PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
+            ("IN:SSL,in:PLAINTEXT", "in stands twice"),
+        ] {
+            let error = parse_protocol_map(text).unwrap_err().to_string();
+            assert!(
+                error.starts_with("listener.security.protocol.map") && error.contains(problem),
+                "{error}"
+            );
+        }
     }
 }

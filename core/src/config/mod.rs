@@ -25,7 +25,7 @@ mod topic_keys;
 mod value;
 
 pub use crate::record::TimestampType;
-pub use broker::{AdvertisedListener, BrokerConfig, FlushMode, Limits};
+pub use broker::{BrokerConfig, FlushMode, Limits};
 pub use connections::ConnectionConfig;
 pub use describe::{
     ConfigEntry, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_topic,
@@ -36,7 +36,7 @@ pub use dynamic::{
     accept_dynamic, check_reconfiguration, default_list_of_broker, default_list_of_topic, dynamic_keys, inert_reason,
 };
 pub use groups::GroupConfig;
-pub use listener::HostPort;
+pub use listener::{HostPort, Listener};
 pub use overrides::TopicOverrides;
 pub use properties::{MAX_PROPERTIES_BYTES, parse_properties};
 pub use resources::{describe_client_metrics, describe_group};

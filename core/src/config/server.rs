@@ -3,12 +3,14 @@
 //! Invariant: a setting that asks for protection which is not there (TLS, SASL, an authorizer) is an error, so that a
 //! broker is never more open than its settings say.
 
-use super::broker_keys::{BrokerKey, BrokerRole, LISTENERS};
-use super::listener::{HostPort, Listener, parse_listeners, parse_protocol_map};
+mod addresses;
+
+use super::broker_keys::{BrokerKey, BrokerRole};
+use super::listener::{HostPort, Listener};
 use super::overrides::accept;
 use super::topic_keys::{Role, TOPIC_KEYS, Unit};
 use super::value::{Value, parse_value};
-use super::{AdvertisedListener, BrokerConfig, ConfigError, FlushMode, GroupConfig};
+use super::{BrokerConfig, ConfigError, FlushMode, GroupConfig};
 use crate::record::Compression;
 use crate::types::BrokerId;
 use alloc::borrow::ToOwned;
@@ -22,8 +24,8 @@ use alloc::vec::Vec;
 pub struct ServerConfig {
     /// What every shard is told.
     pub broker: BrokerConfig,
-    /// The addresses to listen on, for clients; at least one.
-    pub listeners: Vec<HostPort>,
+    /// What to listen on, for clients; at least one.
+    pub listeners: Vec<Listener>,
     /// The log directory; `None` leaves it to the process.
     pub log_dir: Option<String>,
     /// How many shards; `None` leaves it to the process, which knows the machine.
@@ -82,7 +84,7 @@ impl ServerConfig {
             }
             values.insert(key.name, value);
         }
-        let (listeners, advertised) = addresses(&values, &mut notes)?;
+        let (listeners, advertised) = addresses::read(&values, &mut notes)?;
         let config = Self {
             broker: broker_config(&values, advertised)?,
             listeners,
@@ -137,7 +139,7 @@ fn text_of<'a>(values: &'a Values, name: &str) -> Option<&'a str> {
     }
 }
 
-fn broker_config(values: &Values, advertised: AdvertisedListener) -> Result<BrokerConfig, ConfigError> {
+fn broker_config(values: &Values, advertised: Vec<Listener>) -> Result<BrokerConfig, ConfigError> {
     let mut broker = BrokerConfig {
         advertised,
         node_id: node_id(values)?,
@@ -276,106 +278,6 @@ fn metrics(values: &Values) -> Result<Metrics, ConfigError> {
         Some("off") => Ok(Metrics::Off),
         Some(text) => Ok(Metrics::At(HostPort::parse(key, text)?)),
     }
-}
-
-/// The addresses to listen on and the one to advertise.
-fn addresses(values: &Values, notes: &mut Notes) -> Result<(Vec<HostPort>, AdvertisedListener), ConfigError> {
-    let controllers: Vec<String> = match values.get("controller.listener.names") {
-        Some(Value::List(names)) => names.iter().map(|name| name.to_ascii_uppercase()).collect(),
-        _ => Vec::new(),
-    };
-    let listeners = values
-        .get("listeners")
-        .map_or_else(|| LISTENERS.to_owned(), Value::canonical);
-    let (peers, clients): (Vec<Listener>, Vec<Listener>) = parse_listeners("listeners", &listeners)?
-        .into_iter()
-        .partition(|listener| controllers.contains(&listener.name));
-    let protocols = parse_protocol_map(text_of(values, "listener.security.protocol.map").unwrap_or_default())?;
-    for listener in &clients {
-        check_plain(listener, &protocols)?;
-    }
-    if !peers.is_empty() {
-        let name = format!("the listeners {}", controllers.join(","));
-        notes
-            .inert
-            .push((name, "this node is alone and has no peers to talk to"));
-    }
-    let first = clients
-        .first()
-        .ok_or_else(|| ConfigError::new("listeners", "none is for clients"))?;
-    let advertised = match values.get("advertised.listeners") {
-        Some(value) => advertised(&value.canonical(), &controllers)?,
-        None => derived(first, &clients)?,
-    };
-    Ok((
-        clients.into_iter().map(|listener| listener.address).collect(),
-        advertised,
-    ))
-}
-
-fn check_plain(listener: &Listener, protocols: &[(String, String)]) -> Result<(), ConfigError> {
-    let mapped = protocols.iter().find(|(name, _)| *name == listener.name);
-    match mapped.map_or(listener.name.as_str(), |(_, protocol)| protocol) {
-        "PLAINTEXT" => Ok(()),
-        protocol @ ("SSL" | "SASL_PLAINTEXT" | "SASL_SSL") => {
-            let problem = format!(
-                "{} asks for {protocol}, and TLS and SASL are not available yet; use a PLAINTEXT listener on an \
-                 address that only trusted clients reach",
-                listener.name
-            );
-            Err(ConfigError::new("listeners", problem))
-        }
-        _ => {
-            let problem = format!(
-                "listener.security.protocol.map gives no security protocol for {}",
-                listener.name
-            );
-            Err(ConfigError::new("listeners", problem))
-        }
-    }
-}
-
-/// What `advertised.listeners` says clients should connect to.
-fn advertised(text: &str, controllers: &[String]) -> Result<AdvertisedListener, ConfigError> {
-    let key = "advertised.listeners";
-    let listeners = parse_listeners(key, text)?;
-    let listener = listeners
-        .into_iter()
-        .find(|listener| !controllers.contains(&listener.name))
-        .ok_or_else(|| ConfigError::new(key, "none is for clients"))?;
-    if listener.address.is_wildcard() {
-        let problem = format!(
-            "'{}' is a wildcard, which no client can connect to; name a host",
-            listener.address
-        );
-        return Err(ConfigError::new(key, problem));
-    }
-    Ok(AdvertisedListener {
-        host: listener.address.host,
-        port: listener.address.port,
-    })
-}
-
-/// What clients should connect to where nobody says it.
-fn derived(first: &Listener, clients: &[Listener]) -> Result<AdvertisedListener, ConfigError> {
-    if let Some(wildcard) = clients.iter().find(|listener| listener.address.is_wildcard()) {
-        let problem = format!(
-            "'{}' listens on every address of this machine, so the broker cannot know which one clients reach; set \
-             advertised.listeners, for example PLAINTEXT://host.example:{}",
-            wildcard.address, wildcard.address.port
-        );
-        return Err(ConfigError::new("listeners", problem));
-    }
-    let address = first.address.clone();
-    let host = if address.is_loopback() {
-        "localhost".to_owned()
-    } else {
-        address.host
-    };
-    Ok(AdvertisedListener {
-        host,
-        port: address.port,
-    })
 }
 
 /// The known name that is closest to `name`, if it is close.

@@ -18,11 +18,14 @@ pub(crate) use topics::CLUSTER_METADATA;
 pub use topics::{DeletedTopic, MAX_PARTITIONS_PER_REQUEST, NewTopic, Outcome, TopicReference, check_topic_name};
 
 use crate::bugs::bug;
-use crate::config::BrokerConfig;
-use crate::metadata::{Change, Delta, Image, MetadataRecord, RegisterBrokerRecord, ReserveProducerIdsRecord};
+use crate::config::{BrokerConfig, Listener};
+use crate::metadata::{
+    Change, Delta, EndpointRecord, Image, MetadataRecord, RegisterBrokerRecord, ReserveProducerIdsRecord,
+};
 use crate::types::{Offset, ProducerId, Refusal, Seed};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -189,13 +192,20 @@ impl<A> Controller<A> {
         } else {
             before.saturating_add(1)
         };
+        let endpoint = |advertised: &Listener| EndpointRecord {
+            listener: advertised.name.to_string(),
+            host: advertised.address.host.clone(),
+            port: u32::from(advertised.address.port),
+        };
+        let endpoints: Vec<_> = self.config.advertised.iter().map(endpoint).collect();
         let mut decided = self.decide();
         decided.add(Change::RegisterBroker(RegisterBrokerRecord {
             broker: self.config.node_id.0,
             starts,
-            host: self.config.advertised.host.clone(),
-            port: u32::from(self.config.advertised.port),
+            host: endpoints.first().map_or_else(String::new, |first| first.host.clone()),
+            port: endpoints.first().map_or(0, |first| first.port),
             rack: self.config.rack.clone(),
+            endpoints,
         }));
         let records = decided.records.clone();
         self.commit = Commit::Appended(Box::new(decided));

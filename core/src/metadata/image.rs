@@ -1,10 +1,13 @@
 //! The image: all records applied so far, and how one more changes it.
 
+use super::endpoints::{Endpoint, Endpoints};
 use super::record::{
     AddPartitionsRecord, BrokerSettingsRecord, Change, MetadataRecord, PartitionRecord, RegisterBrokerRecord,
     RemoveTopicRecord, TopicRecord, TopicSettingsRecord,
 };
-use crate::types::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, ProducerId, TopicId, TopicPartition, Uuid};
+use crate::types::{
+    BrokerEpoch, BrokerId, LeaderEpoch, ListenerName, Offset, ProducerId, TopicId, TopicPartition, Uuid,
+};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -39,10 +42,8 @@ pub struct Registration {
     pub epoch: BrokerEpoch,
     /// How many times it has registered.
     pub starts: u32,
-    /// The advertised host.
-    pub host: String,
-    /// The advertised port.
-    pub port: u16,
+    /// Where clients reach it.
+    pub endpoints: Endpoints,
     /// `broker.rack`.
     pub rack: Option<String>,
 }
@@ -128,6 +129,16 @@ impl Image {
         self.brokers.iter().map(|(&id, registration)| (id, registration))
     }
 
+    /// The brokers that clients of `listener` reach, and where (`KRaftMetadataCache.getAliveBrokerNodes`): one that
+    /// advertises nothing for it is left out.
+    pub fn reachable<'a>(
+        &'a self,
+        listener: &ListenerName,
+    ) -> impl Iterator<Item = (BrokerId, &'a Registration, &'a Endpoint)> {
+        self.brokers()
+            .filter_map(|(id, registration)| Some((id, registration, registration.endpoints.of(listener)?)))
+    }
+
     /// A broker's latest registration.
     pub fn broker(&self, id: BrokerId) -> Option<&Registration> {
         self.brokers.get(&id)
@@ -208,16 +219,11 @@ impl Image {
                 record.starts
             ));
         }
-        let Ok(port) = u16::try_from(record.port) else {
-            return contradiction(format_args!("broker {id} at port {}", record.port));
-        };
-        let (host, rack) = (record.host.clone(), record.rack.clone());
         let registration = Registration {
             epoch: BrokerEpoch(offset.0),
             starts: record.starts,
-            host,
-            port,
-            rack,
+            endpoints: Endpoints::read(record)?,
+            rack: record.rack.clone(),
         };
         self.brokers.insert(id, registration);
         Ok(())
@@ -372,6 +378,7 @@ mod tests {
             host,
             port: 9092,
             rack: None,
+            endpoints: Vec::new(),
         })
         .into()
     }

@@ -7,13 +7,15 @@
 //! - a broker's start count grows by one with each of its registrations, and with it the leader epoch of every
 //!   partition it leads: one durable record gives all of them a new epoch.
 
+mod endpoints;
 mod image;
 mod record;
 
+pub use endpoints::{Endpoint, Endpoints};
 pub use image::{ApplyError, Delta, Image, Partition, Registration, Settings, Topic};
 pub use record::{
-    AddPartitionsRecord, BrokerSettingsRecord, Change, MetadataRecord, PartitionRecord, RegisterBrokerRecord,
-    RemoveTopicRecord, ReserveProducerIdsRecord, TopicRecord, TopicSettingsRecord,
+    AddPartitionsRecord, BrokerSettingsRecord, Change, EndpointRecord, MetadataRecord, PartitionRecord,
+    RegisterBrokerRecord, RemoveTopicRecord, ReserveProducerIdsRecord, TopicRecord, TopicSettingsRecord,
 };
 
 /// Whether the broker alone writes to a topic of this name (`org.apache.kafka.common.internals.Topic.isInternal`).

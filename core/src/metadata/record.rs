@@ -47,15 +47,33 @@ pub struct RegisterBrokerRecord {
     /// How many times this broker has registered, this time included.
     #[prost(uint32, tag = "2")]
     pub starts: u32,
-    /// The advertised host.
+    /// The advertised host of the first endpoint; of the only one, where `endpoints` is empty: then it holds for clients
+    /// of every listener.
     #[prost(string, tag = "3")]
     pub host: String,
-    /// The advertised port.
+    /// The port with `host`.
     #[prost(uint32, tag = "4")]
     pub port: u32,
     /// `broker.rack`.
     #[prost(string, optional, tag = "5")]
     pub rack: Option<String>,
+    /// What is advertised, one a listener; empty in records that do not tell listeners apart.
+    #[prost(message, repeated, tag = "6")]
+    pub endpoints: Vec<EndpointRecord>,
+}
+
+/// Where clients of one listener reach a broker.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EndpointRecord {
+    /// The listener's name.
+    #[prost(string, tag = "1")]
+    pub listener: String,
+    /// The advertised host.
+    #[prost(string, tag = "2")]
+    pub host: String,
+    /// The advertised port.
+    #[prost(uint32, tag = "3")]
+    pub port: u32,
 }
 
 /// A topic was created, with all its partitions.

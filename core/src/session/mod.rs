@@ -27,7 +27,8 @@ use crate::bugs::bug;
 use crate::config::{BrokerConfig, Limits};
 use crate::metadata::Image;
 use crate::storage::Lease;
-use crate::types::{ConnectionId, Monotonic, Now, OpId, Part, ShardId};
+use crate::types::{ConnectionId, ListenerName, Monotonic, Now, OpId, Part, ShardId};
+use crate::wire::frame::decode_request_header;
 use crate::wire::versions::ApiKey;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -164,12 +165,23 @@ impl fmt::Display for CloseReason {
     }
 }
 
+/// Who connected.
+#[derive(Clone, Debug)]
+pub struct Peer<'a> {
+    /// The client's address.
+    pub address: &'a str,
+    /// The listener that took it.
+    pub listener: ListenerName,
+}
+
 /// The state of one connection.
 #[derive(Debug)]
 pub struct Session {
     connection: ConnectionId,
     /// The client's address, as Kafka writes it.
     host: Arc<str>,
+    /// What it came in on.
+    listener: ListenerName,
     phase: Phase,
     /// Frames that may not begin yet.
     waiting: VecDeque<Bytes>,
@@ -232,17 +244,20 @@ struct Call<'a, 'b> {
     host: &'a Arc<str>,
     /// To be set with a deadline, before which nothing else of the connection is to begin.
     paused: &'a mut bool,
+    /// What the connection came in on.
+    listener: &'a ListenerName,
     context: &'a mut Context<'b>,
     actions: &'a mut Vec<Action>,
 }
 
 impl Session {
     /// A new connection; grants its first frames.
-    pub fn new(connection: ConnectionId, peer: &str, context: &Context<'_>, actions: &mut Vec<Action>) -> Self {
+    pub fn new(connection: ConnectionId, peer: Peer<'_>, context: &Context<'_>, actions: &mut Vec<Action>) -> Self {
         actions.push(Action::Grant(context.config.limits.frames_in_flight));
         Self {
             connection,
-            host: host(peer),
+            host: host(peer.address),
+            listener: peer.listener,
             phase: Phase::Open,
             waiting: VecDeque::new(),
             active: VecDeque::new(),
@@ -485,6 +500,7 @@ impl Session {
                     header,
                     host: &self.host,
                     paused: &mut self.paused,
+                    listener: &self.listener,
                     context,
                     actions,
                 };
@@ -506,6 +522,7 @@ impl Session {
             header,
             host: &self.host,
             paused: &mut self.paused,
+            listener: &self.listener,
             context,
             actions,
         };

@@ -49,6 +49,7 @@ fn image(topics: &[&str]) -> Image {
         host,
         port: 9092,
         rack: None,
+        endpoints: Vec::new(),
     }));
     for (id, name) in (1..).zip(topics) {
         let one = vec![1];
@@ -72,6 +73,14 @@ fn image(topics: &[&str]) -> Image {
     image
 }
 
+/// A client that came in on a listener.
+fn peer(listener: &str) -> Peer<'static> {
+    Peer {
+        address: "127.0.0.1:1",
+        listener: ListenerName::new(listener),
+    }
+}
+
 impl Harness {
     fn new() -> Self {
         let mut harness = Self {
@@ -92,7 +101,7 @@ impl Harness {
         };
         let mut actions = Vec::new();
         let session =
-            harness.with_context(|context| Session::new(ConnectionId(7), "127.0.0.1:1", context, &mut actions));
+            harness.with_context(|context| Session::new(ConnectionId(7), peer("PLAINTEXT"), context, &mut actions));
         harness.session = Some(session);
         harness.act(actions);
         harness

@@ -6,7 +6,7 @@ use super::{CONTROLLER, Effect, Effects, Pending, Phase, Shard, Timer};
 use crate::bugs::bug;
 use crate::config::BrokerConfig;
 use crate::metadata::Image;
-use crate::session::{Action, Answer, Ask, CloseReason, Context, FetchSessions, RequestId, Room, Session};
+use crate::session::{Action, Answer, Ask, CloseReason, Context, FetchSessions, Peer, RequestId, Room, Session};
 use crate::storage::Lease;
 use crate::types::{ConnectionId, Monotonic, Now, OpId, ShardId, TopicPartition};
 use alloc::sync::Arc;
@@ -78,7 +78,7 @@ impl View {
 pub(super) type Event<'a> = &'a mut dyn FnMut(&mut Session, &mut Context<'_>, &mut Vec<Action>);
 
 impl Shard {
-    pub(super) fn connected(&mut self, now: Now, connection: ConnectionId, peer: &str, effects: &mut Effects) {
+    pub(super) fn connected(&mut self, now: Now, connection: ConnectionId, peer: Peer<'_>, effects: &mut Effects) {
         let mut actions = core::mem::take(&mut self.actions);
         let mut session = Session::new(connection, peer, &self.view.context(now), &mut actions);
         if self.phase != Phase::Serving {

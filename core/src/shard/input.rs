@@ -3,7 +3,7 @@
 use super::mail::Mail;
 use super::task::TaskOutcome;
 use crate::storage::IoResult;
-use crate::types::{Broken, ConnectionId, FileId, OpId, ShardId};
+use crate::types::{Broken, ConnectionId, FileId, ListenerName, OpId, ShardId};
 use alloc::string::String;
 use bytes::Bytes;
 
@@ -18,6 +18,8 @@ pub enum Input {
         connection: ConnectionId,
         /// The client's address, for people.
         peer: String,
+        /// The listener that it came in on.
+        listener: ListenerName,
     },
     /// A whole request frame arrived, without its length prefix.
     Frame {

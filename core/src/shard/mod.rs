@@ -45,7 +45,7 @@ use crate::log::ClosedLog;
 use crate::marks::mark;
 use crate::metadata::Image;
 use crate::partition::{Outcome, Partition};
-use crate::session::{Action, FetchSessions, RequestId, Room};
+use crate::session::{Action, FetchSessions, Peer, RequestId, Room};
 use crate::storage::{LogId, Storage, StorageEvent, Token};
 use crate::types::{ConnectionId, LogDirectoryId, Monotonic, Now, OpId, Seed, ShardId, TopicPartition};
 use alloc::boxed::Box;
@@ -227,7 +227,14 @@ impl Shard {
         self.reports.now = now.monotonic;
         match input {
             Input::Start => self.start(effects),
-            Input::Connected { connection, peer } => self.connected(now, connection, &peer, effects),
+            Input::Connected {
+                connection,
+                peer,
+                listener,
+            } => {
+                let address = &peer;
+                self.connected(now, connection, Peer { address, listener }, effects);
+            }
             Input::Frame { connection, frame } => self.frame(now, connection, frame, effects),
             Input::Disconnected { connection } => self.disconnected(now, connection, effects),
             Input::Progress { connection, bytes } => self.progress(now, connection, bytes),

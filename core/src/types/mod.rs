@@ -4,6 +4,7 @@ mod chain;
 mod error;
 mod ids;
 mod io;
+mod listener;
 mod offsets;
 mod seed;
 mod time;
@@ -16,6 +17,7 @@ pub use ids::{
 };
 pub use ids::{TopicId, TopicPartition, Uuid};
 pub use io::{Content, FileId, FileRange, Part, parts_len};
+pub use listener::ListenerName;
 pub use offsets::{LeaderEpoch, Offset, Sequence};
 pub use seed::Seed;
 pub use time::{Monotonic, Now, Timestamp};

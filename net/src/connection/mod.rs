@@ -19,7 +19,7 @@ use crate::grumble::Grumble;
 use crate::memory::{Memory, Slabs};
 use crate::options::NetLimits;
 use bytes::BufMut;
-use klamm_core::types::{ConnectionId, Monotonic};
+use klamm_core::types::{ConnectionId, ListenerName, Monotonic};
 use receive::Rest;
 use send::Outgoing;
 use std::collections::VecDeque;
@@ -105,6 +105,7 @@ pub(crate) struct Newcomer<R> {
     pub(crate) sequence: u64,
     pub(crate) raw: R,
     pub(crate) peer: Box<str>,
+    pub(crate) listener: ListenerName,
     pub(crate) permit: Permit,
 }
 

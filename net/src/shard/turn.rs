@@ -199,6 +199,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
             sequence,
             raw,
             peer,
+            listener,
             permit,
         } in arrivals.drain(..)
         {
@@ -218,7 +219,11 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
                 .connections
                 .add(sequence, outlet, peer.clone(), permit, self.now.monotonic);
             let peer = peer.into_string();
-            self.inputs.push_back(Input::Connected { connection, peer });
+            self.inputs.push_back(Input::Connected {
+                connection,
+                peer,
+                listener,
+            });
         }
         self.arrivals = arrivals;
     }

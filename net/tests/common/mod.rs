@@ -9,10 +9,10 @@ use klamm_core::config::ConnectionConfig;
 use klamm_core::shard::{CloseReason, Effect, Effects, Halt, Input};
 use klamm_core::storage::{FileOp, FilePath, IoResult, IoValue, OpenMode, Piece};
 use klamm_core::types::{
-    ConnectionId, Content, FileId, FileRange, LogDirectoryId, Monotonic, Now, OpId, Part, ShardId,
+    ConnectionId, Content, FileId, FileRange, ListenerName, LogDirectoryId, Monotonic, Now, OpId, Part, ShardId,
 };
-use klamm_net::{Broker, BrokerOptions, Machine, NetLimits, bind};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use klamm_net::{BoundListener, Broker, BrokerOptions, Machine, NetLimits, bind};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -307,7 +307,10 @@ impl Drop for Scratch {
 /// Options for a broker on a free port of the loopback interface.
 pub(crate) fn options(directory: &Path, shards: u16, limits: NetLimits) -> BrokerOptions {
     BrokerOptions {
-        listeners: vec![bind(([127, 0, 0, 1], 0).into()).expect("a port is free")],
+        listeners: vec![BoundListener {
+            name: ListenerName::default(),
+            socket: bind(([127, 0, 0, 1], 0).into()).expect("a port is free"),
+        }],
         log_directory: directory.to_path_buf(),
         shards,
         config: Arc::default(),

@@ -3,7 +3,7 @@
 use super::logs::{LogFormat, Logs};
 use crate::clock::now;
 use crate::failure::Failure;
-use klamm_core::config::{FlushMode, HostPort, ServerConfig};
+use klamm_core::config::{FlushMode, Listener, ServerConfig};
 use klamm_net::BrokerOptions;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -14,7 +14,7 @@ use std::time::Instant;
 pub(super) struct Facts {
     started: Instant,
     node: i32,
-    advertised: HostPort,
+    advertised: Vec<Listener>,
     listening: Vec<String>,
     data: String,
     flush: &'static str,
@@ -24,18 +24,14 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn new(config: &ServerConfig, options: &BrokerOptions, started: Instant) -> Result<Self, Failure> {
-        let advertised = &options.config.advertised;
         let mut listening = Vec::new();
         for listener in &options.listeners {
-            listening.push(listener.local_addr()?.to_string());
+            listening.push(listener.socket.local_addr()?.to_string());
         }
         Ok(Self {
             started,
             node: config.broker.node_id.0,
-            advertised: HostPort {
-                host: advertised.host.clone(),
-                port: advertised.port,
-            },
+            advertised: options.config.advertised.clone(),
             listening,
             data: options.log_directory.display().to_string(),
             flush: match config.broker.flush {
@@ -64,7 +60,7 @@ impl Facts {
             LogFormat::Json => tracing::info!(
                 version = env!("CARGO_PKG_VERSION"),
                 node = self.node,
-                advertised = %self.advertised,
+                advertised = self.advertised(","),
                 listening = self.listening.join(","),
                 data = self.data,
                 flush = self.flush,
@@ -77,15 +73,23 @@ impl Facts {
         }
     }
 
+    /// Where clients are told to connect; with the names of the listeners where there are several.
+    fn advertised(&self, between: &str) -> String {
+        let shown: Vec<String> = match self.advertised.as_slice() {
+            [only] => vec![only.address.to_string()],
+            all => all.iter().map(ToString::to_string).collect(),
+        };
+        shown.join(between)
+    }
+
     fn text(&self, took: f64, metrics: &str) -> String {
         let durable = match self.flush {
             "fsync" => "an acknowledged record is on the device",
             _ => "an acknowledged record is in the page cache: a power cut may take it",
         };
-        let option = if self.advertised.port == 9092 && self.advertised.host == "localhost" {
-            String::new()
-        } else {
-            format!(" -b {}", self.advertised)
+        let option = match self.advertised.first().map(|listener| &listener.address) {
+            Some(address) if address.port != 9092 || address.host != "localhost" => format!(" -b {address}"),
+            _ => String::new(),
         };
         format!(
             "\nKlamm {} is ready after {took:.0} ms (node {}, shards {})\n  \
@@ -97,7 +101,7 @@ impl Facts {
             env!("CARGO_PKG_VERSION"),
             self.node,
             self.shards,
-            self.advertised,
+            self.advertised(", "),
             self.listening.join(", "),
             self.data,
             self.flush,

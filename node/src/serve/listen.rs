@@ -1,24 +1,41 @@
 //! Sockets to listen on, and how many files the process may open.
 
 use crate::failure::Failure;
-use klamm_core::config::HostPort;
+use klamm_core::config::{HostPort, Listener};
+use klamm_core::types::ListenerName;
+use klamm_net::BoundListener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
 /// Opens every listener. Where nobody chose the addresses, a machine without IPv6 goes without that one.
-pub(super) fn bind_all(addresses: &[HostPort], chosen: bool) -> Result<Vec<TcpListener>, Failure> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        match bind(address) {
-            Ok(listener) => listeners.push(listener),
-            Err((_, error)) if !chosen && !listeners.is_empty() && is_absent(&error) => {
+pub(super) fn bind_all(listeners: &[Listener], chosen: bool) -> Result<Vec<BoundListener>, Failure> {
+    let mut bound = Vec::new();
+    for Listener { name, address } in listeners {
+        let mut address = address.clone();
+        if address.port == 0 {
+            // Both addresses of a listener have the port that the system chose for the first.
+            address.port = port_of(name, &bound)?.unwrap_or(0);
+        }
+        match bind(&address) {
+            Ok(socket) => bound.push(BoundListener {
+                name: name.clone(),
+                socket,
+            }),
+            Err((_, error)) if !chosen && !bound.is_empty() && is_absent(&error) => {
                 tracing::debug!("not listening on {address}: {error}");
             }
-            Err((at, error)) => return Err(explain(address, at, &error)),
+            Err((at, error)) => return Err(explain(&address, at, &error)),
         }
     }
-    Ok(listeners)
+    Ok(bound)
+}
+
+/// The port of a listener, once it is open.
+pub(super) fn port_of(name: &ListenerName, bound: &[BoundListener]) -> Result<Option<u16>, Failure> {
+    let found = bound.iter().find(|listener| listener.name == *name);
+    let port = found.map(|listener| listener.socket.local_addr().map(|at| at.port()));
+    Ok(port.transpose()?)
 }
 
 /// Opens one listener, at the first address that its host has; every address of the machine over IPv6 where there is
@@ -91,17 +108,20 @@ pub(super) fn raise_open_files() -> u64 {
 mod tests {
     use super::*;
 
-    fn address(host: &str, port: u16) -> HostPort {
-        HostPort {
-            host: host.to_owned(),
-            port,
+    fn address(host: &str, port: u16) -> Listener {
+        Listener {
+            name: ListenerName::default(),
+            address: HostPort {
+                host: host.to_owned(),
+                port,
+            },
         }
     }
 
     #[test]
     fn a_taken_port_is_explained() {
         let first = bind_all(&[address("127.0.0.1", 0)], true).unwrap();
-        let port = first[0].local_addr().unwrap().port();
+        let port = first[0].socket.local_addr().unwrap().port();
         let error = bind_all(&[address("127.0.0.1", port)], true).unwrap_err().to_string();
         assert!(
             error.contains("the port is taken") && error.contains("--listen"),
@@ -120,6 +140,19 @@ mod tests {
         let addresses = [address("127.0.0.1", 0), address("192.0.2.1", 0)];
         assert_eq!(bind_all(&addresses, false).unwrap().len(), 1);
         assert!(bind_all(&addresses, true).is_err());
+    }
+
+    #[test]
+    fn both_addresses_of_a_listener_have_one_port_and_other_listeners_their_own() {
+        let other = Listener {
+            name: ListenerName::new("OTHER"),
+            ..address("127.0.0.1", 0)
+        };
+        let bound = bind_all(&[address("127.0.0.1", 0), other, address("127.0.0.2", 0)], true).unwrap();
+        let ports: Vec<u16> = bound.iter().map(|it| it.socket.local_addr().unwrap().port()).collect();
+        assert!(ports[0] == ports[2] && ports[0] != ports[1], "{ports:?}");
+        assert_eq!(port_of(&ListenerName::new("OTHER"), &bound).unwrap(), Some(ports[1]));
+        assert_eq!(port_of(&ListenerName::new("NONE"), &bound).unwrap(), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::clock::now;
 use crate::failure::{Failure, Outcome};
 use clap::Args;
 use klamm_core::config::{Notes, ServerConfig};
-use klamm_net::{Broker, BrokerOptions, Exit, NetLimits, StartError};
+use klamm_net::{BoundListener, Broker, BrokerOptions, Exit, NetLimits};
 use logs::{LogFormat, Logs};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -41,10 +41,12 @@ pub(crate) struct ServeArgs {
     /// The data directory; it is set up at the first start [default: ./klamm-data]
     #[arg(short, long, value_name = "DIRECTORY")]
     data: Option<PathBuf>,
-    /// An address to listen on, as host:port; may be given several times [default: 127.0.0.1:9092 and `[::1]:9092`]
+    /// An address to listen on, as host:port; may be given twice, for an IPv4 and an IPv6 address with one port
+    /// [default: 127.0.0.1:9092 and `[::1]:9092`]
     #[arg(short, long, value_name = "ADDRESS")]
     listen: Vec<String>,
-    /// What clients are told to connect to, as host:port [default: localhost, or the address listened on]
+    /// What clients are told to connect to, as host:port [default: the address listened on; localhost
+    /// for 127.0.0.1 and `[::1]` together]
     #[arg(short, long, value_name = "ADDRESS")]
     advertise: Option<String>,
     /// Threads that serve [default: one up to 3 cores, cores - 1 above]
@@ -151,18 +153,15 @@ fn report_notes(notes: &Notes) {
 }
 
 /// What the driver is told.
-fn options(
-    config: &ServerConfig,
-    listeners: Vec<std::net::TcpListener>,
-    open_files: u64,
-) -> Result<BrokerOptions, Failure> {
+fn options(config: &ServerConfig, listeners: Vec<BoundListener>, open_files: u64) -> Result<BrokerOptions, Failure> {
     let mut broker = config.broker.clone();
-    if broker.advertised.port == 0 {
-        // The system chose the port.
-        let first = listeners
-            .first()
-            .ok_or_else(|| Failure::new("listeners: none could be opened"))?;
-        broker.advertised.port = first.local_addr()?.port();
+    for advertised in &mut broker.advertised {
+        if advertised.address.port == 0 {
+            // The system chose the port.
+            let port = listen::port_of(&advertised.name, &listeners)?;
+            let none = || Failure::new(format!("listeners: {} could not be opened", advertised.name));
+            advertised.address.port = port.ok_or_else(none)?;
+        }
     }
     // Sockets and segments share what the process may open.
     let files = usize::try_from(open_files).unwrap_or(usize::MAX);

@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn flags_are_settings_and_set_comes_last() {
-        let line = "--data d --listen h:1 --listen [::1]:2 --advertise h:3 --shards 2 --flush os --metrics off \
+        let line = "--data d --listen 127.0.0.1:1 --listen [::1]:1 --advertise h:3 --shards 2 --flush os --metrics off \
                     --set flush=fsync --set a=b=c";
         let settings = gathered(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
         let settings: Vec<(&str, &str)> = settings
@@ -88,7 +88,7 @@ mod tests {
             settings,
             [
                 ("log.dirs", "d"),
-                ("listeners", "PLAINTEXT://h:1,PLAINTEXT://[::1]:2"),
+                ("listeners", "PLAINTEXT://127.0.0.1:1,PLAINTEXT://[::1]:1"),
                 ("advertised.listeners", "PLAINTEXT://h:3"),
                 ("shards", "2"),
                 ("flush", "os"),

@@ -7,7 +7,7 @@ use crate::stage::Nanos;
 use bytes::{Bytes, BytesMut};
 use klamm_core::shard::Input;
 use klamm_core::storage::{FileOp, IoValue};
-use klamm_core::types::{Broken, ConnectionId, Content, Flaw, Origin, Part};
+use klamm_core::types::{Broken, ConnectionId, Content, Flaw, ListenerName, Origin, Part};
 use std::ops::Range;
 
 /// `socket.request.max.bytes` of the simulated driver.
@@ -35,7 +35,12 @@ impl World {
         }
         let connection = ConnectionId(link.0);
         let peer = format!("simulated:{}", link.0);
-        self.deliver(shard, Input::Connected { connection, peer });
+        let input = Input::Connected {
+            connection,
+            peer,
+            listener: ListenerName::default(),
+        };
+        self.deliver(shard, input);
     }
 
     /// Bytes reach an end.

@@ -2,7 +2,7 @@
 
 use super::Progress;
 use super::metadata::CLUSTER_OPERATIONS;
-use crate::metadata::Registration;
+use crate::metadata::{Endpoint, Registration};
 use crate::session::Call;
 use crate::types::{BrokerId, ErrorCode};
 use crate::wire::Text;
@@ -13,23 +13,28 @@ use alloc::string::ToString;
 /// `org.apache.kafka.clients.admin.EndpointType`.
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
+/// `MetadataResponse.NO_CONTROLLER_ID`.
+const NO_CONTROLLER: i32 = -1;
 
 pub(super) fn answer(request: &DescribeClusterRequest, call: &Call<'_, '_>) -> Progress {
     if request.endpoint_type != BROKERS {
         return refuse(request.endpoint_type, call);
     }
-    let config = call.context.config;
-    let broker = |(id, registration): (BrokerId, &Registration)| DescribeClusterBroker {
+    let broker = |(id, registration, endpoint): (BrokerId, &Registration, &Endpoint)| DescribeClusterBroker {
         broker_id: id.0,
-        host: Text::from(registration.host.clone()),
-        port: i32::from(registration.port),
+        host: Text::from(endpoint.host.clone()),
+        port: i32::from(endpoint.port),
         rack: registration.rack.clone().map(Text::from),
         is_fenced: false,
     };
+    let image = call.context.image;
+    let mut reachable = image.reachable(call.listener);
+    // As in Kafka, a controller that the client does not reach is none.
+    let controller = reachable.find(|(id, ..)| *id == call.context.config.node_id);
     let mut response = DescribeClusterResponse {
         cluster_id: Text::from(call.context.cluster_id.to_string()),
-        controller_id: config.node_id.0,
-        brokers: call.context.image.brokers().map(broker).collect(),
+        controller_id: controller.map_or(NO_CONTROLLER, |(id, ..)| id.0),
+        brokers: call.context.image.reachable(call.listener).map(broker).collect(),
         ..DescribeClusterResponse::default()
     };
     if request.include_cluster_authorized_operations {

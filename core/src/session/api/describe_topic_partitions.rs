@@ -1,7 +1,7 @@
 //! `DescribeTopicPartitions`: where partitions are, a page at a time (KIP-966).
 
 use super::Progress;
-use super::metadata::TOPIC_OPERATIONS;
+use super::metadata::{NO_LEADER, TOPIC_OPERATIONS, ids, reached};
 use crate::controller::check_topic_name;
 use crate::metadata::{Partition, Topic, is_internal};
 use crate::session::Call;
@@ -27,6 +27,7 @@ pub(super) fn answer(request: &DescribeTopicPartitionsRequest, call: &Call<'_, '
     let from = cursor.map_or("", |cursor| cursor.topic_name.as_str());
     let mut page = Page {
         call,
+        reached: reached(call),
         left: limit(request, call),
         response: DescribeTopicPartitionsResponse::default(),
     };
@@ -59,6 +60,8 @@ fn limit(request: &DescribeTopicPartitionsRequest, call: &Call<'_, '_>) -> usize
 
 struct Page<'a, 'b, 'c> {
     call: &'a Call<'b, 'c>,
+    /// The brokers that the client reaches.
+    reached: BTreeSet<BrokerId>,
     left: usize,
     response: DescribeTopicPartitionsResponse,
 }
@@ -108,13 +111,18 @@ impl Page<'_, '_, '_> {
     }
 
     fn partition(&self, (partition_index, partition): (i32, &Partition)) -> ResponsePartition {
-        let ids = |brokers: &[BrokerId]| brokers.iter().map(|id| id.0).collect::<Vec<_>>();
+        let reached = |id: &BrokerId| self.reached.contains(id);
         ResponsePartition {
             partition_index,
-            leader_id: partition.leader.0,
+            leader_id: if reached(&partition.leader) {
+                partition.leader.0
+            } else {
+                NO_LEADER
+            },
             leader_epoch: self.call.context.image.leader_epoch(partition).0,
-            replica_nodes: ids(&partition.replicas),
-            isr_nodes: ids(&partition.isr),
+            replica_nodes: ids(&partition.replicas, |_| true),
+            isr_nodes: ids(&partition.isr, |_| true),
+            offline_replicas: ids(&partition.replicas, |id| !reached(id)),
             // Kafka 4.3 tells the two as empty lists, not as null.
             eligible_leader_replicas: Some(Vec::new()),
             last_known_elr: Some(Vec::new()),

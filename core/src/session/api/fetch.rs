@@ -8,13 +8,15 @@
 
 use super::{Progress, Work, bytes_in_memory};
 use crate::bugs::bug;
-use crate::metadata::{Image, Registration};
+use crate::metadata::{Endpoint, Image, Registration};
 use crate::partition::{FetchAsk, Fetched, Fetcher, PartitionAnswer, PartitionAsk};
 use crate::session::fetch_sessions::{Mode, SessionHeader, Target, Told, TopicKey};
 use crate::session::scatter::Scatter;
 use crate::session::{self, Action, Answer, Call, Event};
 use crate::storage::Lease;
-use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Monotonic, Offset, OpId, ShardId, TopicId, TopicPartition, Uuid};
+use crate::types::{
+    BrokerId, ErrorCode, LeaderEpoch, ListenerName, Monotonic, Offset, OpId, ShardId, TopicId, TopicPartition, Uuid,
+};
 use crate::wire::message::fetch::{
     EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
     NodeEndpoint, PartitionData,
@@ -424,7 +426,7 @@ impl Fetch {
             let leaders = name_leaders(&mut responses, call.context.image);
             // Brokers know each other's addresses.
             if self.fetcher == Fetcher::Consumer {
-                node_endpoints = endpoints(&leaders, call.context.image);
+                node_endpoints = endpoints(&leaders, call.listener, call.context.image);
             }
         }
         let response = FetchResponse {
@@ -517,12 +519,12 @@ fn name_leaders(responses: &mut [FetchableTopicResponse], image: &Image) -> BTre
     leaders
 }
 
-fn endpoints(leaders: &BTreeSet<BrokerId>, image: &Image) -> Vec<NodeEndpoint> {
-    let brokers = image.brokers().filter(|(id, _)| leaders.contains(id));
-    let endpoint = |(id, registration): (BrokerId, &Registration)| NodeEndpoint {
+fn endpoints(leaders: &BTreeSet<BrokerId>, listener: &ListenerName, image: &Image) -> Vec<NodeEndpoint> {
+    let brokers = image.reachable(listener).filter(|(id, ..)| leaders.contains(id));
+    let endpoint = |(id, registration, endpoint): (BrokerId, &Registration, &Endpoint)| NodeEndpoint {
         node_id: id.0,
-        host: Text::from(registration.host.clone()),
-        port: i32::from(registration.port),
+        host: Text::from(endpoint.host.clone()),
+        port: i32::from(endpoint.port),
         rack: registration.rack.clone().map(Text::from),
     };
     brokers.map(endpoint).collect()

@@ -61,8 +61,15 @@ impl FindCoordinator {
 
 fn answer(request: FindCoordinatorRequest, call: &Call<'_, '_>) -> Progress {
     let several = call.header.version >= SEVERAL;
+    let image = call.context.image;
+    let mut reachable = image.reachable(call.listener);
+    let own = reachable.find(|(id, ..)| *id == call.context.config.node_id);
     let (code, message) = match request.key_type {
-        GROUP if call.context.image.topic_named(CONSUMER_OFFSETS).is_some() => (ErrorCode::None, None),
+        GROUP if image.topic_named(CONSUMER_OFFSETS).is_some() && own.is_some() => (ErrorCode::None, None),
+        GROUP if own.is_none() => (
+            ErrorCode::CoordinatorNotAvailable,
+            Some("The coordinator has no endpoint for the listener that the request came in on."),
+        ),
         GROUP => (
             ErrorCode::CoordinatorNotAvailable,
             Some("The topic of groups could not be created."),
@@ -83,12 +90,11 @@ fn answer(request: FindCoordinatorRequest, call: &Call<'_, '_>) -> Progress {
         (None, true) => "",
         (None, false) => ErrorCode::None.name(),
     };
-    let config = call.context.config;
-    let (node_id, host, port) = if code.is_none() {
-        let host = Text::from(config.advertised.host.clone());
-        (config.node_id.0, host, i32::from(config.advertised.port))
-    } else {
-        (-1, Text::EMPTY, -1)
+    let (node_id, host, port) = match own {
+        Some((id, _, endpoint)) if code.is_none() => {
+            (id.0, Text::from(endpoint.host.clone()), i32::from(endpoint.port))
+        }
+        _ => (-1, Text::EMPTY, -1),
     };
     if several {
         let coordinator = |key: Text| Coordinator {

@@ -5,7 +5,7 @@ use super::find_coordinator::offsets_topic;
 use super::{Progress, Work, repeated};
 use crate::controller::{ControllerAnswer, ControllerRequest, MAX_PARTITIONS_PER_REQUEST, NewTopic, check_topic_name};
 use crate::group::CONSUMER_OFFSETS;
-use crate::metadata::{Partition, Topic, is_internal};
+use crate::metadata::{Endpoint, Partition, Registration, Topic, is_internal};
 use crate::session::{Answer, Ask, Call};
 use crate::types::{BrokerId, ErrorCode, TopicId};
 use crate::wire::Text;
@@ -25,6 +25,12 @@ pub(super) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 
 /// What a topic's operations are while nobody asked for them.
 const NOT_ASKED_FOR: i32 = i32::MIN;
+
+/// The leader of a partition whose leader its clients do not reach.
+pub(super) const NO_LEADER: i32 = -1;
+
+/// From this version on a client hears that its leader advertises nothing for its listener.
+const LISTENER_NOT_FOUND_SINCE: i16 = 6;
 
 /// Topics that could not be created.
 enum Failed {
@@ -132,8 +138,12 @@ fn answer(request: &MetadataRequest, failed: &Failed, call: &Call<'_, '_>) -> Pr
         None => true,
         Some(topics) => version == 0 && topics.is_empty(),
     };
+    let reached = &reached(call);
     let topics = if all {
-        image.topics().map(|topic| describe(topic, request, call)).collect()
+        image
+            .topics()
+            .map(|topic| describe(topic, request, reached, call))
+            .collect()
     } else {
         // Each topic is described once, however often it is named: a small request must not ask for a huge answer.
         let asked = request.topics.as_deref().unwrap_or_default();
@@ -143,16 +153,16 @@ fn answer(request: &MetadataRequest, failed: &Failed, call: &Call<'_, '_>) -> Pr
         };
         let mut again = repeated(asked, order).into_iter().peekable();
         let first = (0..).zip(asked).filter(|(place, _)| again.next_if_eq(place).is_none());
-        first.map(|(_, topic)| find(topic, request, failed, call)).collect()
+        first.map(|(_, topic)| find(topic, request, failed, reached, call)).collect()
     };
-    let broker = |(id, registration): (BrokerId, &crate::metadata::Registration)| MetadataResponseBroker {
+    let broker = |(id, registration, endpoint): (BrokerId, &Registration, &Endpoint)| MetadataResponseBroker {
         node_id: id.0,
-        host: Text::from(registration.host.clone()),
-        port: i32::from(registration.port),
+        host: Text::from(endpoint.host.clone()),
+        port: i32::from(endpoint.port),
         rack: registration.rack.clone().map(Text::from),
     };
     let mut response = MetadataResponse {
-        brokers: image.brokers().map(broker).collect(),
+        brokers: image.reachable(call.listener).map(broker).collect(),
         cluster_id: Some(Text::from(call.context.cluster_id.to_string())),
         controller_id: call.context.config.node_id.0,
         topics,
@@ -168,6 +178,7 @@ fn find(
     asked: &MetadataRequestTopic,
     request: &MetadataRequest,
     failed: &Failed,
+    reached: &BTreeSet<BrokerId>,
     call: &Call<'_, '_>,
 ) -> MetadataResponseTopic {
     let image = call.context.image;
@@ -201,29 +212,69 @@ fn find(
         },
         None => Err(ErrorCode::UnknownTopicId),
     };
-    found.map_or_else(refuse, |topic| describe(topic, request, call))
+    found.map_or_else(refuse, |topic| describe(topic, request, reached, call))
 }
 
-fn describe(topic: &Arc<Topic>, request: &MetadataRequest, call: &Call<'_, '_>) -> MetadataResponseTopic {
-    let ids = |brokers: &[BrokerId]| brokers.iter().map(|id| id.0).collect::<Vec<_>>();
-    let partition = |(index, partition): (i32, &Partition)| MetadataResponsePartition {
-        error_code: ErrorCode::None.code(),
-        partition_index: index,
-        leader_id: partition.leader.0,
-        leader_epoch: call.context.image.leader_epoch(partition).0,
-        replica_nodes: ids(&partition.replicas),
-        isr_nodes: ids(&partition.isr),
-        offline_replicas: Vec::new(),
-    };
+fn describe(
+    topic: &Arc<Topic>,
+    request: &MetadataRequest,
+    reached: &BTreeSet<BrokerId>,
+    call: &Call<'_, '_>,
+) -> MetadataResponseTopic {
     let mut described = MetadataResponseTopic {
         name: Some(Text::from(topic.name.to_string())),
         topic_id: topic.id.0,
         is_internal: is_internal(&topic.name),
-        partitions: (0..).zip(&topic.partitions).map(partition).collect(),
+        partitions: (0..)
+            .zip(&topic.partitions)
+            .map(|it| partition(it, reached, call))
+            .collect(),
         ..MetadataResponseTopic::default()
     };
     if call.header.version >= 8 && request.include_topic_authorized_operations {
         described.topic_authorized_operations = TOPIC_OPERATIONS;
     }
     described
+}
+
+/// The brokers that clients of the connection's listener reach.
+pub(super) fn reached(call: &Call<'_, '_>) -> BTreeSet<BrokerId> {
+    let reachable = call.context.image.reachable(call.listener);
+    reachable.map(|(id, ..)| id).collect()
+}
+
+/// The ids of those of `brokers` that `wanted` says.
+pub(super) fn ids(brokers: &[BrokerId], wanted: impl Fn(&BrokerId) -> bool) -> Vec<i32> {
+    let brokers = brokers.iter().filter(|id| wanted(id));
+    brokers.map(|id| id.0).collect()
+}
+
+/// A partition for clients that reach these brokers: a leader they do not reach is none
+/// (`KRaftMetadataCache.getPartitionMetadata`).
+fn partition(
+    (partition_index, partition): (i32, &Partition),
+    reached: &BTreeSet<BrokerId>,
+    call: &Call<'_, '_>,
+) -> MetadataResponsePartition {
+    let image = call.context.image;
+    let version = call.header.version;
+    // Version 0 has no replicas that are offline: it names those that are not, and says that some are missing.
+    let named = |id: &BrokerId| version > 0 || reached.contains(id);
+    let (replica_nodes, isr_nodes) = (ids(&partition.replicas, named), ids(&partition.isr, named));
+    let all = replica_nodes.len() == partition.replicas.len() && isr_nodes.len() == partition.isr.len();
+    let (error, leader_id) = match (reached.contains(&partition.leader), image.broker(partition.leader)) {
+        (true, _) if all => (ErrorCode::None, partition.leader.0),
+        (true, _) => (ErrorCode::ReplicaNotAvailable, partition.leader.0),
+        (false, Some(_)) if version >= LISTENER_NOT_FOUND_SINCE => (ErrorCode::ListenerNotFound, NO_LEADER),
+        (false, _) => (ErrorCode::LeaderNotAvailable, NO_LEADER),
+    };
+    MetadataResponsePartition {
+        error_code: error.code(),
+        partition_index,
+        leader_id,
+        leader_epoch: image.leader_epoch(partition).0,
+        replica_nodes,
+        isr_nodes,
+        offline_replicas: ids(&partition.replicas, |id| !reached.contains(id)),
+    }
 }

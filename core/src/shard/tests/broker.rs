@@ -7,7 +7,7 @@ use crate::session::{Answer, Ask};
 use crate::shard::{Audit, CloseReason, Effect, Effects, Halt, Input, Mail, Report, Shard, Task};
 use crate::storage::tests::disk::Disk;
 use crate::storage::{FileOp, IoValue, run_to_end};
-use crate::types::{ConnectionId, Monotonic, Now, Offset, OpId, Origin, Part, ShardId, Timestamp};
+use crate::types::{ConnectionId, ListenerName, Monotonic, Now, Offset, OpId, Origin, Part, ShardId, Timestamp};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -357,6 +357,11 @@ impl Broker {
 
     /// A client connects, and its connection goes to `shard`.
     pub(super) fn connect(&mut self, shard: usize) -> ConnectionId {
+        self.connect_to(shard, ListenerName::DEFAULT)
+    }
+
+    /// A client connects to a listener, and its connection goes to `shard`.
+    pub(super) fn connect_to(&mut self, shard: usize, listener: &str) -> ConnectionId {
         self.next_connection += 1;
         let connection = ConnectionId(self.next_connection);
         self.connections.insert(
@@ -370,7 +375,12 @@ impl Broker {
             },
         );
         let peer = format!("client {connection}").to_string();
-        self.inbox.push_back((shard, Input::Connected { connection, peer }));
+        let input = Input::Connected {
+            connection,
+            peer,
+            listener: ListenerName::new(listener),
+        };
+        self.inbox.push_back((shard, input));
         self.run();
         connection
     }

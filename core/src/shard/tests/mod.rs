@@ -15,6 +15,7 @@ mod group_rot;
 mod groups;
 mod hostile;
 mod keeping;
+mod listeners;
 mod many;
 mod members;
 mod naming;
