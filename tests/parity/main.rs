@@ -149,6 +149,10 @@ impl Process for Kafka {
         Self::configure(self, more);
     }
 
+    fn controller(&self) -> Option<String> {
+        Some(self.controller_listener())
+    }
+
     fn last_words(&mut self) -> Option<String> {
         self.has_ended().then(|| ending(&self.output("output")))
     }
@@ -167,6 +171,10 @@ impl Process for Broker {
 
     fn configure(&mut self, more: &[(&str, &str)]) {
         Self::configure(self, more);
+    }
+
+    fn controller(&self) -> Option<String> {
+        None
     }
 
     fn last_words(&mut self) -> Option<String> {

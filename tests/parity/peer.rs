@@ -7,6 +7,7 @@
 use crate::draw::Draw;
 use crate::message::{Api, header};
 use bytes::Bytes;
+use klamm_tests::broker::free_port;
 use serde_json::{Value as Json, json};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -76,6 +77,9 @@ pub(crate) trait Process: Send {
     /// What it is told besides, from its next start on.
     fn configure(&mut self, more: &[(&str, &str)]);
 
+    /// The listener of its controller, if it opens one, as `listeners` writes it.
+    fn controller(&self) -> Option<String>;
+
     /// What it said last, if it has ended by itself.
     fn last_words(&mut self) -> Option<String>;
 }
@@ -140,6 +144,29 @@ impl Peer {
         self.restart();
     }
 
+    /// Stops the broker and starts it with these listeners besides, each with what is advertised for it. Returns where it
+    /// listens: first for clients of other scenarios, then for those of each of these.
+    pub(crate) fn restart_listening(&mut self, more: &[(&str, Option<&str>)]) -> Vec<String> {
+        let mut addresses = vec![self.address.clone()];
+        let mut listeners = vec![format!("PLAINTEXT://{}", self.address)];
+        let mut advertised = listeners.clone();
+        let mut protocols = vec![String::from("PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT")];
+        for (name, endpoint) in more {
+            let address = format!("127.0.0.1:{}", free_port());
+            listeners.push(format!("{name}://{address}"));
+            advertised.extend(endpoint.map(|endpoint| format!("{name}://{endpoint}")));
+            protocols.push(format!("{name}:PLAINTEXT"));
+            addresses.push(address);
+        }
+        listeners.extend(locked(&self.process).controller());
+        self.restart_with(&[
+            ("listeners", &listeners.join(",")),
+            ("advertised.listeners", &advertised.join(",")),
+            ("listener.security.protocol.map", &protocols.join(",")),
+        ]);
+        addresses
+    }
+
     /// Names what the following requests are about.
     pub(crate) fn note(&mut self, note: impl Into<String>) {
         self.note = note.into();
@@ -147,7 +174,13 @@ impl Peer {
 
     /// A new connection.
     pub(crate) fn connect(&mut self) -> Line {
-        let stream = TcpStream::connect(&self.address).expect("the broker accepts");
+        let address = self.address.clone();
+        self.connect_to(&address)
+    }
+
+    /// A new connection to one of its listeners.
+    pub(crate) fn connect_to(&mut self, address: &str) -> Line {
+        let stream = TcpStream::connect(address).expect("the broker accepts");
         let set = stream
             .set_nodelay(true)
             .and_then(|()| stream.set_read_timeout(Some(PATIENCE)));

@@ -69,6 +69,7 @@ pub struct Kafka {
     machine: Machine,
     folder: Scratch,
     port: u16,
+    controller: u16,
     process: Child,
 }
 
@@ -101,6 +102,7 @@ impl Kafka {
         let formatted = format.status().expect("java runs");
         let mut kafka = Self {
             port,
+            controller,
             process: serve(machine, &folder),
             machine,
             folder,
@@ -140,6 +142,11 @@ impl Kafka {
     /// Where clients connect: `host:port`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The listener of its controller, as its settings write it.
+    pub fn controller_listener(&self) -> String {
+        format!("CONTROLLER://127.0.0.1:{}", self.controller)
     }
 
     /// Its process id.

@@ -184,7 +184,12 @@ pub fn describe_broker(broker: &BrokerConfig) -> Vec<ConfigEntry> {
             .iter()
             .any(|(settings, _)| settings.contains_key(key.name))
     };
-    entries.extend(THROTTLE_KEYS.iter().filter(is_given).map(|key| broker_entry(key, broker)));
+    entries.extend(
+        THROTTLE_KEYS
+            .iter()
+            .filter(is_given)
+            .map(|key| broker_entry(key, broker)),
+    );
     entries.extend(PROTECTION_KEYS.iter().map(protection_entry));
     entries.sort_unstable_by_key(|entry| entry.name);
     entries

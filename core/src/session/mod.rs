@@ -28,7 +28,6 @@ use crate::config::{BrokerConfig, Limits};
 use crate::metadata::Image;
 use crate::storage::Lease;
 use crate::types::{ConnectionId, ListenerName, Monotonic, Now, OpId, Part, ShardId};
-use crate::wire::frame::decode_request_header;
 use crate::wire::versions::ApiKey;
 use alloc::collections::VecDeque;
 use alloc::string::String;

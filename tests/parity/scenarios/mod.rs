@@ -16,6 +16,7 @@ mod group_edges;
 mod groups;
 mod idempotence;
 mod list_offsets;
+mod listeners;
 mod log_dirs;
 mod members;
 mod metadata;
@@ -56,6 +57,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         generated::WALKS,
         restart::SCENARIOS,
         other_settings::SCENARIOS,
+        listeners::SCENARIOS,
     ];
     families.into_iter().flatten().copied()
 }

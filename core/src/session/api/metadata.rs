@@ -13,7 +13,7 @@ use crate::wire::message::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
     MetadataResponseTopic,
 };
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -153,7 +153,9 @@ fn answer(request: &MetadataRequest, failed: &Failed, call: &Call<'_, '_>) -> Pr
         };
         let mut again = repeated(asked, order).into_iter().peekable();
         let first = (0..).zip(asked).filter(|(place, _)| again.next_if_eq(place).is_none());
-        first.map(|(_, topic)| find(topic, request, failed, reached, call)).collect()
+        first
+            .map(|(_, topic)| find(topic, request, failed, reached, call))
+            .collect()
     };
     let broker = |(id, registration, endpoint): (BrokerId, &Registration, &Endpoint)| MetadataResponseBroker {
         node_id: id.0,

@@ -2,7 +2,7 @@
 
 use super::administering::{BROKER, DELETE, SET, change};
 use super::broker::Broker;
-use crate::config::{BrokerConfig, ConnectionConfig, dynamic_keys};
+use crate::config::{BrokerConfig, ConnectionConfig, OTHER_VALUES, dynamic_keys};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
