@@ -13,8 +13,8 @@ use crate::event::Event;
 use crate::grumble::Grumble;
 use crate::inbox::Inbox;
 use crate::lifecycle::{Doors, Lifecycle};
-use crate::options::{BoundListener, NetLimits};
-use klamm_core::types::ListenerName;
+use crate::options::BoundListener;
+use klamm_core::types::{ListenerName, Monotonic};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -37,7 +37,6 @@ pub(crate) struct Acceptor {
     pub(crate) events: Vec<Arc<Inbox<Event>>>,
     /// Clients that were not let in, since as many as may be are connected.
     pub(crate) crowded: usize,
-    pub(crate) idle_gives_way: Duration,
     pub(crate) counters: Arc<Counters>,
     pub(crate) census: Arc<Census>,
     pub(crate) pace: Pace,

@@ -128,7 +128,6 @@ impl Broker {
             shards: newcomers,
             events: broker.common.shards.clone(),
             crowded: 0,
-            idle_gives_way: options.limits.idle_gives_way,
             counters: accept_counters,
             census: Arc::clone(&broker.census),
             pace: Pace::default(),

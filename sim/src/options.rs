@@ -359,6 +359,8 @@ fn draw_limits(draw: &mut Draw) -> Limits {
         waiting_bytes: draw.pick(&[0, 1000, 5000, limits.waiting_bytes]),
         connection_unsent_bytes: draw.pick(&[1, 200, limits.connection_unsent_bytes]),
         unsent_bytes: draw.pick(&[1, 2000, limits.unsent_bytes]),
+        fetch_session_idle_ms: draw.pick(&[0, 50, limits.fetch_session_idle_ms]),
+        opened_in_step: draw.pick(&[0, 300, limits.opened_in_step]),
         turn_work: draw.pick(&[1, 3, 50, limits.turn_work]),
         producer_id_block: draw.pick(&[1, 1, 2, 10, limits.producer_id_block]),
         timers_per_tick: draw.pick(&[1, 4, limits.timers_per_tick]),

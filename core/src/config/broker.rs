@@ -40,6 +40,8 @@ pub struct Limits {
     pub fetch_sessions: usize,
     /// Bytes of memory that a shard's fetch sessions hold together.
     pub fetch_session_bytes: usize,
+    /// Milliseconds without use after which a fetch session gives way to a new one (`FetchSessionCache`).
+    pub fetch_session_idle_ms: u64,
     /// Bytes of memory that a shard's fetches hold together while they wait for records.
     pub waiting_bytes: usize,
     /// Bytes of a connection's responses that wait to be sent, from which on none of its requests begins.
@@ -49,6 +51,9 @@ pub struct Limits {
     /// Units of work a shard does in one turn before it looks for what came meanwhile: a unit is a request, a partition
     /// that it asks, or 256 bytes of request or response (16 KiB of a produce request).
     pub turn_work: u32,
+    /// The longest compressed batch, in bytes, that is opened in the step that brought it, if it has no more than twice as
+    /// many once it is opened: to hand it to another thread and back would cost more.
+    pub opened_in_step: usize,
     /// Producer ids reserved durably at a time.
     pub producer_id_block: u32,
     /// Timers fired by one tick.
@@ -79,10 +84,12 @@ impl Default for Limits {
             producers_per_partition: 10_000,
             fetch_sessions: 1000,
             fetch_session_bytes: 64 << 20,
+            fetch_session_idle_ms: 120_000,
             waiting_bytes: 64 << 20,
             connection_unsent_bytes: 64 << 10,
             unsent_bytes: 64 << 20,
             turn_work: 2048,
+            opened_in_step: 64 << 10,
             producer_id_block: 1000,
             timers_per_tick: 256,
             asks_in_flight: 1024,

@@ -39,6 +39,7 @@ pub(super) struct Leader<T> {
     replication_factor: usize,
     epoch: LeaderEpoch,
     config: Arc<TopicConfig>,
+    opened_in_step: usize,
     high_watermark: Offset,
     /// The ends and sizes of batches appended that lie at or above the high watermark, in order.
     unreadable: VecDeque<(Offset, usize)>,
@@ -64,6 +65,7 @@ impl<T: Copy + Debug> Leader<T> {
             replication_factor: setting.replicas,
             epoch: setting.epoch,
             config: Arc::clone(&setting.config),
+            opened_in_step: setting.opened_in_step,
             high_watermark: log.start(),
             log,
             unreadable: VecDeque::new(),

@@ -25,4 +25,6 @@ pub struct Setting {
     pub config: Arc<TopicConfig>,
     /// What of the configuration its log needs.
     pub log_config: LogConfig,
+    /// The longest compressed batch, in bytes, that is opened in the step that brought it.
+    pub opened_in_step: usize,
 }

@@ -47,6 +47,7 @@ impl Bench {
             epoch: LeaderEpoch(1),
             log_config: LogConfig::new(&config, &BrokerConfig::default()),
             config: Arc::new(config),
+            opened_in_step: Limits::default().opened_in_step,
         };
         let partition = Partition::create(setting, now, &mut storage);
         let mut bench = Self {

@@ -7,14 +7,13 @@
 //! A session lives on the shard that made it: a client that reconnects to another shard is told that its session is
 //! unknown and makes a new one, as after an eviction.
 
+use crate::config::Limits;
 use crate::marks::mark;
 use crate::types::{ErrorCode, LeaderEpoch, Monotonic, Offset, Seed, Uuid};
 use crate::wire::Text;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// A session unused for this long makes room for a new one (`FetchSessionCache`'s eviction after 120 s).
-const EVICTABLE_AFTER_MS: u64 = 120_000;
 /// A session unused for this long is forgotten, in milliseconds: its client is gone, or makes a new one.
 const IDLE_MS: u64 = 600_000;
 /// Bytes of memory that a session takes, and each partition in it, without its topic's name.
@@ -69,6 +68,8 @@ pub(super) enum Mode {
 #[derive(Debug)]
 pub struct FetchSessions {
     slots: usize,
+    /// How long one is unused before it gives way to another, in milliseconds.
+    idle_ms: u64,
     seed: Seed,
     sessions: BTreeMap<i32, FetchSession>,
     /// Bytes of all sessions together, and at most.
@@ -96,14 +97,15 @@ struct Cached {
 }
 
 impl FetchSessions {
-    /// No sessions yet; at most `slots` later, of `limit` bytes together.
-    pub const fn new(slots: usize, limit: usize, seed: Seed) -> Self {
+    /// No sessions yet, and those that `limits` allows later.
+    pub const fn new(limits: &Limits, seed: Seed) -> Self {
         Self {
-            slots,
+            slots: limits.fetch_sessions,
+            idle_ms: limits.fetch_session_idle_ms,
             seed,
             sessions: BTreeMap::new(),
             bytes: 0,
-            limit,
+            limit: limits.fetch_session_bytes,
         }
     }
 
@@ -256,8 +258,7 @@ impl FetchSessions {
 
     fn evict(&mut self, now: Monotonic) -> bool {
         let oldest = self.sessions.iter().min_by_key(|(_, session)| session.last_used);
-        let Some((&id, _)) = oldest.filter(|(_, session)| now.millis_since(session.last_used) > EVICTABLE_AFTER_MS)
-        else {
+        let Some((&id, _)) = oldest.filter(|(_, session)| now.millis_since(session.last_used) > self.idle_ms) else {
             return false;
         };
         mark!(FetchSessionEvicted);
@@ -326,6 +327,15 @@ mod tests {
     use super::*;
     use alloc::vec;
 
+    fn sessions(slots: usize, bytes: usize) -> FetchSessions {
+        let limits = Limits {
+            fetch_sessions: slots,
+            fetch_session_bytes: bytes,
+            ..Limits::default()
+        };
+        FetchSessions::new(&limits, Seed::new(1))
+    }
+
     fn target(partition: i32) -> Target {
         Target {
             topic: TopicKey {
@@ -367,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_session_fetches_what_it_was_told_before() {
-        let mut sessions = FetchSessions::new(2, 1 << 20, Seed::new(1));
+        let mut sessions = sessions(2, 1 << 20);
         let all = vec![target(0), target(1)];
         assert_eq!(
             begin(&mut sessions, 0, 0, all.clone()),
@@ -396,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_session_of_nothing_learns_what_it_fetches_or_ends() {
-        let mut sessions = FetchSessions::new(2, 1 << 20, Seed::new(1));
+        let mut sessions = sessions(2, 1 << 20);
         let id = sessions.create(false, &[], Monotonic(0));
         assert_eq!(
             begin(&mut sessions, id, 1, vec![target(3)]),
@@ -409,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_partition_is_listed_only_with_news_and_then_waits_its_turn() {
-        let mut sessions = FetchSessions::new(2, 1 << 20, Seed::new(1));
+        let mut sessions = sessions(2, 1 << 20);
         let id = sessions.create(false, &[target(0), target(1)], Monotonic(0));
         assert!(sessions.must_list(id, &target(0), told(9, true)));
         assert!(sessions.must_list(id, &target(1), told(3, false)));
@@ -420,7 +430,7 @@ mod tests {
 
     #[test]
     fn slots_are_bounded_and_only_an_idle_session_makes_room() {
-        let mut sessions = FetchSessions::new(1, 1 << 20, Seed::new(1));
+        let mut sessions = sessions(1, 1 << 20);
         let first = sessions.create(false, &[target(0)], Monotonic(0));
         assert_eq!(
             sessions.create(false, &[target(0)], Monotonic(0).plus_millis(120_000)),
@@ -435,7 +445,7 @@ mod tests {
     fn bytes_are_bounded_over_all_sessions() {
         const MOST: i32 = 100;
         let each = cost(&target(0));
-        let mut sessions = FetchSessions::new(10, SESSION_BYTES + MOST as usize * each, Seed::new(1));
+        let mut sessions = sessions(10, SESSION_BYTES + MOST as usize * each);
         let id = sessions.create(false, &[target(0)], Monotonic(0));
         let many: Vec<_> = (0..MOST).map(target).collect();
         assert_eq!(sessions.create(false, &many, Monotonic(0)), 0);
@@ -460,14 +470,14 @@ mod tests {
         };
         assert!(sessions.begin(header, vec![], &forgotten, Monotonic(0)).is_ok());
         assert_eq!(sessions.bytes(), SESSION_BYTES + each);
-        let late = Monotonic(0).plus_millis(EVICTABLE_AFTER_MS + 1);
+        let late = Monotonic(0).plus_millis(Limits::default().fetch_session_idle_ms + 1);
         assert_ne!(sessions.create(false, &many, late), 0, "the idle one gives way to it");
         assert_eq!(sessions.len(), 1);
     }
 
     #[test]
     fn nothing_keeps_the_name_of_a_topic_that_cannot_be() {
-        let mut sessions = FetchSessions::new(10, 1 << 20, Seed::new(1));
+        let mut sessions = sessions(10, 1 << 20);
         let misnamed = Target {
             topic: TopicKey {
                 name: Text::from("x".repeat(LONGEST_NAME + 1)),
@@ -484,7 +494,7 @@ mod tests {
 
     #[test]
     fn a_session_that_nobody_uses_is_forgotten() {
-        let mut sessions = FetchSessions::new(10, 1 << 20, Seed::new(1));
+        let mut sessions = sessions(10, 1 << 20);
         sessions.create(false, &[target(0)], Monotonic(0));
         sessions.expire(Monotonic(0).plus_millis(IDLE_MS));
         assert_eq!(sessions.len(), 1);

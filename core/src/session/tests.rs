@@ -87,7 +87,7 @@ impl Harness {
             session: None,
             image: Arc::new(image(&["orders"])),
             config: BrokerConfig::default(),
-            fetch_sessions: FetchSessions::new(10, 1 << 20, Seed::new(1)),
+            fetch_sessions: FetchSessions::new(&Limits::default(), Seed::new(1)),
             room: Room::new(&Limits::default()),
             now: Monotonic(0),
             asked: Vec::new(),

@@ -166,7 +166,7 @@ impl Shard {
     pub fn new(id: ShardId, count: u16, config: &Arc<BrokerConfig>, seed: u64) -> Self {
         let mut seed = Seed::new(seed);
         let limits = &config.limits;
-        let fetch_sessions = FetchSessions::new(limits.fetch_sessions, limits.fetch_session_bytes, seed.fork());
+        let fetch_sessions = FetchSessions::new(limits, seed.fork());
         let (cluster_id, image) = (Arc::from(""), Arc::new(Image::default()));
         let view = View {
             id,

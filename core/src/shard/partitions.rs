@@ -179,6 +179,7 @@ impl Shard {
             epoch: self.view.image.leader_epoch(placed),
             log_config: LogConfig::new(&config, &self.view.config),
             config,
+            opened_in_step: self.view.config.limits.opened_in_step,
         };
         let mut outcome = core::mem::take(&mut self.outcome);
         let partition = match self.stored.remove(&id) {

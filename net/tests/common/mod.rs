@@ -12,7 +12,7 @@ use klamm_core::types::{
     ConnectionId, Content, FileId, FileRange, ListenerName, LogDirectoryId, Monotonic, Now, OpId, Part, ShardId,
 };
 use klamm_net::{BoundListener, Broker, BrokerOptions, Machine, NetLimits, bind};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

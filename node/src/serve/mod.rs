@@ -16,7 +16,7 @@ use crate::clock::now;
 use crate::failure::{Failure, Outcome};
 use clap::Args;
 use klamm_core::config::{Notes, ServerConfig};
-use klamm_net::{BoundListener, Broker, BrokerOptions, Exit, NetLimits};
+use klamm_net::{BoundListener, Broker, BrokerOptions, Exit, NetLimits, StartError};
 use logs::{LogFormat, Logs};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -194,7 +194,7 @@ fn judge_files(config: &ServerConfig, open_files: u64, shards: u16) -> Outcome {
              ulimit -n"
         )));
     }
-    let connections = config.max_connections;
+    let connections = config.broker.connections.most;
     if open_files / 2 < u64::from(connections) {
         tracing::warn!(
             "this process may open {open_files} files: it serves {} connections at once instead of the {connections} that \

@@ -33,7 +33,7 @@ pub(crate) type Scenario = (&'static str, fn(&mut Peer));
 
 /// Every scenario, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = Scenario> {
-    let families: [&[Scenario]; 23] = [
+    let families: [&[Scenario]; 24] = [
         api_versions::SCENARIOS,
         metadata::SCENARIOS,
         topics::SCENARIOS,

@@ -19,10 +19,6 @@ use core::fmt::Debug;
 
 /// The most bytes that a compressed batch may have once it is opened.
 const MAX_DECOMPRESSED_BYTES: usize = 256 << 20;
-/// A compressed batch of at most so many bytes is opened in the step that brought it, unless it turns out to have more
-/// than [`MAX_SMALL_DECOMPRESSED_BYTES`]: to hand it to another thread and back would cost more.
-const SMALL_BATCH_BYTES: usize = 64 << 10;
-const MAX_SMALL_DECOMPRESSED_BYTES: usize = 128 << 10;
 
 impl<T: Copy + Debug> Leader<T> {
     pub(super) fn produce(
@@ -41,8 +37,8 @@ impl<T: Copy + Debug> Leader<T> {
                 .compression()
                 .map(|codec| self.config.recompression(codec));
             let validation = match validate_produce(&batch, &rules)? {
-                Validation::NeedsDecompression if batch.len() <= SMALL_BATCH_BYTES && to == Ok(None) => {
-                    open_small(&batch, &rules)?
+                Validation::NeedsDecompression if batch.len() <= self.opened_in_step && to == Ok(None) => {
+                    open_small(&batch, &rules, self.opened_in_step * 2)?
                 }
                 validation => validation,
             };
@@ -182,9 +178,9 @@ impl<T: Copy + Debug> Leader<T> {
     }
 }
 
-/// Opens a compressed batch here and now, if its records are few bytes.
-fn open_small(batch: &Batch, rules: &ProduceRules) -> Result<Validation, Rejection> {
-    match validate_opened(batch, rules, MAX_SMALL_DECOMPRESSED_BYTES, None) {
+/// Opens a compressed batch here and now, if its records are at most so many bytes.
+fn open_small(batch: &Batch, rules: &ProduceRules, bound: usize) -> Result<Validation, Rejection> {
+    match validate_opened(batch, rules, bound, None) {
         Ok((_, restamp)) => Ok(Validation::Valid(restamp)),
         Err(Rejection::Batch(BatchError::Codec(CodecError::TooLarge { .. }))) => Ok(Validation::NeedsDecompression),
         Err(rejection) => Err(rejection),
