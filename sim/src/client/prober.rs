@@ -14,13 +14,18 @@ const GREATEST_SINCE: i16 = 7;
 pub(super) struct Prober {
     /// What the end of each partition asked for must reach.
     expected: Vec<(Place, i64)>,
+    /// Changes of topics that others had heard of when it last looked.
+    changes: u64,
 }
 
 impl Errand for Prober {
     fn next(&mut self, topics: &[TopicRef], wire: &Wire, hands: &mut Hands<'_>) -> Request {
-        if hands.stage.draw.chance(1, 4) {
+        // What others were told a moment ago is to be seen here, too.
+        let changes = hands.oracle.topic_changes();
+        let news = std::mem::replace(&mut self.changes, changes) < changes;
+        if news || hands.stage.draw.chance(1, 4) {
             let topics = hands.options.topics.iter().map(|topic| topic.name.clone());
-            let passing = hands.stage.draw.chance(1, 2).then(|| PASSING_TOPIC.to_owned());
+            let passing = (news || hands.stage.draw.chance(1, 2)).then(|| PASSING_TOPIC.to_owned());
             let topics = topics.chain(passing).collect();
             return Request::Metadata { topics };
         }

@@ -95,6 +95,8 @@ type TopicCall = Call<String, TopicInput, TopicOutput>;
 #[derive(Default, Debug)]
 pub(super) struct Registers {
     topics: Vec<TopicCall>,
+    /// Topics that were created or deleted, as far as anybody heard.
+    changes: u64,
 }
 
 impl Oracle {
@@ -114,7 +116,7 @@ impl Oracle {
         self.judge_ends(request, response);
         self.judge_times(request, begin, response);
         let now = self.now;
-        let topics = &mut self.registers.topics;
+        let Registers { topics, changes } = &mut self.registers;
         let mut push = |name: &str, input: TopicInput, output: Option<TopicOutput>| {
             topics.push(Call {
                 object: name.to_owned(),
@@ -125,6 +127,7 @@ impl Oracle {
         };
         match (request, response) {
             (Request::CreateTopic { name, .. }, Response::CreateTopic { error, id }) => {
+                *changes += u64::from(*error == 0);
                 let output = match error {
                     0 => Some(TopicOutput::Created(*id)),
                     // TOPIC_ALREADY_EXISTS
@@ -134,6 +137,7 @@ impl Oracle {
                 push(name, TopicInput::Create, output);
             }
             (Request::DeleteTopic { topic, by_id }, Response::DeleteTopic { error }) => {
+                *changes += u64::from(*error == 0);
                 let output = match error {
                     0 => Some(TopicOutput::Deleted),
                     // UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID
@@ -162,6 +166,11 @@ impl Oracle {
             }
             _ => {}
         }
+    }
+
+    /// How often anybody heard that a topic was created or deleted.
+    pub(crate) fn topic_changes(&self) -> u64 {
+        self.registers.changes
     }
 
     /// Nobody will hear what became of a request that was sent at `begin`.

@@ -317,7 +317,7 @@ impl World {
             Effect::Mail { to, mail } => {
                 let delays = &self.options.delays;
                 // A client may hear of something from one shard, and ask another that has mail of it still unread.
-                let slow = self.stage.draw.chance(1, 16);
+                let slow = self.stage.draw.chance(1, 8);
                 let most = if slow { 4 * delays.network.1 } else { delays.shard.1 };
                 let at = self.stage.now() + self.stage.draw.within(delays.shard.0, most);
                 let to = usize::from(to.0);
