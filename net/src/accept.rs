@@ -40,6 +40,8 @@ pub(crate) struct Acceptor {
     pub(crate) counters: Arc<Counters>,
     pub(crate) census: Arc<Census>,
     pub(crate) pace: Pace,
+    /// The listener whose clients are accepted first.
+    pub(crate) first: usize,
     pub(crate) sequence: u64,
     pub(crate) grumble: Grumble,
     pub(crate) clock: Clock,
@@ -111,9 +113,13 @@ impl Acceptor {
             Doors::Open => {}
         }
         let mut any = false;
-        for (name, listener) in listeners {
+        let first = self.first;
+        let (before, from) = listeners.split_at(first);
+        for (place, (name, listener)) in (first..).zip(from).chain((0..).zip(before)) {
             for _ in 0..BATCH {
                 if !self.pace.allows(self.clock.monotonic(), self.census.new_per_second()) {
+                    // The others are next: a flood at one keeps nobody from another.
+                    self.first = (place + 1) % listeners.len();
                     return Poll::Ready(Some(Accepted::Exhausted));
                 }
                 match listener.poll_accept(cx) {
@@ -160,17 +166,16 @@ impl Acceptor {
         });
         self.sequence += 1;
     }
-}
 
-impl Acceptor {
     fn refuse(&mut self, address: SocketAddr, full: Full) {
         count(&self.counters.connections_refused, 1);
         let why = match full {
-            Full::InAll => "there are as many as max.connections allows",
+            Full::InAll | Full::Beyond => "there are as many as max.connections allows",
+            Full::OfProcess => "there are as many as the descriptors of this process allow",
             Full::OfAddress => "there are as many as max.connections.per.ip allows",
         };
         self.grumble.refusing(self.clock.monotonic(), address, why);
-        if full == Full::InAll {
+        if matches!(full, Full::InAll | Full::OfProcess) {
             // One shard after the other: each serves as many as the others.
             self.events[self.crowded % self.events.len()].push(Event::Crowded);
             self.crowded = self.crowded.wrapping_add(1);

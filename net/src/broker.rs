@@ -131,6 +131,7 @@ impl Broker {
             counters: accept_counters,
             census: Arc::clone(&broker.census),
             pace: Pace::default(),
+            first: 0,
             sequence: 0,
             grumble: Grumble::default(),
             clock,

@@ -202,7 +202,7 @@ impl Replay {
     fn failed(&mut self, error: &IoError) -> Turn {
         let fault = match error.kind {
             IoErrorKind::NotFound => Fault::Corruption(error.text.clone()),
-            _ => Fault::Device(error.text.clone()),
+            _ => error.fault(),
         };
         match self.step {
             Step::Read => {

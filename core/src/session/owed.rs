@@ -13,7 +13,10 @@ const WARM_UP_MS: u64 = 1000;
 const SPAN_MS: u64 = 2000;
 
 /// Whoever is done within this time at its pace is no burden, in milliseconds.
-const SOON_MS: u64 = 10_000;
+const SOON_MS: u128 = 10_000;
+
+/// What stays longer than this, in milliseconds, weighs no more for it: the driver closes whoever takes nothing by then.
+const LONG_MS: u128 = 30_000;
 
 /// The responses of one connection that are not sent.
 #[derive(Debug)]
@@ -101,10 +104,12 @@ impl Owed {
         if within < WARM_UP_MS || self.memory == 0 {
             return 0;
         }
-        let stays = u128::from(self.left) * u128::from(within) / u128::from(taken.max(1));
-        // Whoever takes nothing keeps what it has for ever, and is a greater burden than all who take something.
-        let stays = if taken == 0 { u128::from(u64::MAX) } else { stays };
-        if stays < u128::from(SOON_MS) {
+        // Whoever takes nothing weighs twice as much as who takes much slowly; who has little to take makes no room.
+        let stays = match taken {
+            0 => 2 * LONG_MS,
+            taken => (u128::from(self.left) * u128::from(within) / u128::from(taken)).min(LONG_MS),
+        };
+        if stays < SOON_MS {
             return 0;
         }
         stays * self.memory as u128
@@ -162,13 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn whoever_takes_nothing_is_a_greater_burden_than_who_takes_much_slowly() {
+    fn whoever_takes_nothing_goes_before_who_takes_as_much_slowly_but_not_for_a_little_memory() {
         let mut slow = owed(50 * MIB);
         (1..=10).for_each(|second| slow.progress(64 * KIB, at(second * 1000)));
-        let stalled = owed(KIB);
         let now = at(10_500);
         assert!(slow.burden(now) > 0, "it takes a quarter of an hour");
-        assert!(stalled.burden(now) > slow.burden(now));
+        assert!(owed(50 * MIB).burden(now) > slow.burden(now));
+        assert!(owed(KIB).burden(now) < slow.burden(now), "to close it makes no room");
     }
 
     #[test]

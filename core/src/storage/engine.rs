@@ -194,9 +194,9 @@ impl Storage {
                 if !self.files.too_many(file, &mut self.outbox) {
                     let state = self.files.get(file);
                     if state.is_only_read() && !state.is_forgotten() {
-                        self.unreadable(file, fault(error), events);
+                        self.unreadable(file, error.fault(), events);
                     } else {
-                        self.open_failed(file, &fault(error), events);
+                        self.open_failed(file, &error.fault(), events);
                     }
                 }
             }
@@ -223,7 +223,7 @@ impl Storage {
                     self.outbox.push(purpose, op);
                 }
             }
-            _ => self.fail(fault(error), events),
+            _ => self.fail(error.fault(), events),
         }
     }
 
@@ -528,13 +528,5 @@ impl Storage {
 
     pub(crate) fn keep_index(&mut self, file: FileId, index: Arc<Index>) {
         self.indexes.add(file, index);
-    }
-}
-
-fn fault(error: &IoError) -> Fault {
-    match error.kind {
-        IoErrorKind::NoSpace => Fault::NoSpace,
-        IoErrorKind::TooManyOpenFiles => Fault::NoDescriptors,
-        _ => Fault::Device(error.text.clone()),
     }
 }

@@ -1,6 +1,6 @@
 //! Files and the operations on them, as the core asks for them and a driver carries them out.
 
-use crate::types::{FileId, LogDirectoryId, ShardId};
+use crate::types::{Fault, FileId, LogDirectoryId, ShardId};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -275,6 +275,17 @@ pub struct IoError {
     pub kind: IoErrorKind,
     /// The operation and the system's own words, for people.
     pub text: String,
+}
+
+impl IoError {
+    /// What it means for whatever needed the operation: a shortage passes, anything else is the device's.
+    pub fn fault(&self) -> Fault {
+        match self.kind {
+            IoErrorKind::NoSpace => Fault::NoSpace,
+            IoErrorKind::TooManyOpenFiles => Fault::NoDescriptors,
+            _ => Fault::Device(self.text.clone()),
+        }
+    }
 }
 
 impl fmt::Display for IoError {

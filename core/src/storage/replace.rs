@@ -1,6 +1,6 @@
 //! Writes a small file so that a reader finds the old one or the new one, whatever happens.
 
-use super::file::{FileOp, FilePath, IoError, IoErrorKind, IoResult, OpenMode, Piece};
+use super::file::{FileOp, FilePath, IoError, IoResult, OpenMode, Piece};
 use super::job::{Job, Next, Patience};
 use crate::types::{Fault, FileId};
 use bytes::Bytes;
@@ -100,11 +100,7 @@ impl Replace {
 
     /// What to do after the operation that led to the current step failed.
     fn abandon(&mut self, error: &IoError) -> Next<Result<(), Fault>> {
-        let fault = match error.kind {
-            IoErrorKind::NoSpace => Fault::NoSpace,
-            IoErrorKind::TooManyOpenFiles => Fault::NoDescriptors,
-            _ => Fault::Device(error.text.clone()),
-        };
+        let fault = error.fault();
         let unbegun = match self.step {
             Step::Opened => Some(Step::Start),
             Step::Durable => Some(Step::Renamed),

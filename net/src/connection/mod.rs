@@ -158,7 +158,7 @@ impl<O: Outlet> Connection<O> {
         self.grants = self.grants.saturating_add(frames);
     }
 
-    /// Since when nothing came or had to be answered, if nothing has now; and whether nothing ever came whole, which is the
+    /// Since when nothing came or left, if nothing is to be answered now; and whether nothing ever came whole, which is the
     /// lesser claim to be served.
     pub(crate) fn idle_since(&self) -> Option<(Served, Monotonic)> {
         let served = if self.latest_frame == 0 {
@@ -167,7 +167,7 @@ impl<O: Outlet> Connection<O> {
             Served::Before
         };
         let idle = self.delivered.is_empty() && self.outgoing.is_empty() && self.closing.is_none() && !self.in_line;
-        idle.then_some((served, self.received_at))
+        idle.then_some((served, self.received_at.max(self.outgoing.progress)))
     }
 
     /// Bytes of memory that its requests hold if one of them is in progress since `before` or longer: the frames, and

@@ -57,6 +57,10 @@ impl Census {
 pub(crate) enum Full {
     /// As many connections as there may be are open.
     InAll,
+    /// More than there may be by now.
+    Beyond,
+    /// As many connections as the process has descriptors for.
+    OfProcess,
     /// As many from this address.
     OfAddress,
 }
@@ -77,8 +81,16 @@ impl Permit {
         if here >= count.bounds.most_of(address) as usize {
             return Err(Full::OfAddress);
         }
-        if count.open >= (count.bounds.most as usize).min(census.ceiling) {
-            return Err(Full::InAll);
+        let most = count.bounds.most as usize;
+        if count.open > most {
+            return Err(Full::Beyond);
+        }
+        if count.open >= most.min(census.ceiling) {
+            return Err(if most <= census.ceiling {
+                Full::InAll
+            } else {
+                Full::OfProcess
+            });
         }
         count.open += 1;
         count.by_address.insert(address, here + 1);

@@ -7,7 +7,8 @@
 //! does: first those whose clients send nothing, then those in the line that began first, the youngest only
 //! in the end and the head never. Whoever finds no slab or no memory has every shard told to let go of what it keeps of
 //! earlier frames; and where memory does not come back by any of that, the connection goes whose requests hold most of it
-//! for longest. Where clients are not let in for there being too many, the idlest connection goes. So neither clients that stall, nor too many honest ones, nor anything kept can block the rest for good.
+//! for longest. Where clients are not let in for there being too many, the idlest connection goes. So neither clients that
+//! stall, nor too many honest ones, nor anything kept can block the rest for good.
 
 use super::Machine;
 use super::turn::Driver;

@@ -46,6 +46,8 @@ pub(crate) struct Driver<M, D, O: Outlet> {
     pub(super) now: Now,
     pub(super) inputs: VecDeque<Input>,
     pub(super) effects: Effects,
+    /// Others want to be let in, and as many as may be are connected.
+    crowded: bool,
     /// Connections with something to send in this turn.
     pub(super) due: Vec<ConnectionId>,
     /// Mail of this turn, by receiver.
@@ -91,6 +93,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
             now: Now::default(),
             inputs: VecDeque::from([Input::Start]),
             effects: Effects::new(),
+            crowded: false,
             due: Vec::new(),
             outboxes: links.shards.iter().map(|_| Vec::new()).collect(),
             halted: false,
@@ -124,6 +127,9 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
         self.take_events();
         self.take_newcomers();
         self.take_ready();
+        if std::mem::take(&mut self.crowded) {
+            self.close_idlest();
+        }
         self.relieve();
         if self
             .machine
@@ -182,7 +188,7 @@ impl<M: Machine, D: Disk, O: Outlet> Driver<M, D, O> {
                 Event::Filled { connection, filled } => self.filled(connection, filled),
                 Event::Mail { from, mail } => self.inputs.push_back(Input::Mail { from, mail }),
                 Event::Reclaim => self.inputs.push_back(Input::Reclaim),
-                Event::Crowded => self.close_idlest(),
+                Event::Crowded => self.crowded = true,
                 Event::Shutdown => {
                     self.hurry();
                     self.inputs.push_back(Input::Shutdown);

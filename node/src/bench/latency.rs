@@ -22,8 +22,8 @@ use klamm_core::wire::message::fetch::{FetchPartition, FetchRequest, FetchRespon
 use klamm_core::wire::message::produce::ProduceResponse;
 use klamm_core::wire::versions::ApiKey;
 use klamm_core::wire::{Text, frame};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -209,8 +209,20 @@ async fn target(args: &Arguments) -> Result<Target, Failure> {
 
 /// A connection whose broker may be silent for so long.
 fn connect(address: &HostPort, patience: Duration) -> Result<TcpStream, Failure> {
-    let stream = TcpStream::connect((address.host.as_str(), address.port))
-        .map_err(|error| Failure::new(format!("cannot connect to {address}: {error}")))?;
+    let failed = |error: io::Error| Failure::new(format!("cannot connect to {address}: {error}"));
+    let found = (address.host.as_str(), address.port)
+        .to_socket_addrs()
+        .map_err(failed)?;
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    let stream = found
+        .into_iter()
+        .find_map(|found| {
+            TcpStream::connect_timeout(&found, patience)
+                .map_err(|error| last = error)
+                .ok()
+        })
+        .ok_or(last)
+        .map_err(failed)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;

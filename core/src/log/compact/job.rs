@@ -11,7 +11,7 @@ use crate::log::checkpoint::{self, Checkpoint};
 use crate::log::place::{Cleaning, LogPlace, Stem};
 use crate::log::segment::Peak;
 use crate::marks::mark;
-use crate::storage::{FileIds, FileOp, Index, IoError, IoErrorKind, IoResult, IoValue, Job, Next, OpenMode, Replace};
+use crate::storage::{FileIds, FileOp, Index, IoError, IoResult, IoValue, Job, Next, OpenMode, Replace};
 use crate::types::{Fault, FileId, Monotonic, Offset, Timestamp};
 use alloc::boxed::Box;
 use alloc::format;
@@ -480,11 +480,7 @@ impl Work {
     }
 
     fn failed(&mut self, error: &IoError) -> Turn {
-        let fault = match error.kind {
-            IoErrorKind::NoSpace => Fault::NoSpace,
-            IoErrorKind::TooManyOpenFiles => Fault::NoDescriptors,
-            _ => Fault::Device(error.text.clone()),
-        };
+        let fault = error.fault();
         let short = fault.is_shortage();
         match self.step {
             Step::Stopping => self.wind_up(),

@@ -464,9 +464,7 @@ impl Recover {
         );
         let fault = match error.kind {
             kind if syncing && kind != IoErrorKind::TooManyOpenFiles => Fault::Unsynced(error.text.clone()),
-            IoErrorKind::NoSpace => Fault::NoSpace,
-            IoErrorKind::TooManyOpenFiles => Fault::NoDescriptors,
-            _ => Fault::Device(error.text.clone()),
+            _ => error.fault(),
         };
         match &self.step {
             Step::Listed if error.kind == IoErrorKind::NotFound => {

@@ -67,9 +67,10 @@ pub(super) fn answer(request: &DescribeConfigsRequest, call: &Call<'_, '_>) -> P
     let resources = request.resources.iter();
     let resources = resources.filter(|resource| {
         let (kind, name) = (resource.resource_type, &resource.resource_name);
-        imagined += usize::from(matches!(kind, CLIENT_METRICS | GROUP));
-        brokers += usize::from(kind == BROKER && name.parse() == Ok(node.0));
-        imagined <= MAX_IMAGINED && brokers <= MAX_BROKERS && named.insert((kind, name))
+        let first = named.insert((kind, name));
+        imagined += usize::from(first && matches!(kind, CLIENT_METRICS | GROUP));
+        brokers += usize::from(first && kind == BROKER && name.parse() == Ok(node.0));
+        first && imagined <= MAX_IMAGINED && brokers <= MAX_BROKERS
     });
     let results = resources.map(describe);
     call.respond(&DescribeConfigsResponse {
