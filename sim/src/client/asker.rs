@@ -95,12 +95,8 @@ impl Asker {
                     let text = format!("group {stranger:?} is listed, which nobody made");
                     hands.oracle.violate(Checker::GroupOffsets, text);
                 }
-                // Groups of a partition that cannot be read are in no list, and nothing says so.
-                if hands.options.can_read_groups() {
-                    for name in known.iter().filter(|&name| !names.contains(name)) {
-                        hands.oracle.group_missing(name, begin);
-                    }
-                }
+                let absent = known.iter().filter(|&name| !names.contains(name));
+                hands.oracle.groups_not_listed(absent, begin);
                 0
             }
             (Question::Group(name), Answer::Group { error, state, members }) => {

@@ -150,10 +150,25 @@ impl Options {
         made.collect()
     }
 
-    /// Whether nothing keeps the broker from reading what it has written of groups.
-    pub(crate) fn can_read_groups(&self) -> bool {
-        let mut faults = self.faults.iter();
-        !faults.any(|(_, fault)| matches!(fault, Fault::UnreadableSector))
+    /// Whether nothing can have kept the broker by then from reading what it has written of groups: no operation of the
+    /// disk was refused, and nothing that was written was lost or changed. A log that could not be written is recovered,
+    /// which reads it, and may fail too.
+    pub(crate) fn could_read_groups(&self, by: Nanos) -> bool {
+        let mut struck = self.faults.iter().filter(|&&(at, _)| at <= by);
+        !struck.any(|(_, fault)| {
+            matches!(
+                fault,
+                Fault::FailSync(_)
+                    | Fault::FailWriteBack(_)
+                    | Fault::FullDisk { .. }
+                    | Fault::FailWrite
+                    | Fault::UnreadableSector
+                    | Fault::Rot
+                    | Fault::HeaderRot
+                    | Fault::MisdirectWrite
+                    | Fault::NoDescriptors { .. }
+            )
+        })
     }
 
     /// How long committed offsets are kept, in milliseconds; `None` for longer than any run lasts.

@@ -240,7 +240,13 @@ impl World {
         let incarnation = self.incarnation;
         let Some(process) = &mut self.process else { return false };
         let mut effects = std::mem::take(&mut process.effects);
-        act(&mut process.slots[shard], now, &mut effects);
+        let slot = &mut process.slots[shard];
+        act(slot, now, &mut effects);
+        // What it says of itself counts where something went wrong that explains it.
+        if !self.options.could_read_groups(self.stage.now()) {
+            let unread = slot.shard.counters().unread_group_partitions;
+            self.oracle.groups_unread(shard, unread);
+        }
         for effect in effects.drain() {
             if self.incarnation != incarnation || self.process.is_none() || self.crash_is_due() {
                 return false;

@@ -103,6 +103,7 @@ pub(super) struct Groups {
     retention_ms: Option<u64>,
     device: device::Device,
     offsets: offsets::Offsets,
+    unread: removal::Unread,
 }
 
 /// Who a member is to the group: a static member's ids all begin with its instance, behind which 37 characters make them
@@ -404,6 +405,7 @@ impl Groups {
     /// Nothing that was under way with the last process concerns the next.
     pub(super) fn forget_process(&mut self, now: Nanos) {
         self.device.forget_process();
+        self.unread.forget_process(now);
         for group in self.by_name.values_mut() {
             group.settle_doubt(now);
         }

@@ -5,13 +5,15 @@
 //! - What was deleted or has expired does not come back.
 //! - Nothing expires before its time: not by a step of the wall clock, unless a start believes it, and not while a group has
 //!   members.
+//! - What a list leaves out is not there, unless some partition of groups could not be read when it was made: the groups of
+//!   such a one are in no list, and nothing says so (`GroupCoordinatorService.listGroups`).
 
 use super::{Checker, Group, Oracle, identity};
 use crate::frame::{GroupRequest, GroupResponse};
 use crate::oracle::Place;
 use crate::stage::{MILLIS, Nanos};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How close to each other signs of life may be to count as one.
 const ONE_SIGN: Nanos = 10 * MILLIS;
@@ -31,6 +33,38 @@ pub(super) struct Life {
     asked: bool,
     /// When members asked what was answered well, and when it was.
     signs: Vec<(Nanos, Nanos)>,
+}
+
+/// When partitions of groups could not be read.
+#[derive(Default, Debug)]
+pub(super) struct Unread {
+    /// Shards that have some now.
+    shards: BTreeSet<usize>,
+    /// The last time that one was seen to have some.
+    last: Option<Nanos>,
+}
+
+impl Unread {
+    fn note(&mut self, shard: usize, count: u64, now: Nanos) {
+        if count > 0 {
+            self.shards.insert(shard);
+            self.last = Some(now);
+        } else if self.shards.remove(&shard) {
+            self.last = Some(now);
+        }
+    }
+
+    /// The process took all of them with it.
+    pub(super) fn forget_process(&mut self, now: Nanos) {
+        if !std::mem::take(&mut self.shards).is_empty() {
+            self.last = Some(now);
+        }
+    }
+
+    /// Whether there were any at any time since `begin`.
+    fn since(&self, begin: Nanos) -> bool {
+        !self.shards.is_empty() || self.last.is_some_and(|last| last >= begin)
+    }
 }
 
 impl Group {
@@ -185,6 +219,22 @@ impl Oracle {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// So many partitions of groups cannot be read by a shard now, and something that happened to the disk explains it.
+    pub(crate) fn groups_unread(&mut self, shard: usize, count: u64) {
+        let now = self.now;
+        self.groups.unread.note(shard, count, now);
+    }
+
+    /// Somebody who had asked at `begin` was told which groups there are; of those that anybody makes these are left out.
+    pub(crate) fn groups_not_listed<'a>(&mut self, absent: impl Iterator<Item = &'a String>, begin: Nanos) {
+        if self.groups.unread.since(begin) {
+            return;
+        }
+        for name in absent {
+            self.group_missing(name, begin);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What goes, goes for a reason and for good.
 
 use super::{Told, commit, oracle, speaker};
+use crate::disk::Disk;
 use crate::frame::{Committed, GroupRequest, GroupResponse, Request, Response, Speaker, TopicRef};
 use crate::oracle::Checker;
 use crate::stage::MILLIS;
@@ -206,4 +207,50 @@ fn an_empty_group_expires_with_its_last_offset_and_at_once_without_any() {
     assert_eq!(anew(Some(100), true, 130), None);
     assert_eq!(anew(Some(100), false, 30), None);
     assert_eq!(anew(None, false, 130), Some(Checker::Generations), "nothing expires");
+}
+
+#[test]
+fn a_list_shows_nothing_of_what_it_lacks_while_groups_cannot_be_read() {
+    let left_out = |notes: &[(u64, usize, u64)], (begin, answered): (u64, u64)| {
+        let mut told = Told(oracle());
+        told.commits(1, &loose(7, 1), 0);
+        for &(millis, shard, count) in notes {
+            told.at(millis).groups_unread(shard, count);
+        }
+        let group = "group".to_owned();
+        told.at(answered)
+            .groups_not_listed([&group].into_iter(), begin * MILLIS);
+        told.is_told(90, 7, 1);
+        told.judged()
+    };
+    let wrong = Some(Checker::GroupOffsets);
+    assert_eq!(left_out(&[], (20, 30)), wrong, "it was there before and after");
+    assert_eq!(left_out(&[(10, 0, 1)], (20, 30)), None, "nobody can read it");
+    assert_eq!(
+        left_out(&[(10, 0, 1), (25, 0, 0)], (20, 30)),
+        None,
+        "nor could when it was asked for"
+    );
+    assert_eq!(
+        left_out(&[(10, 0, 1), (15, 0, 0)], (20, 30)),
+        wrong,
+        "it was read before that"
+    );
+    assert_eq!(
+        left_out(&[(10, 0, 1), (15, 1, 0)], (20, 30)),
+        None,
+        "another shard's were"
+    );
+}
+
+#[test]
+fn what_a_process_could_not_read_is_no_excuse_of_the_next() {
+    let mut told = Told(oracle());
+    told.commits(1, &loose(7, 1), 0);
+    told.at(10).groups_unread(0, 1);
+    told.at(15).after_crash(&Disk::new(), false);
+    let group = "group".to_owned();
+    told.at(30).groups_not_listed([&group].into_iter(), 20 * MILLIS);
+    told.is_told(90, 7, 1);
+    assert_eq!(told.judged(), Some(Checker::GroupOffsets));
 }
