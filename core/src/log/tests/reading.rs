@@ -4,7 +4,9 @@ use super::bench::{Bench, EPOCH, batch, config};
 use crate::config::{FlushMode, Limits};
 use crate::log::{LogConfig, Read, TimeAnswer, TimeFound, TimeLookedUp};
 use crate::record::{Batch, BatchBuilder, Compression, Producer, codec::Level};
-use crate::types::{Offset, Part, Timestamp};
+use crate::storage::{FileOp, IoError, IoErrorKind, IoValue, Job as _, Next};
+use crate::types::{Fault, Offset, Part, Timestamp};
+use alloc::string::String;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
@@ -188,6 +190,23 @@ proptest! {
         prop_assert_eq!(seen, batches);
         prop_assert!(bench.disk.open_files() <= knobs.open_files);
     }
+}
+
+#[test]
+fn a_replay_that_finds_no_descriptor_lacks_something_and_the_device_is_well() {
+    let mut bench = Bench::new();
+    bench.append(batch(1, 10, Producer::Plain, 0));
+    bench.settle();
+    let mut job = bench.log.replay(&mut bench.storage);
+    assert!(matches!(job.resume(Ok(IoValue::Done)), Next::Io(FileOp::Open { .. })));
+    let error = IoError {
+        kind: IoErrorKind::TooManyOpenFiles,
+        text: String::from("no descriptor"),
+    };
+    let Next::Done(Err(fault)) = job.resume(Err(error)) else {
+        panic!("it goes on without its file")
+    };
+    assert_eq!(fault, Fault::NoDescriptors);
 }
 
 fn find_time(bench: &mut Bench, timestamp: Option<Timestamp>) -> Option<TimeFound> {
