@@ -73,6 +73,11 @@ impl Budget {
         self.lets_grow(bytes.saturating_add(self.limit / 8))
     }
 
+    /// Whether memory may run short: what may go should.
+    pub(super) fn is_half_held(&self) -> bool {
+        self.held() > self.limit / 2
+    }
+
     /// Somebody was let in.
     pub(super) fn lets(&self) {
         self.refuses.store(false, Ordering::Relaxed);

@@ -102,6 +102,18 @@ pub(in crate::group) enum Record {
     Tombstone,
 }
 
+/// An id that was given to a client, which has not come with it.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// When its session timeout ends.
+    pub(super) expires: Monotonic,
+    /// Its deadline in the list.
+    pub(super) armed: Monotonic,
+    /// What it holds.
+    #[expect(dead_code, reason = "it counts until it goes")]
+    pub(super) charge: Charge,
+}
+
 #[derive(Debug)]
 pub(in crate::group) struct Group<T> {
     pub(in crate::group) name: Arc<str>,
@@ -111,8 +123,8 @@ pub(in crate::group) struct Group<T> {
     pub(in crate::group) leader: Option<Arc<str>>,
     pub(in crate::group) members: BTreeMap<Arc<str>, Member<T>>,
     pub(super) statics: BTreeMap<Arc<str>, Arc<str>>,
-    /// Clients that were given a member id to come again with, and until when.
-    pub(super) pending: BTreeMap<Arc<str>, (Monotonic, Charge)>,
+    /// Clients that were given a member id to come again with.
+    pub(super) pending: BTreeMap<Arc<str>, Pending>,
     pub(super) joining: usize,
     pub(super) spoken: Spoken,
     /// Members that have not asked for their part of this generation, and until when they may.
@@ -285,9 +297,7 @@ impl<T: Copy + Debug> Group<T> {
 
     /// Lets a member or a pending one go. Whoever waits for it is told that it is unknown, to join anew.
     pub(in crate::group) fn remove(&mut self, id: &str, work: &mut Work<'_, T>) {
-        if let Some((id, (until, _))) = self.pending.remove_entry(id) {
-            work.deadlines.disarm(until, &self.name, Due::Session(id));
-        }
+        self.stop_expecting(id, work);
         self.unsynced.remove(id);
         let Some(mut member) = self.members.remove(id) else {
             return;
@@ -302,6 +312,13 @@ impl<T: Copy + Debug> Group<T> {
         if self.is_leader(id) {
             self.leader = self.members.keys().next().cloned();
         }
+    }
+
+    /// Lets an id go that nobody has come with.
+    pub(super) fn stop_expecting(&mut self, id: &str, work: &mut Work<'_, T>) -> Option<Arc<str>> {
+        let (id, Pending { armed, .. }) = self.pending.remove_entry(id)?;
+        work.deadlines.disarm(armed, &self.name, Due::Session(Arc::clone(&id)));
+        Some(id)
     }
 
     /// Tells whoever waits for a member that it will not get what it waits for.

@@ -4,22 +4,21 @@
 //! Invariant: a generation is one more than the one before it, and nobody hears of it before the record that says so is
 //! durable: it is never issued twice, whatever crashes.
 
-use super::group::{After, Group, Join, State, Work, refuse_join};
+use super::group::{After, Group, Join, Pending, State, Work, refuse_join};
 use super::member::{Acquaintance, Member, Waiting};
 use crate::bugs::bug;
 use crate::group::ask::{FirstJoin, GroupAnswer, JoinAsk, StateName};
 use crate::group::deadlines::Due;
 use crate::group::expiry::Since;
-use crate::types::{ErrorCode, Seed};
+use crate::types::{ErrorCode, Monotonic, Seed};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 
-/// For how long an id that was handed out is kept for its member to come with it, in milliseconds, if the member's session
-/// timeout is longer: clients come at once, and what is kept of one that does not is memory that others lack. (Kafka keeps
-/// it for the session timeout.)
-const PENDING_MS: u64 = 10_000;
+/// How often an id that was handed out is looked at, in milliseconds, until its member comes or its session timeout ends:
+/// clients come at once, so where members' memory runs short, what waits for longer than this goes first.
+const PENDING_LOOK_MS: u64 = 10_000;
 
 impl<T: Copy + Debug> Group<T> {
     /// Takes a request to join. It is answered now, or once the next generation begins.
@@ -76,12 +75,9 @@ impl<T: Copy + Debug> Group<T> {
         match (known, &ask.instance, ask.first_join) {
             (Some(before), ..) => self.replace_static(part, ask, &before, id, work),
             (None, None, FirstJoin::ComesAgain) => {
-                let session = u64::try_from(ask.session_timeout_ms).unwrap_or(0);
-                let until = work.now.monotonic.plus_millis(session.min(PENDING_MS));
-                work.deadlines.arm(until, &self.name, Due::Session(Arc::clone(&id)));
                 work.answers.push((part, refuse_join(ErrorCode::MemberIdRequired, &id)));
-                let charge = work.budget.charge(self.pending_bytes(&id));
-                self.pending.insert(id, (until, charge));
+                let session = u64::try_from(ask.session_timeout_ms).unwrap_or(0);
+                self.expect(id, work.now.monotonic.plus_millis(session), work);
             }
             (None, ..) => self.add(part, ask, id, work),
         }
@@ -94,10 +90,19 @@ impl<T: Copy + Debug> Group<T> {
             let refused = refuse_join(ErrorCode::UnknownMemberId, &ask.member);
             return work.answers.push((part, refused));
         }
-        if let Some((id, (until, _))) = self.pending.remove_entry(&ask.member) {
-            work.deadlines.disarm(until, &self.name, Due::Session(Arc::clone(&id)));
+        if let Some(id) = self.stop_expecting(&ask.member, work) {
             self.add(part, ask, id, work);
         }
+    }
+
+    /// Keeps an id for its member to come with it, until its session timeout ends
+    /// (`GroupMetadataManager.classicGroupJoinNewDynamicMember`).
+    fn expect(&mut self, id: Arc<str>, expires: Monotonic, work: &mut Work<'_, T>) {
+        let armed = expires.min(work.now.monotonic.plus_millis(PENDING_LOOK_MS));
+        work.deadlines.arm(armed, &self.name, Due::Session(Arc::clone(&id)));
+        let charge = work.budget.charge(self.pending_bytes(&id));
+        let pending = Pending { expires, armed, charge };
+        self.pending.insert(id, pending);
     }
 
     fn add(&mut self, part: T, ask: JoinAsk, id: Arc<str>, work: &mut Work<'_, T>) {
@@ -305,7 +310,10 @@ impl<T: Copy + Debug> Group<T> {
     }
 
     fn session_due(&mut self, id: &Arc<str>, work: &mut Work<'_, T>) {
-        if self.pending.remove(id).is_some() {
+        if let Some(Pending { expires, .. }) = self.pending.remove(id) {
+            if expires > work.now.monotonic && !work.budget.is_half_held() {
+                return self.expect(Arc::clone(id), expires, work);
+            }
             return self.complete_without(work);
         }
         let Some(mut member) = self.members.remove(id) else {

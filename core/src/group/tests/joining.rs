@@ -156,20 +156,58 @@ fn a_client_that_must_come_again_is_given_an_id_and_waited_for_as_long_as_its_se
     assert_eq!(scene.joined(leader).generation, 2);
 }
 
-#[test]
-fn an_id_that_nobody_comes_with_is_kept_for_seconds_whatever_its_session() {
-    let mut scene = Scene::new();
-    let ask = |member: &str| JoinAsk {
+/// Somebody with a session of half an hour, who has to come again with an id.
+fn patient(member: &str) -> JoinAsk {
+    JoinAsk {
         first_join: FirstJoin::ComesAgain,
         session_timeout_ms: 1_800_000,
         ..consumer(member, &["range"])
-    };
-    let lost = scene.join(ask(""));
-    let (code, member) = scene.refused_join(lost);
-    assert_eq!(code, ErrorCode::MemberIdRequired);
-    scene.pass(10_000);
-    let late = scene.join(ask(&member));
-    assert_eq!(scene.refused_join(late).0, ErrorCode::UnknownMemberId);
+    }
+}
+
+#[test]
+fn an_id_that_nobody_comes_with_is_kept_until_its_session_ends_and_no_longer() {
+    let mut scene = Scene::new();
+    let [early, late] = [0, 1].map(|_| {
+        let given = scene.join(patient(""));
+        scene.refused_join(given).1
+    });
+    scene.pass(1_799_999);
+    let comes = scene.join(patient(&early));
+    assert!(scene.waits(comes), "it is a member");
+    scene.pass(1);
+    let comes = scene.join(patient(&late));
+    assert_eq!(scene.refused_join(comes).0, ErrorCode::UnknownMemberId);
+}
+
+#[test]
+fn ids_that_nobody_comes_with_hold_no_more_than_half_of_the_memory_for_longer_than_seconds() {
+    let mut scene = Scene::with(GroupConfig {
+        members_max_bytes: 100_000,
+        ..GroupConfig::default()
+    });
+    let mut given = Vec::new();
+    loop {
+        let ask = scene.join(patient(""));
+        let (code, member) = scene.refused_join(ask);
+        if code == ErrorCode::CoordinatorNotAvailable {
+            break;
+        }
+        given.push(member);
+    }
+    scene.pass(9_999);
+    let kept_out = scene.join(consumer("", &["range"]));
+    assert_eq!(scene.refused_join(kept_out).0, ErrorCode::CoordinatorNotAvailable);
+    scene.pass(1);
+    let held = scene.budget.held();
+    assert!((40_000..=50_000).contains(&held), "{held} bytes are held");
+    let newcomer = scene.join(consumer("", &["range"]));
+    assert!(scene.waits(newcomer), "there is room again");
+    let known = given.iter().filter(|member| {
+        let comes = scene.join(patient(member));
+        scene.waits(comes)
+    });
+    assert!(known.count() > 50, "the others are kept, and may come");
 }
 
 #[test]
