@@ -7,7 +7,7 @@
 //!   no leader, and otherwise one that is a member;
 //! - each static member is a member, and a pending member is none;
 //! - whoever waits for the next generation has an end to the wait: a group that prepares one has a deadline for it, unless
-//!   nobody has joined;
+//!   nobody has joined and its members let it wait for less than a second;
 //! - while a record that decides on the group is on its way, nothing changes in it but that somebody may stop waiting.
 
 use super::member::{Acquaintance, Member, Waiting};

@@ -19,6 +19,8 @@ use core::fmt::Debug;
 /// How often an id that was handed out is looked at, in milliseconds, until its member comes or its session timeout ends:
 /// clients come at once, so where members' memory runs short, what waits for longer than this goes first.
 const PENDING_LOOK_MS: u64 = 10_000;
+/// Members that let a rebalance wait for less than this, in milliseconds, are not waited for as long as none of them joins.
+const SHORTEST_IDLE_WAIT_MS: u64 = 1_000;
 
 impl<T: Copy + Debug> Group<T> {
     /// Takes a request to join. It is answered now, or once the next generation begins.
@@ -259,9 +261,7 @@ impl<T: Copy + Debug> Group<T> {
             self.remove(id, work);
         }
         if !self.members.is_empty() && !self.elect_leader() {
-            // Nobody has joined, and static members are left: the first of them to join begins the wait anew, and
-            // session timeouts remove those who are gone.
-            return;
+            return self.wait_again(work);
         }
         self.generation = self.generation.saturating_add(1);
         self.unsynced.clear();
@@ -280,6 +280,16 @@ impl<T: Copy + Debug> Group<T> {
         }
         self.enter(State::Completing, work.now);
         self.store(StateName::PreparingRebalance, After::Joined);
+    }
+
+    /// Nobody has joined, and static members are left: they are waited for once more, until session timeouts remove those
+    /// who are gone (`GroupMetadataManager.completeClassicGroupJoin`). Where the wait is so short that it would be due again
+    /// and again for nobody, the first who joins begins it instead.
+    fn wait_again(&mut self, work: &mut Work<'_, T>) {
+        let patience = self.rebalance_timeout_ms();
+        if patience >= SHORTEST_IDLE_WAIT_MS {
+            self.arm_join(patience, work);
+        }
     }
 
     /// Makes sure that the leader is one who has joined; false when nobody has.

@@ -183,6 +183,34 @@ fn static_members_that_nobody_need_wait_for_are_not_waited_for_again_and_again()
 }
 
 #[test]
+fn who_joins_after_others_did_not_is_answered_when_the_wait_that_runs_ends() {
+    let mut scene = Scene::new();
+    let instances = ["one", "two", "three"];
+    let ask = |instance| JoinAsk {
+        rebalance_timeout_ms: 6000,
+        session_timeout_ms: 1_800_000,
+        ..fixed("", instance, &["range"])
+    };
+    let asks = instances.map(|instance| scene.join(ask(instance)));
+    scene.pass(6000);
+    let [first, ..] = asks.map(|it| scene.joined(it));
+    let leave = scene.ask(GroupAsk::Leave(Vec::from([Leaver {
+        member: id(""),
+        instance: Some(id("three")),
+    }])));
+    assert_eq!(scene.left(leave), [ErrorCode::None]);
+    // Nobody joins until the wait has ended three times, and half of the fourth is over.
+    scene.pass(21_000);
+    assert_eq!(scene.state(), Ok(StateName::PreparingRebalance));
+    let back = scene.join(ask("one"));
+    scene.pass(2999);
+    assert!(scene.waits(back));
+    scene.pass(1);
+    let back = scene.joined(back);
+    assert_eq!((back.generation, back.members.len()), (first.generation + 1, 2));
+}
+
+#[test]
 fn static_members_that_are_gone_leave_an_empty_group_once_their_sessions_end() {
     let mut scene = Scene::new();
     stable(&mut scene);
