@@ -190,6 +190,8 @@ pub struct NotProduced {
     pub refusal: Refusal,
     /// The records at fault, by ascending index, where single ones are; the first of them, where there are many.
     pub records: Vec<RecordError>,
+    /// The first offset of the log, where the log was looked at (`ReplicaManager.appendToLocalLog`).
+    pub log_start_offset: Option<Offset>,
 }
 
 impl<R: Into<Refusal>> From<R> for NotProduced {
@@ -197,6 +199,7 @@ impl<R: Into<Refusal>> From<R> for NotProduced {
         Self {
             refusal: refusal.into(),
             records: Vec::new(),
+            log_start_offset: None,
         }
     }
 }
@@ -209,6 +212,7 @@ impl From<&Rejection> for NotProduced {
                 message: Some(rejection.to_string()),
             },
             records: rejection.records().to_vec(),
+            log_start_offset: None,
         }
     }
 }

@@ -392,7 +392,7 @@ impl<T: Copy + Debug> Leader<T> {
             (Purpose::Produce(part, acks, _), LogOutcome::Validated(validated)) => {
                 match *validated {
                     Ok((batch, restamp)) => self.append(part, batch, restamp, acks, now, storage, outcome),
-                    Err(error) => produce::refuse(part, &error, outcome),
+                    Err(error) => self.reject(part, &error, outcome),
                 }
                 let held = self.held.take().unwrap_or_default();
                 for (part, ask) in held {

@@ -1,6 +1,6 @@
 //! A partition whose log fails while something else goes on.
 
-use super::{Acks, LogJob, LogOutcome, Outcome, Partition, PartitionAsk, Purpose, Setting};
+use super::{Acks, LogJob, LogOutcome, Outcome, Partition, PartitionAnswer, PartitionAsk, Purpose, Setting};
 use crate::config::{BrokerConfig, FlushMode, Limits, TopicConfig};
 use crate::log::{LogConfig, LogPlace, StartOutcome};
 use crate::record::codec::Level;
@@ -8,11 +8,13 @@ use crate::record::{BatchBuilder, Compression, Producer};
 use crate::storage::tests::disk::Disk;
 use crate::storage::{LogId, Storage, StorageEvent, run_to_end};
 use crate::types::{
-    BrokerId, Fault, LeaderEpoch, LogDirectoryId, Monotonic, Now, Offset, ShardId, Timestamp, TopicId, Uuid,
+    BrokerId, ErrorCode, Fault, LeaderEpoch, LogDirectoryId, Monotonic, Now, Offset, ProducerEpoch, ProducerId,
+    Sequence, ShardId, Timestamp, TopicId, Uuid,
 };
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 const LOG: LogId = LogId(1);
 
@@ -25,6 +27,8 @@ struct Bench {
     jobs: VecDeque<(Purpose<u32>, LogJob)>,
     /// Parts that were answered.
     answered: Vec<u32>,
+    /// Why appends were refused, and what was said of the log's start.
+    refused: Vec<(ErrorCode, Option<Offset>)>,
     faults: Vec<Fault>,
     asleep: bool,
 }
@@ -57,6 +61,7 @@ impl Bench {
             now,
             jobs: VecDeque::new(),
             answered: Vec::new(),
+            refused: Vec::new(),
             faults: Vec::new(),
             asleep: false,
         };
@@ -75,7 +80,12 @@ impl Bench {
         act(&mut self.partition, self.now, &mut self.storage, &mut outcome);
         self.partition.began(outcome.jobs.len());
         self.jobs.extend(outcome.jobs);
-        self.answered.extend(outcome.answers.iter().map(|(part, _)| *part));
+        for (part, answer) in outcome.answers {
+            self.answered.push(part);
+            if let PartitionAnswer::Produced(Err(refused)) = answer {
+                self.refused.push((refused.refusal.code, refused.log_start_offset));
+            }
+        }
         self.faults.extend(outcome.fault);
         self.asleep |= outcome.asleep.is_some();
     }
@@ -157,4 +167,29 @@ fn a_sync_of_names_that_failed_is_the_directorys_fault_though_the_log_failed_bef
         [fault],
         "recovery would sync the directory again, and believe it"
     );
+}
+
+#[test]
+fn who_refuses_a_batch_says_where_the_log_starts_once_it_was_looked_at() {
+    let mut bench = Bench::new();
+    let producer = Producer::Idempotent {
+        id: ProducerId(9),
+        epoch: ProducerEpoch(-1),
+        base_sequence: Sequence(0),
+    };
+    let mut builder = BatchBuilder::new(Compression::None, Level::default(), producer);
+    builder.append(Timestamp(1), None, Some(b"a"), &[]);
+    let without_epoch = builder.build().expect("it has a record").to_bytes();
+    let mut corrupt = without_epoch.to_vec();
+    *corrupt.last_mut().expect("a byte") ^= 1;
+    for (part, records) in [(2, Bytes::new()), (3, corrupt.into()), (4, without_epoch)] {
+        let acks = Acks::All;
+        bench.ask(part, PartitionAsk::Produce { records, acks });
+    }
+    let refused = [
+        (ErrorCode::InvalidRecord, None),
+        (ErrorCode::CorruptMessage, None),
+        (ErrorCode::InvalidProducerEpoch, Some(Offset(0))),
+    ];
+    assert_eq!(bench.refused, refused);
 }

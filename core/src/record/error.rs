@@ -147,6 +147,18 @@ impl RecordDefect {
 }
 
 impl BatchError {
+    /// Whether the request alone says so, before any log is looked at (`ProduceRequest.validateRecords`).
+    pub const fn is_of_request(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing
+                | Self::MoreThanOne
+                | Self::Truncated { .. }
+                | Self::LegacyMagic { .. }
+                | Self::UnknownMagic { .. }
+        )
+    }
+
     /// Kafka's error for this (`ProduceRequest.validateRecords`, `UnifiedLog.analyzeAndValidateRecords`,
     /// `LogValidator`), except where Kafka answers `UNKNOWN_SERVER_ERROR`.
     pub const fn error_code(&self) -> ErrorCode {
@@ -156,6 +168,8 @@ impl BatchError {
             Self::UnknownCodec { .. } | Self::Codec(CodecError::Unsupported(_)) => {
                 ErrorCode::UnsupportedCompressionType
             }
+            // Below whatever epoch the producer has (`ProducerAppendInfo.checkProducerEpoch`).
+            Self::NegativeEpoch { .. } => ErrorCode::InvalidProducerEpoch,
             // Undecodable bytes under a right CRC stay undecodable when they are sent again, so this is not
             // CORRUPT_MESSAGE, which clients retry.
             Self::Missing
@@ -168,7 +182,6 @@ impl BatchError {
             | Self::Control
             | Self::DeleteHorizon
             | Self::BaseSequence { .. }
-            | Self::NegativeEpoch { .. }
             | Self::Malformed { .. }
             | Self::OffsetDelta { .. }
             | Self::CountMismatch { .. }
@@ -317,6 +330,14 @@ impl Rejection {
                     ErrorCode::InvalidTimestamp
                 }
             }
+        }
+    }
+
+    /// As [`BatchError::is_of_request`].
+    pub const fn is_of_request(&self) -> bool {
+        match self {
+            Self::Batch(error) => error.is_of_request(),
+            Self::Records(_) => false,
         }
     }
 

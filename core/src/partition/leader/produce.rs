@@ -4,7 +4,7 @@ use super::{Leader, Unacknowledged};
 use crate::bugs::bug;
 use crate::log::Check;
 use crate::marks::mark;
-use crate::partition::ask::{Acks, PartitionAnswer, Produced};
+use crate::partition::ask::{Acks, NotProduced, PartitionAnswer, Produced};
 use crate::partition::job::{LogJob, Purpose, Validate};
 use crate::partition::outcome::Outcome;
 use crate::record::validate::{Keys, ProduceRules, Validation, single_batch, validate_opened, validate_produce};
@@ -58,7 +58,7 @@ impl<T: Copy + Debug> Leader<T> {
                 }));
                 outcome.jobs.push((Purpose::Produce(part, acks, self.incarnation), job));
             }
-            Err(error) => refuse(part, &error, outcome),
+            Err(error) => self.reject(part, &error, outcome),
         }
     }
 
@@ -90,25 +90,24 @@ impl<T: Copy + Debug> Leader<T> {
         let header = batch.header();
         let refusal = |code, text: &str| {
             let message = Some(String::from(text));
-            (part, PartitionAnswer::Produced(Err(Refusal { code, message }.into())))
+            NotProduced::from(Refusal { code, message })
         };
         if header.is_transactional() {
             let text = "This broker does not serve transactions.";
-            return outcome.answers.push(refusal(ErrorCode::InvalidTxnState, text));
+            let refused = PartitionAnswer::Produced(Err(refusal(ErrorCode::InvalidTxnState, text)));
+            return outcome.answers.push((part, refused));
         }
         let minimum = usize::from(self.config.min_insync_replicas).min(self.replication_factor);
         if acks == Acks::All && self.replicas.len() < minimum {
-            return outcome
-                .answers
-                .push(refusal(ErrorCode::NotEnoughReplicas, "Too few replicas are in sync."));
+            let refused = refusal(ErrorCode::NotEnoughReplicas, "Too few replicas are in sync.");
+            return self.refuse(part, refused, outcome);
         }
         let mut appended_at = now.wall;
         let (base_offset, end) = match self.log.check(&header, now) {
             Check::New => {
                 if i64::MAX - self.log.end().0 <= i64::from(header.last_offset_delta) {
-                    return outcome
-                        .answers
-                        .push(refusal(ErrorCode::InvalidRecord, "The partition has no offsets left."));
+                    let refused = refusal(ErrorCode::InvalidRecord, "The partition has no offsets left.");
+                    return self.refuse(part, refused, outcome);
                 }
                 batch.restamp(restamp);
                 outcome.appended.batches += 1;
@@ -132,13 +131,9 @@ impl<T: Copy + Debug> Leader<T> {
             Check::Full => {
                 // Of the errors after which every client tries again, the one that says that nothing was appended.
                 let text = "The partition remembers as many producers as it may. Try again later.";
-                return outcome.answers.push(refusal(ErrorCode::NotEnoughReplicas, text));
+                return self.refuse(part, refusal(ErrorCode::NotEnoughReplicas, text), outcome);
             }
-            Check::Error(code) => {
-                return outcome
-                    .answers
-                    .push((part, PartitionAnswer::Produced(Err(code.into()))));
-            }
+            Check::Error(code) => return self.refuse(part, code.into(), outcome),
         };
         let log_append_time = (self.config.timestamp_type == TimestampType::LogAppendTime).then_some(appended_at);
         let produced = Produced {
@@ -148,6 +143,25 @@ impl<T: Copy + Debug> Leader<T> {
         };
         self.acknowledge_later(Unacknowledged { part, end, produced }, acks);
         self.acknowledge(outcome);
+    }
+
+    /// A batch is not what a producer's has to be.
+    pub(super) fn reject(&self, part: T, rejection: &Rejection, outcome: &mut Outcome<T>) {
+        let refused = NotProduced::from(rejection);
+        if rejection.is_of_request() {
+            return outcome.answers.push((part, PartitionAnswer::Produced(Err(refused))));
+        }
+        self.refuse(part, refused, outcome);
+    }
+
+    /// An append is refused. Who looked at the log says where it starts, but for batches that are corrupt or too large
+    /// (`ReplicaManager.appendToLocalLog`).
+    fn refuse(&self, part: T, mut refused: NotProduced, outcome: &mut Outcome<T>) {
+        let code = refused.refusal.code;
+        if !matches!(code, ErrorCode::CorruptMessage | ErrorCode::MessageTooLarge) {
+            refused.log_start_offset = Some(self.log.start());
+        }
+        outcome.answers.push((part, PartitionAnswer::Produced(Err(refused))));
     }
 
     /// Appends wait in the order of their ends; only a retry comes with an end before that of the last.
@@ -185,10 +199,4 @@ fn open_small(batch: &Batch, rules: &ProduceRules, bound: usize) -> Result<Valid
         Err(Rejection::Batch(BatchError::Codec(CodecError::TooLarge { .. }))) => Ok(Validation::NeedsDecompression),
         Err(rejection) => Err(rejection),
     }
-}
-
-pub(super) fn refuse<T>(part: T, rejection: &Rejection, outcome: &mut Outcome<T>) {
-    outcome
-        .answers
-        .push((part, PartitionAnswer::Produced(Err(rejection.into()))));
 }

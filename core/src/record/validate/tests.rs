@@ -148,7 +148,12 @@ fn what_a_producer_may_not_say_is_invalid() {
     ];
     for (change, expected) in cases {
         assert_eq!(with_header(change), expected);
-        assert_eq!(expected.error_code(), ErrorCode::InvalidRecord, "{expected}");
+        let code = if matches!(expected, BatchError::NegativeEpoch { .. }) {
+            ErrorCode::InvalidProducerEpoch
+        } else {
+            ErrorCode::InvalidRecord
+        };
+        assert_eq!(expected.error_code(), code, "{expected}");
     }
 }
 

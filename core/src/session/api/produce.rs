@@ -251,10 +251,15 @@ fn partition_response(
             log_start_offset: produced.log_start_offset.0,
             ..PartitionProduceResponse::default()
         },
-        Err(NotProduced { refusal, records }) => PartitionProduceResponse {
+        Err(NotProduced {
+            refusal,
+            records,
+            log_start_offset,
+        }) => PartitionProduceResponse {
             index,
             error_code: refusal.code.code(),
             base_offset: -1,
+            log_start_offset: log_start_offset.map_or(-1, |start| start.0),
             record_errors: records.into_iter().map(record_error).collect(),
             error_message: refusal.message.map(Text::from).or_else(|| message.cloned()),
             ..PartitionProduceResponse::default()
