@@ -143,17 +143,43 @@ fn deleted(peer: &mut Peer) {
     let partitions =
         json!([{ "partition_index": 0, "committed_offset": 1 }, { "partition_index": 1, "committed_offset": 2 }]);
     peer.ask("OffsetCommit", 8, &commit(8, &group, &name, &Json::Null, &partitions));
-    for (note, group, topic, index) in [
-        ("a group that never was", "never-joined", name.as_str(), 0),
-        ("no group", "", &name, 0),
-        ("no such topic", &group, "never-created", 0),
-        ("no such partition", &group, &name, 7),
-        ("one of two", &group, &name, 0),
-        ("the same again", &group, &name, 0),
-    ] {
-        peer.note(note);
-        let topics = json!([{ "name": topic, "partitions": [{ "partition_index": index }] }]);
-        peer.ask("OffsetDelete", 0, &json!({ "group_id": group, "topics": topics }));
+    let both = json!([{ "partition_index": 0 }, { "partition_index": 7 }]);
+    for group in ["never-joined", "", group.as_str()] {
+        for (note, topics) in [
+            ("no topics", json!([])),
+            (
+                "a topic without partitions",
+                json!([{ "name": name, "partitions": [] }]),
+            ),
+            (
+                "a topic that is not there, without partitions",
+                json!([{ "name": "never-created", "partitions": [] }]),
+            ),
+            (
+                "a topic that is not there",
+                json!([{ "name": "never-created", "partitions": both }]),
+            ),
+            (
+                "a partition that is not there",
+                json!([{ "name": name, "partitions": [{ "partition_index": 7 }] }]),
+            ),
+            (
+                "one that is there and one that is not",
+                json!([{ "name": name, "partitions": both }]),
+            ),
+            (
+                "a topic that is there and one that is not",
+                json!([{ "name": name, "partitions": [{ "partition_index": 0 }] },
+                       { "name": "never-created", "partitions": both }]),
+            ),
+            (
+                "one that is there, again",
+                json!([{ "name": name, "partitions": [{ "partition_index": 0 }] }]),
+            ),
+        ] {
+            peer.note(format!("{group:?}: {note}"));
+            peer.ask("OffsetDelete", 0, &json!({ "group_id": group, "topics": topics }));
+        }
     }
     peer.note("what is left");
     peer.ask("OffsetFetch", 7, &fetch(7, &group, &Json::Null));

@@ -42,10 +42,8 @@ pub(super) fn begin(request: OffsetDeleteRequest, call: &mut Call<'_, '_>) -> Pr
     if let Err(code) = check_name(&request.group_id) {
         return work.settle(GroupAnswer::OffsetsDeleted(Err(code)), call);
     }
-    // Without a partition that there is, the group is not asked (`KafkaApis.handleOffsetDeleteRequest`).
-    if wanted.is_empty() {
-        return work.settle(GroupAnswer::OffsetsDeleted(Ok(Vec::new())), call);
-    }
+    // The group is asked whatever is left to delete: its error stands instead of all partitions'
+    // (`KafkaApis.handleOffsetDeleteRequest`, `OffsetDeleteResponse.Builder.merge`).
     match call.ask_group(0, &request.group_id, GroupAsk::DeleteOffsets(wanted)) {
         None => Progress::Working(Work::OffsetDelete(work)),
         Some(refused) => work.settle(refused, call),

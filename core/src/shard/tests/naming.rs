@@ -92,23 +92,23 @@ fn what_is_not_there_is_said_before_what_is_wrong_with_a_request() {
 }
 
 #[test]
-fn the_group_is_not_asked_where_none_of_the_offsets_to_delete_can_be() {
+fn a_group_that_is_not_there_is_unknown_whatever_offsets_of_it_are_to_be_deleted() {
     let mut broker = start(1);
     let client = broker.connect(0);
     find(&mut broker, client, "g");
-    let request = OffsetDeleteRequest {
-        group_id: text("never-joined"),
-        topics: vec![OffsetDeleteRequestTopic {
-            name: text("nowhere"),
-            partitions: vec![OffsetDeleteRequestPartition { partition_index: 0 }],
-        }],
+    let nowhere = OffsetDeleteRequestTopic {
+        name: text("nowhere"),
+        partitions: vec![OffsetDeleteRequestPartition { partition_index: 0 }],
     };
-    let told: OffsetDeleteResponse = broker.call(client, &request, 0);
-    assert_eq!(told.error_code, 0);
-    assert_eq!(
-        told.topics[0].partitions[0].error_code,
-        ErrorCode::UnknownTopicOrPartition.code()
-    );
+    for topics in [vec![], vec![nowhere]] {
+        let request = OffsetDeleteRequest {
+            group_id: text("never-joined"),
+            topics,
+        };
+        let told: OffsetDeleteResponse = broker.call(client, &request, 0);
+        assert_eq!(told.error_code, ErrorCode::GroupIdNotFound.code());
+        assert_eq!(told.topics, []);
+    }
 }
 
 #[test]
