@@ -13,6 +13,8 @@ use alloc::vec::Vec;
 
 /// The longest identifier that is taken, in bytes: what is made of it still fits a string of the records.
 const MAX_ID_BYTES: usize = 30_000;
+/// The longest name of a group that is taken, in bytes: what a string of the records holds.
+const MAX_NAME_BYTES: usize = 32_767;
 
 /// Groups of one request that are asked at once: an ask takes many times what a name takes in a frame.
 const AT_ONCE: usize = 256;
@@ -82,7 +84,15 @@ pub(super) fn text(id: &str) -> Text {
 
 /// A group that takes part in the group protocol has a name (`GroupCoordinatorService.isGroupIdNotEmpty`).
 pub(super) fn check_name(group: &Text) -> Result<(), ErrorCode> {
-    if group.is_empty() || group.as_bytes().len() > MAX_ID_BYTES {
+    if group.is_empty() {
+        return Err(ErrorCode::InvalidGroupId);
+    }
+    check_length(group)
+}
+
+/// The name of a group fits its records, which may be empty where only offsets are kept.
+pub(super) fn check_length(group: &Text) -> Result<(), ErrorCode> {
+    if group.as_bytes().len() > MAX_NAME_BYTES {
         return Err(ErrorCode::InvalidGroupId);
     }
     Ok(())

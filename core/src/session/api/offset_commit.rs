@@ -1,6 +1,6 @@
 //! OffsetCommit: offsets are remembered, once they are durable.
 
-use super::groups::{group_answer, own, own_if};
+use super::groups::{check_length, group_answer, own, own_if};
 use super::{Progress, Work};
 use crate::group::{CommitAsk, CommitOffset, GroupAnswer, GroupAsk};
 use crate::metadata::Topic;
@@ -93,7 +93,7 @@ fn read(
     offsets: Vec<CommitOffset>,
     call: &Call<'_, '_>,
 ) -> Result<CommitAsk, ErrorCode> {
-    own(&request.group_id).map_err(|_| ErrorCode::InvalidGroupId)?;
+    check_length(&request.group_id)?;
     Ok(CommitAsk {
         member: own(&request.member_id)?,
         instance: own_if(request.group_instance_id.as_ref())?,
