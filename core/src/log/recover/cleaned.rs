@@ -2,7 +2,8 @@
 //!
 //! A cleaned segment was synced before it got its name, and its name says which offsets it stands for. So whatever a crash
 //! left of the segments it was made from, in whatever combination, is superseded by it, and a cleaned segment is never
-//! torn: a bad batch in it is damage.
+//! torn: a bad batch in it is damage. What it does not hold any more, and its checkpoint says (which batches a producer sent
+//! before its last, where leader epochs began), is told by the checkpoint of the last old one, until it has its own.
 
 use super::{Recover, Turn};
 use crate::log::place::Stem;
@@ -37,7 +38,10 @@ impl Recover {
             let path = self.place.checkpoint(stem);
             match before.map(|place| kept[place]) {
                 Some(found) if found == stem => drop(checkpoints.insert(stem)),
-                Some(found) if found.supersedes(&stem) => gone.push(path),
+                Some(found) if found.supersedes(&stem) => {
+                    self.superseded.insert(stem);
+                    gone.push(path);
+                }
                 _ => {
                     let text = format!("{path} is there, its segment is not");
                     return Err(Fault::Corruption(text));
@@ -47,6 +51,33 @@ impl Recover {
         self.checkpoints = checkpoints;
         self.remove.append(&mut gone);
         Ok(())
+    }
+
+    /// The last checkpoint of what the segment took the place of, if the segment has none of its own. It is told once.
+    pub(super) fn predecessor(&mut self) -> Option<Stem> {
+        let stem = self.listed[self.at].stem;
+        if self.decoded.is_some() {
+            return None;
+        }
+        let last = self.superseded.iter().rev().find(|old| stem.supersedes(old)).copied()?;
+        self.superseded.remove(&last);
+        Some(last)
+    }
+
+    /// The checkpoint of a segment before compaction was read: it counts if it says all up to where the cleaned one ends.
+    pub(super) fn inherit(&mut self) {
+        let end = self.listed[self.at].stem.cleaning.map(|cleaning| cleaning.end);
+        self.inherited = self.decoded.take().filter(|before| Some(before.end) == end);
+    }
+
+    /// Puts what was said before compaction in the place of what the batches say that it left; whether there is such.
+    pub(super) fn take_inherited(&mut self) -> bool {
+        let Some(before) = self.inherited.take() else {
+            return false;
+        };
+        self.state.epochs = before.epochs;
+        self.state.producers = before.producers;
+        true
     }
 
     /// A cleaned segment does not hold what it was synced with.

@@ -100,6 +100,8 @@ enum Step {
 enum Purpose {
     /// To start the segment from it.
     Adopt,
+    /// To take over what the last of the segments said that this one took the place of.
+    Inherit(Stem),
     /// To see that no segment behind a torn one was known to be synced.
     Object,
 }
@@ -138,6 +140,9 @@ pub struct Recover {
     later: usize,
     purpose: Purpose,
     decoded: Option<Checkpoint>,
+    /// Checkpoints of segments whose place a cleaned one took, and what was taken over from one of them.
+    superseded: BTreeSet<Stem>,
+    inherited: Option<Checkpoint>,
     ahead: Option<Checkpoint>,
     remove: Vec<FilePath>,
     /// Checkpoints of segments among them.
@@ -190,6 +195,8 @@ impl Recover {
             later: 0,
             purpose: Purpose::Adopt,
             decoded: None,
+            superseded: BTreeSet::new(),
+            inherited: None,
             ahead: None,
             remove: Vec::new(),
             companions: Vec::new(),
@@ -263,6 +270,11 @@ impl Recover {
         if !self.checkpoints.contains(&stem) {
             return self.checkpoint_known();
         }
+        self.open_found(stem)
+    }
+
+    /// Opens a checkpoint that was seen to be there.
+    fn open_found(&mut self, stem: Stem) -> Turn {
         self.file = self.files.next();
         let open = FileOp::Open {
             file: self.file,
@@ -273,17 +285,28 @@ impl Recover {
     }
 
     /// The segment whose checkpoint is looked at.
-    fn looked_at(&self) -> usize {
+    fn looked_at(&self) -> Stem {
         match self.purpose {
-            Purpose::Adopt => self.at,
-            Purpose::Object => self.later,
+            Purpose::Adopt => self.listed[self.at].stem,
+            Purpose::Inherit(stem) => stem,
+            Purpose::Object => self.listed[self.later].stem,
         }
     }
 
     /// The checkpoint was read, or there is none.
     fn checkpoint_known(&mut self) -> Turn {
         match self.purpose {
-            Purpose::Adopt => self.adopt(),
+            Purpose::Adopt => match self.predecessor() {
+                Some(stem) => {
+                    self.purpose = Purpose::Inherit(stem);
+                    self.open_found(stem)
+                }
+                None => self.adopt(),
+            },
+            Purpose::Inherit(_) => {
+                self.inherit();
+                self.adopt()
+            }
             Purpose::Object => {
                 let listed = self.listed[self.later];
                 if self.decoded.is_some() {
@@ -413,9 +436,10 @@ impl Recover {
         self.report.batches_read += core::mem::take(&mut self.scan.batches);
         let segment = &mut self.state.segment;
         segment.end = segment.cleaning.map_or(segment.end, |cleaning| cleaning.end);
+        let inherits = self.take_inherited();
         self.keep_ahead();
         let segment = &self.state.segment;
-        let grown = segment.size > segment.checkpointed;
+        let grown = segment.size > segment.checkpointed || inherits;
         // What follows a torn segment goes, and with it perhaps the only proof of where the log begins.
         let needed = self.torn && !segment.proven && self.listed[0].stem.base > Offset::ZERO;
         // That of a log that holds nothing would be looked for in vain at each opening.
@@ -512,7 +536,7 @@ impl Job for Recover {
         match (&self.step, value) {
             (Step::Begin, _) | (Step::Listed, IoValue::Done) => self.begin(),
             // The process had no descriptor left: once more.
-            (Step::CheckpointOpened, IoValue::Done) => self.open_checkpoint(self.listed[self.looked_at()].stem),
+            (Step::CheckpointOpened, IoValue::Done) => self.open_found(self.looked_at()),
             (Step::SegmentOpened, IoValue::Done) => self.open_segment(),
             (Step::Distrusted, _) => self.distrust(),
             (Step::Listed, IoValue::Entries(entries)) => self.list(&entries),
@@ -529,7 +553,7 @@ impl Job for Recover {
                 self.io(Step::CheckpointRead, read)
             }
             (Step::CheckpointRead, IoValue::Bytes(bytes)) => {
-                let stem = self.listed[self.looked_at()].stem;
+                let stem = self.looked_at();
                 self.decoded = Checkpoint::decode(&bytes, stem).ok();
                 self.close(self.file, Step::CheckpointClosed)
             }

@@ -1,10 +1,11 @@
 //! Compaction under failing operations, damage and crashes.
 
-use super::super::bench::{CHECKPOINT, SEGMENT};
-use super::{RUN, begin, bench, compact, compacted, everything, finish, names, one_segment, put, roll};
-use crate::log::{CompactRun, CompactStop, LogConfig, Source};
+use super::super::bench::{Bench, CHECKPOINT, SEGMENT};
+use super::{RUN, begin, bench, compact, compacted, everything, finish, names, one_segment, put, records, roll};
+use crate::log::{Check, CompactRun, CompactStop, LogConfig, Source};
+use crate::record::{Batch, Compression, Producer};
 use crate::storage::{FileOp, IoError, IoErrorKind, IoValue, Job, Next};
-use crate::types::{Fault, Seed};
+use crate::types::{Fault, ProducerEpoch, ProducerId, Seed, Sequence};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -218,4 +219,66 @@ fn a_crash_at_any_operation_leaves_the_old_segments_or_the_new() {
             assert!(changed, "neither old nor new: {rows:?}");
         }
     }
+}
+
+/// Four batches of a producer, of which compaction leaves a header, and one in a segment behind them without a checkpoint.
+fn superseded_batches() -> (Bench, Vec<Batch>) {
+    let mut bench = bench(one_segment());
+    let mut batches = Vec::new();
+    for sequence in [0, 2, 4, 6] {
+        let producer = Producer::Idempotent {
+            id: ProducerId(1),
+            epoch: ProducerEpoch(0),
+            base_sequence: Sequence(sequence),
+        };
+        let batch = records(&[("a", Some("x")), ("b", Some("y"))], Compression::None, producer, 9);
+        bench.append(batch.clone());
+        bench.settle();
+        batches.push(batch);
+    }
+    put(&mut bench, &[("a", Some("last")), ("b", Some("last"))]);
+    roll(&mut bench);
+    put(&mut bench, &[("c", Some("grows"))]);
+    (bench, batches)
+}
+
+/// A producer may repeat all that it has in flight, not its last batch alone, and only that one leaves its header.
+#[test]
+fn a_crash_at_any_operation_forgets_no_batch_that_a_producer_may_repeat() {
+    let mut bare = 0;
+    let mut steps = 0;
+    let mut finished = false;
+    while !finished {
+        let (mut fresh, batches) = superseded_batches();
+        let mut job = begin(&mut fresh, RUN).expect("there is something to compact");
+        let mut left = steps;
+        finished = loop {
+            let Some(outcome) = fresh.run_steps(&mut job, &mut left) else {
+                break false;
+            };
+            let next = fresh.log.compacted(outcome, fresh.now, &mut fresh.storage);
+            match next.expect("the disk is well") {
+                Some(next) => job = next,
+                None => break true,
+            }
+        };
+        steps += 1;
+        fresh.disk.power_cut();
+        let cleaned = |name: &String| name.split('.').count() > 2;
+        let [segments, checkpoints] = [SEGMENT, CHECKPOINT].map(|suffix| names(&fresh, suffix));
+        bare += usize::from(segments.iter().any(cleaned) && !checkpoints.iter().any(cleaned));
+        // Recovery removes what it learnt it from.
+        for _ in 0..2 {
+            fresh.restart();
+            for batch in &batches {
+                let check = fresh.log.check(&batch.header(), fresh.now);
+                assert!(
+                    matches!(check, Check::Duplicate(past) if past.first == batch.header().base_sequence),
+                    "after {steps} steps: {check:?}"
+                );
+            }
+            fresh.disk.power_cut();
+        }
+    }
+    assert!(bare > 0, "a crash between the name of the segment and its checkpoint");
 }
