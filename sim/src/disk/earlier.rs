@@ -101,11 +101,11 @@ impl Disk {
         })
     }
 
-    /// How many bytes of the file somebody wrote, or synced: behind them is what an earlier write left.
+    /// How many bytes of the file, as `view` shows it, somebody wrote or synced: behind them is what an earlier write left.
     pub fn claimed(&self, view: View, path: &str) -> usize {
         let file = self.find(view, path).and_then(|inode| self.inodes.get(&inode));
         match file {
-            Some(Inode::File(file)) => file.unclaimed().map_or(usize::MAX, |from| from as usize),
+            Some(Inode::File(file)) => file.unclaimed(view).map_or(usize::MAX, |from| from as usize),
             _ => usize::MAX,
         }
     }
@@ -193,16 +193,41 @@ mod tests {
         );
     }
 
-    #[test]
-    fn what_is_cut_off_is_claimed_by_nobody() {
-        let mut disk = disk();
-        show(&mut disk);
+    /// Opens the file and cuts off what `show` showed.
+    fn cut_off(disk: &mut Disk) {
         let cut = FileOp::Truncate {
             file: FileId(3),
             size: 1700,
         };
-        perform(&mut disk, &[open(3, OpenMode::Existing), cut]);
+        perform(disk, &[open(3, OpenMode::Existing), cut]);
+    }
+
+    #[test]
+    fn what_is_cut_off_is_unclaimed_on_the_device_until_the_size_is_durable() {
+        let mut disk = disk();
+        show(&mut disk);
+        cut_off(&mut disk);
         assert_eq!(disk.claimed(View::Cache, "log"), usize::MAX);
+        assert_eq!(disk.claimed(View::Device, "log"), 1700);
+        assert_eq!(disk.durable_file("log").map(|file| file.claimed), Some(1700));
+        perform(&mut disk, &[sync(3)]);
+        for view in [View::Cache, View::Device] {
+            assert_eq!(disk.bytes(view, "log").map(<[u8]>::len), Some(1700));
+            assert_eq!(disk.claimed(view, "log"), usize::MAX);
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_comes_back_unclaimed_where_the_size_is_lost() {
+        let mut disk = disk();
+        let shown = show(&mut disk);
+        cut_off(&mut disk);
+        disk.aim(Aim::SizesLost);
+        disk.power_cut(&mut Draw::new(3));
+        for view in [View::Cache, View::Device] {
+            assert_eq!(disk.bytes(view, "log"), Some(&shown[..]));
+            assert_eq!(disk.claimed(view, "log"), 1700);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One file: what the page cache holds, what the device holds, and what separates the two.
 
+use super::View;
 use crate::draw::Draw;
 
 /// The unit in which a device writes whole or not at all.
@@ -102,8 +103,15 @@ pub(super) struct File {
     /// What the device holds behind the durable bytes: what was written there before, for this file or for an earlier one
     /// of its name. To the byte, as if blocks were as small.
     behind: Vec<u8>,
-    /// Where bytes begin that a power cut brought up from there, until a sync of the file claims them.
-    unclaimed: Option<u64>,
+    unclaimed: Unclaimed,
+}
+
+/// Where bytes begin that a power cut brought up from behind the file, until a sync of the file claims them. Bytes that
+/// are cut off leave the page cache at once, and the device no sooner than the file's new size reaches it.
+#[derive(Clone, Copy, Default, Debug)]
+struct Unclaimed {
+    cache: Option<u64>,
+    device: Option<u64>,
 }
 
 impl File {
@@ -141,9 +149,12 @@ impl File {
         self.unlinked = true;
     }
 
-    /// Where bytes begin that an earlier write left, as far as nobody claimed them.
-    pub(super) fn unclaimed(&self) -> Option<u64> {
-        self.unclaimed
+    /// Where bytes begin, as `view` shows the file, that an earlier write left and nobody claimed.
+    pub(super) fn unclaimed(&self, view: View) -> Option<u64> {
+        match view {
+            View::Cache => self.unclaimed.cache,
+            View::Device => self.unclaimed.device,
+        }
     }
 
     /// The bytes that are written and not durable, from the durable size on.
@@ -247,7 +258,7 @@ impl File {
         }
         self.dirty.retain(|range| range.start < range.end);
         carve(&mut self.forsaken, size, u64::MAX);
-        self.unclaimed = self.unclaimed.filter(|&from| from < size);
+        self.unclaimed.cache = self.unclaimed.cache.filter(|&from| from < size);
     }
 
     /// What a sync that begins now covers.
@@ -267,7 +278,7 @@ impl File {
     /// The sync that took `snapshot` ends: its bytes are durable, but for those that another write-back gave up
     /// meanwhile, because a page is written back once for all who wait for it. Returns whether there were such.
     pub(super) fn persist(&mut self, snapshot: &FileSnapshot) -> bool {
-        self.unclaimed = None;
+        self.unclaimed = Unclaimed::default();
         if snapshot.began < self.synced {
             // A sync that began later has ended already, and covered all of this.
             return false;
@@ -333,7 +344,7 @@ impl File {
         self.cache.truncate(size as usize);
         self.durable = self.cache.clone();
         self.behind = Vec::new();
-        self.unclaimed = None;
+        self.unclaimed = Unclaimed::default();
         self.dirty.clear();
         self.sizes.clear();
         self.forsaken.clear();
@@ -383,6 +394,7 @@ impl File {
     }
 
     fn set_durable_size(&mut self, size: u64) {
+        self.unclaimed.device = self.unclaimed.device.filter(|&from| from < size);
         let size = size as usize;
         if size < self.durable.len() {
             self.rewrites += 1;
@@ -434,7 +446,7 @@ impl File {
         let mut after = Aftermath {
             bytes: self.durable.clone(),
             behind: self.behind_of(size as usize),
-            unclaimed: self.unclaimed.filter(|&from| from < size),
+            unclaimed: self.unclaimed.device.filter(|&from| from < size),
         };
         after.bytes.resize(size as usize, 0);
         for range in std::mem::take(&mut self.dirty) {
@@ -447,7 +459,10 @@ impl File {
         }
         self.durable = after.bytes;
         self.behind = after.behind;
-        self.unclaimed = after.unclaimed;
+        self.unclaimed = Unclaimed {
+            cache: after.unclaimed,
+            device: after.unclaimed,
+        };
         self.sizes.clear();
         self.forsaken.clear();
         torn

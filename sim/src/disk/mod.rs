@@ -195,7 +195,7 @@ impl Disk {
                     let filler = draw.pick(&[Filler::Zeros, Filler::Stale]);
                     let (tear, filler) = Aim::at(aim, *id).unwrap_or((tear, filler));
                     report.torn_files += usize::from(file.cut(tear, filler, draw));
-                    report.showing_earlier += usize::from(file.unclaimed().is_some());
+                    report.showing_earlier += usize::from(file.unclaimed(View::Device).is_some());
                 }
                 Inode::Directory(directory) => {
                     report.torn_directories += usize::from(directory.cut(loss, draw));
@@ -267,7 +267,9 @@ impl Disk {
                 inode,
                 bytes: file.durable(),
                 rewrites: file.rewrites(),
-                claimed: file.unclaimed().map_or(file.durable().len(), |from| from as usize),
+                claimed: file
+                    .unclaimed(View::Device)
+                    .map_or(file.durable().len(), |from| from as usize),
             }),
             Inode::Directory(_) => None,
         }
