@@ -1,6 +1,6 @@
 //! What goes, goes for a reason and for good.
 
-use super::{Told, commit, oracle, speaker};
+use super::{Told, commit, oracle, owned, speaker};
 use crate::disk::Disk;
 use crate::frame::{Committed, GroupRequest, GroupResponse, Request, Response, Speaker, TopicRef};
 use crate::oracle::Checker;
@@ -240,6 +240,47 @@ fn a_list_shows_nothing_of_what_it_lacks_while_groups_cannot_be_read() {
         left_out(&[(10, 0, 1), (15, 1, 0)], (20, 30)),
         None,
         "another shard's were"
+    );
+}
+
+#[test]
+fn a_list_leaves_out_no_group_with_members_but_one_that_cannot_be_read() {
+    let left_out = |unread: &[(u64, u64)], begin: u64, listed: bool| {
+        let mut told = owned();
+        for &(millis, count) in unread {
+            told.at(millis).groups_unread(0, count);
+        }
+        let group = "group".to_owned();
+        let absent = Some(&group).filter(|_| !listed);
+        told.at(50).groups_not_listed(absent.into_iter(), begin * MILLIS);
+        told.found()
+    };
+    let wrong = Some(Checker::Generations);
+    assert_eq!(left_out(&[], 40, false), wrong, "it has a member all the time");
+    assert_eq!(left_out(&[], 40, true), None, "it is listed");
+    assert_eq!(
+        left_out(&[], 4, false),
+        None,
+        "the member had no part yet when it was asked"
+    );
+    assert_eq!(left_out(&[(30, 1)], 40, false), None, "nobody can read it");
+    assert_eq!(
+        left_out(&[(30, 1), (45, 0)], 40, false),
+        None,
+        "nor could when it was asked"
+    );
+    assert_eq!(
+        left_out(&[(30, 1), (35, 0)], 40, false),
+        wrong,
+        "it was read before that"
+    );
+    let mut told = owned();
+    told.at(30).groups_unread(0, 1);
+    told.at(50).group_missing("group", 40 * MILLIS);
+    assert_eq!(
+        told.found(),
+        wrong,
+        "whoever asks for it by name is told that it cannot be read"
     );
 }
 
