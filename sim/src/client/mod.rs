@@ -185,6 +185,13 @@ impl Wire {
         }
     }
 
+    /// Tells of the requests whose answers have not come.
+    fn tell_unanswered(&self, oracle: &mut Oracle) {
+        for pending in &self.pending {
+            oracle.unanswered(&pending.request, pending.sent_at);
+        }
+    }
+
     /// Closes the connection and connects again later.
     pub(crate) fn hang_up(&mut self, hands: &mut Hands<'_>) {
         if let Some(link) = self.link.take() {
@@ -304,6 +311,11 @@ impl Client {
     /// The connection it uses.
     pub(crate) fn link(&self) -> Option<LinkId> {
         self.wire.link
+    }
+
+    /// Tells of the requests whose answers have not come.
+    pub(crate) fn tell_unanswered(&self, oracle: &mut Oracle) {
+        self.wire.tell_unanswered(oracle);
     }
 
     /// Whether nothing of what it began is unfinished.

@@ -175,10 +175,18 @@ impl Oracle {
 
     /// Nobody will hear what became of a request that was sent at `begin`.
     pub(crate) fn unheard(&mut self, request: &Request, begin: Nanos) {
+        if let Request::Group(request) = request {
+            self.no_longer_awaited(request);
+        }
+        self.unanswered(request, begin);
+    }
+
+    /// Nobody has heard what becomes of a request that was sent at `begin`: it may take effect at any time, or not.
+    pub(crate) fn unanswered(&mut self, request: &Request, begin: Nanos) {
         let (name, input) = match request {
             Request::CreateTopic { name, .. } => (name, TopicInput::Create),
             Request::DeleteTopic { topic, by_id } => (&topic.name, TopicInput::Delete(by_id.then_some(topic.id))),
-            Request::Group(request) => return self.group_unheard(request, begin),
+            Request::Group(request) => return self.group_unanswered(request, begin),
             _ => return,
         };
         self.registers.topics.push(Call {

@@ -104,6 +104,10 @@ impl World {
                 if self.clients[client].finished() {
                     self.oracle.end_read_back();
                     self.oracle.judge_history();
+                    // What members have just asked for may have been done, though no answer came yet.
+                    for client in &self.clients {
+                        client.tell_unanswered(&mut self.oracle);
+                    }
                     self.oracle.judge_registers();
                     Phase::Settle { since: now }
                 } else {

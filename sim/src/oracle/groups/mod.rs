@@ -388,10 +388,10 @@ impl Oracle {
         }
     }
 
-    /// Nobody will hear what became of a request that was sent at `begin`.
-    pub(super) fn group_unheard(&mut self, request: &GroupRequest, begin: Nanos) {
+    /// Nobody has heard what becomes of a request that was sent at `begin`.
+    pub(super) fn group_unanswered(&mut self, request: &GroupRequest, begin: Nanos) {
         self.groups.offsets.committed(request, begin, None);
-        self.removal_unheard(request, begin);
+        self.may_be_removed_yet(request, begin);
     }
 
     /// A member sends a request.

@@ -131,7 +131,7 @@ impl Oracle {
     }
 
     /// The answer to a deletion came, or never will.
-    fn no_longer_awaited(&mut self, request: &GroupRequest) {
+    pub(in crate::oracle) fn no_longer_awaited(&mut self, request: &GroupRequest) {
         if let GroupRequest::Delete { group, .. } = request {
             let life = &mut self.group(group).life;
             life.awaited = life.awaited.saturating_sub(1);
@@ -273,14 +273,8 @@ impl Oracle {
         }
     }
 
-    /// Nobody will hear what became of a deletion that was sent at `begin`.
-    pub(super) fn removal_unheard(&mut self, request: &GroupRequest, begin: Nanos) {
-        self.no_longer_awaited(request);
-        self.may_be_removed_yet(request, begin);
-    }
-
     /// Nobody knows what becomes of a deletion that was sent at `begin`.
-    fn may_be_removed_yet(&mut self, request: &GroupRequest, begin: Nanos) {
+    pub(super) fn may_be_removed_yet(&mut self, request: &GroupRequest, begin: Nanos) {
         match request {
             GroupRequest::Delete { group, .. } => {
                 self.groups.offsets.group_deleted(group, begin, None);
