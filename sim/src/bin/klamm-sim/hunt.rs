@@ -71,7 +71,6 @@ fn named_checkers(bug: Bug) -> &'static [Checker] {
         Bug::StaleGreatestTimestamp => &[Checker::TimeLookup],
         Bug::HaltOnNoSpace | Bug::OneLogHaltsAll => &[Checker::Halts],
         Bug::EffectsReordered | Bug::ResponsesReordered => &[Checker::Order],
-        Bug::ChangeAnsweredEarly => &[Checker::Metadata],
         Bug::LostCredit | Bug::LostLease => &[Checker::Liveness, Checker::Bounds],
         Bug::GenerationNotDurable | Bug::GroupRecordOutlivesDeletion => &[Checker::Generations],
         Bug::LostCharge => &[Checker::Bounds],
