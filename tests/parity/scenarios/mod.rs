@@ -13,7 +13,6 @@ mod find_coordinator;
 mod frames;
 mod generated;
 mod group_edges;
-mod group_waits;
 mod groups;
 mod idempotence;
 mod list_offsets;
@@ -34,7 +33,7 @@ pub(crate) type Scenario = (&'static str, fn(&mut Peer));
 
 /// Every scenario, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = Scenario> {
-    let families: [&[Scenario]; 25] = [
+    let families: [&[Scenario]; 24] = [
         api_versions::SCENARIOS,
         metadata::SCENARIOS,
         topics::SCENARIOS,
@@ -47,7 +46,6 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         find_coordinator::SCENARIOS,
         groups::SCENARIOS,
         group_edges::SCENARIOS,
-        group_waits::SCENARIOS,
         offsets::SCENARIOS,
         describe_configs::SCENARIOS,
         changes::SCENARIOS,
