@@ -1,7 +1,7 @@
 //! The protocol, byte by byte: requests that no client would send, and answers read without a client's help.
 //!
 //! Only old, non-flexible versions, whose layout is plain: Produce 3, Fetch 4, CreateTopics 2, DeleteTopics 1,
-//! DescribeGroups 0, ApiVersions 0.
+//! OffsetCommit 2, OffsetFetch 1, FindCoordinator 0, Heartbeat 2, DescribeGroups 0, ApiVersions 0.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -231,6 +231,48 @@ impl Connection {
             (id, answer.take(assignment as usize).to_vec())
         };
         (0..answer.int()).map(|_| member(&mut answer)).collect()
+    }
+
+    /// Asks who coordinates a group, which creates the topic of groups.
+    pub fn find_group(&mut self, group: &str) {
+        let mut body = Body::new();
+        body.string(group);
+        let answer = self.call(api::FIND_COORDINATOR, 0, &body.0);
+        assert_eq!(Answer(&answer.expect("FindCoordinator is answered")).short(), 0);
+    }
+
+    /// Sends a member's heartbeat and returns the error code.
+    pub fn heartbeat(&mut self, group: &str, generation: i32, member: &str) -> i16 {
+        let mut body = Body::new();
+        body.string(group).int(generation).string(member);
+        let answer = self.call(api::HEARTBEAT, 2, &body.0);
+        let answer = answer.expect("Heartbeat is answered");
+        let mut answer = Answer(&answer);
+        answer.skip(4);
+        answer.short()
+    }
+
+    /// Commits an offset of a topic's first partition, as nobody's member, and returns the error code.
+    pub fn commit(&mut self, group: &str, topic: &str, offset: i64, metadata: &str) -> i16 {
+        let mut body = Body::new();
+        body.string(group).int(-1).string("").long(-1).int(1).string(topic);
+        body.int(1).int(0).long(offset).string(metadata);
+        let answer = self.call(api::OFFSET_COMMIT, 2, &body.0);
+        let answer = answer.expect("OffsetCommit is answered");
+        let mut answer = Answer(&answer);
+        answer.skip(4 + 2 + topic.len() + 4 + 4);
+        answer.short()
+    }
+
+    /// The offset that a group committed of a topic's first partition; -1 is none.
+    pub fn committed(&mut self, group: &str, topic: &str) -> i64 {
+        let mut body = Body::new();
+        body.string(group).int(1).string(topic).int(1).int(0);
+        let answer = self.call(api::OFFSET_FETCH, 1, &body.0);
+        let answer = answer.expect("OffsetFetch is answered");
+        let mut answer = Answer(&answer);
+        answer.skip(4 + 2 + topic.len() + 4 + 4);
+        answer.long()
     }
 
     /// Fetches from an offset: the error code and the records.

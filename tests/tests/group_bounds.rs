@@ -27,14 +27,6 @@ fn start(config: &[(&str, &str)]) -> Broker {
     })
 }
 
-/// Asks who coordinates a group until somebody does.
-fn find(connection: &mut Connection, group: &str) {
-    let mut body = Body::new();
-    body.string(group);
-    let answer = connection.call(api::FIND_COORDINATOR, 0, &body.0);
-    assert_eq!(Answer(&answer.expect("FindCoordinator is answered")).short(), 0);
-}
-
 /// The body of a JoinGroup 3: whoever has no member id is a member at once.
 fn join_body(group: &str, member: &str, session_ms: i32, metadata: &[u8]) -> Vec<u8> {
     let mut body = Body::new();
@@ -88,27 +80,12 @@ fn sync(connection: &mut Connection, group: &str, who: &Joined) -> i16 {
     answer.short()
 }
 
-fn heartbeat(connection: &mut Connection, group: &str, who: &Joined) -> i16 {
-    let mut body = Body::new();
-    body.string(group).int(who.generation).string(&who.member);
-    let answer = connection.call(api::HEARTBEAT, 2, &body.0);
-    let answer = answer.expect("Heartbeat is answered");
-    let mut answer = Answer(&answer);
-    answer.skip(4);
-    answer.short()
-}
-
 /// Waits until the coordinators of these groups have read them: until then no heartbeat is refused.
 fn await_groups(connection: &mut Connection, groups: &[&str]) {
-    let nobody = Joined {
-        error: 0,
-        generation: 1,
-        member: String::from("nobody"),
-    };
     for group in groups {
         let mut tries = (0..3000).map(|_| {
             sleep(Duration::from_millis(20));
-            heartbeat(connection, group, &nobody)
+            connection.heartbeat(group, 1, "nobody")
         });
         assert!(tries.any(|code| code == UNKNOWN_MEMBER_ID), "{group} is never read");
     }
@@ -122,29 +99,6 @@ fn leave(connection: &mut Connection, group: &str, who: &Joined) -> i16 {
     let mut answer = Answer(&answer);
     answer.skip(4);
     answer.short()
-}
-
-/// Commits an offset of the topic's first partition, as nobody's member.
-fn commit(connection: &mut Connection, group: &str, offset: i64, metadata: &str) -> i16 {
-    let mut body = Body::new();
-    body.string(group).int(-1).string("").long(-1).int(1).string(TOPIC);
-    body.int(1).int(0).long(offset).string(metadata);
-    let answer = connection.call(api::OFFSET_COMMIT, 2, &body.0);
-    let answer = answer.expect("OffsetCommit is answered");
-    let mut answer = Answer(&answer);
-    answer.skip(4 + 2 + TOPIC.len() + 4 + 4);
-    answer.short()
-}
-
-/// The offset of the topic's first partition.
-fn committed(connection: &mut Connection, group: &str) -> i64 {
-    let mut body = Body::new();
-    body.string(group).int(1).string(TOPIC).int(1).int(0);
-    let answer = connection.call(api::OFFSET_FETCH, 1, &body.0);
-    let answer = answer.expect("OffsetFetch is answered");
-    let mut answer = Answer(&answer);
-    answer.skip(4 + 2 + TOPIC.len() + 4 + 4);
-    answer.long()
 }
 
 fn delete(connection: &mut Connection, group: &str) -> i16 {
@@ -189,7 +143,7 @@ fn a_group_id_longer_than_the_largest_batch_harms_nobody() {
     let broker = start(&[("message.max.bytes", "10000")]);
     let mut connection = broker.connect();
     let long = "g".repeat(11_000);
-    find(&mut connection, &long);
+    connection.find_group(&long);
     let first = join(&mut connection, &long, b"");
     assert_eq!((first.error, first.generation), (0, 1));
     assert_eq!(sync(&mut connection, &long, &first), UNKNOWN_SERVER_ERROR);
@@ -197,7 +151,7 @@ fn a_group_id_longer_than_the_largest_batch_harms_nobody() {
     assert_eq!(delete(&mut connection, &long), 0);
     let small = join(&mut connection, "small", b"");
     assert_eq!(sync(&mut connection, "small", &small), 0);
-    assert_eq!(heartbeat(&mut connection, "small", &small), 0);
+    assert_eq!(connection.heartbeat("small", small.generation, &small.member), 0);
 }
 
 #[test]
@@ -206,34 +160,38 @@ fn a_limit_lowered_and_raised_while_the_broker_runs_is_kept_to_at_once() {
     broker.create_topic(TOPIC, 1, &[]);
     let mut connection = broker.connect();
     let group = "g".repeat(183);
-    find(&mut connection, &group);
+    connection.find_group(&group);
     let member = join(&mut connection, &group, b"what is said");
     assert_eq!(sync(&mut connection, &group, &member), 0);
-    assert_eq!(commit(&mut connection, "other", 5, ""), 0);
+    assert_eq!(connection.commit("other", TOPIC, 5, ""), 0);
     assert_eq!(set(&mut connection, OFFSETS, "max.message.bytes", "200"), 0);
     assert_eq!(
-        commit(&mut connection, "other", 6, &"m".repeat(100)),
+        connection.commit("other", TOPIC, 6, &"m".repeat(100)),
         UNKNOWN_SERVER_ERROR
     );
-    assert_eq!(heartbeat(&mut connection, &group, &member), 0, "nothing is read anew");
-    assert_eq!(commit(&mut connection, "other", 6, ""), 0);
+    assert_eq!(
+        connection.heartbeat(&group, member.generation, &member.member),
+        0,
+        "nothing is read anew"
+    );
+    assert_eq!(connection.commit("other", TOPIC, 6, ""), 0);
     assert_eq!(set(&mut connection, OFFSETS, "max.message.bytes", "100000"), 0);
-    assert_eq!(commit(&mut connection, "other", 7, &"m".repeat(100)), 0);
+    assert_eq!(connection.commit("other", TOPIC, 7, &"m".repeat(100)), 0);
     assert_eq!(set(&mut connection, OFFSETS, "max.message.bytes", "100"), 0);
     assert_eq!(broker.stop().code(), Some(0));
     broker.restart();
     let mut connection = broker.connect();
     await_groups(&mut connection, &[&group, "other"]);
-    assert_eq!(heartbeat(&mut connection, &group, &member), 0);
+    assert_eq!(connection.heartbeat(&group, member.generation, &member.member), 0);
     assert_eq!(leave(&mut connection, &group, &member), 0);
     assert_eq!(delete(&mut connection, &group), 0);
-    assert_eq!(committed(&mut connection, "other"), 7);
+    assert_eq!(connection.committed("other", TOPIC), 7);
     assert_eq!(delete(&mut connection, "other"), 0);
     broker.kill();
     broker.restart();
     let mut connection = broker.connect();
     await_groups(&mut connection, &[&group, "other"]);
-    assert_eq!(committed(&mut connection, "other"), -1);
+    assert_eq!(connection.committed("other", TOPIC), -1);
     let next = join(&mut connection, &group, b"");
     assert_eq!((next.error, next.generation), (0, 1), "the group was deleted");
 }
@@ -243,19 +201,23 @@ fn the_topic_of_groups_keeps_its_partitions_and_its_policy() {
     let broker = start(&[("offsets.topic.num.partitions", "3")]);
     broker.create_topic(TOPIC, 1, &[]);
     let mut connection = broker.connect();
-    find(&mut connection, "g");
+    connection.find_group("g");
     let groups = ["a", "b", "c", "d", "e", "f"];
     let members = groups.map(|group| {
         let member = join(&mut connection, group, b"");
         assert_eq!(sync(&mut connection, group, &member), 0);
-        assert_eq!(commit(&mut connection, &format!("{group}-offsets"), 9, ""), 0);
+        assert_eq!(connection.commit(&format!("{group}-offsets"), TOPIC, 9, ""), 0);
         member
     });
     assert_eq!(add_partitions(&mut connection, OFFSETS, 7), INVALID_REQUEST);
     assert_eq!(add_partitions(&mut connection, TOPIC, 7), 0);
     for (group, member) in groups.iter().zip(&members) {
-        assert_eq!(heartbeat(&mut connection, group, member), 0, "{group}");
-        assert_eq!(committed(&mut connection, &format!("{group}-offsets")), 9, "{group}");
+        assert_eq!(
+            connection.heartbeat(group, member.generation, &member.member),
+            0,
+            "{group}"
+        );
+        assert_eq!(connection.committed(&format!("{group}-offsets"), TOPIC), 9, "{group}");
     }
     for policy in ["delete", "compact,delete"] {
         assert_eq!(set(&mut connection, OFFSETS, "cleanup.policy", policy), INVALID_CONFIG);
@@ -269,7 +231,7 @@ fn members_that_never_come_back_hold_no_more_than_they_may() {
     let allowed = ALLOWED.to_string();
     let broker = start(&[("group.members.max.bytes", &allowed)]);
     let mut connection = broker.connect();
-    find(&mut connection, "honest");
+    connection.find_group("honest");
     let honest = join(&mut connection, "honest", b"");
     assert_eq!(sync(&mut connection, "honest", &honest), 0);
     // What one large join takes besides what is held, and what a process takes that was used at all.
@@ -288,7 +250,7 @@ fn members_that_never_come_back_hold_no_more_than_they_may() {
     assert!(others.iter().all(|&code| code == COORDINATOR_NOT_AVAILABLE));
     let grown = broker.peak_resident_bytes() - before;
     assert!(grown < 3 * ALLOWED, "{grown} bytes more than before");
-    assert_eq!(heartbeat(&mut connection, "honest", &honest), 0);
+    assert_eq!(connection.heartbeat("honest", honest.generation, &honest.member), 0);
     let again = join_body("honest", &honest.member, 30_000, b"");
     let answer = connection.call(api::JOIN_GROUP, 3, &again);
     let again = joined(&answer.expect("JoinGroup is answered"));
@@ -302,21 +264,21 @@ fn offsets_that_nobody_deletes_hold_no_more_than_they_may() {
     let broker = start(&[("group.offsets.max.bytes", &ALLOWED.to_string())]);
     broker.create_topic(TOPIC, 1, &[]);
     let mut connection = broker.connect();
-    find(&mut connection, "g");
-    assert_eq!(commit(&mut connection, "first", 7, ""), 0);
+    connection.find_group("g");
+    assert_eq!(connection.commit("first", TOPIC, 7, ""), 0);
     let before = broker.peak_resident_bytes();
     let metadata = "m".repeat(4000);
-    let codes = (0..20_000).map(|number| commit(&mut connection, &format!("group-{number}"), 7, &metadata));
+    let codes = (0..20_000).map(|number| connection.commit(&format!("group-{number}"), TOPIC, 7, &metadata));
     let taken = codes.take_while(|&code| code == 0).count() as u64;
     assert!((ALLOWED / 8000..ALLOWED / 4000).contains(&taken), "{taken} were taken");
     assert_eq!(
-        commit(&mut connection, "another", 7, &metadata),
+        connection.commit("another", TOPIC, 7, &metadata),
         INVALID_COMMIT_OFFSET_SIZE
     );
     let grown = broker.peak_resident_bytes() - before;
     // Besides what is held, the log's newest batches and its buffers.
     assert!(grown < ALLOWED + (24 << 20), "{grown} bytes more than before");
-    assert_eq!(commit(&mut connection, "first", 8, ""), 0);
-    assert_eq!(committed(&mut connection, "first"), 8);
-    assert_eq!(committed(&mut connection, &format!("group-{}", taken - 1)), 7);
+    assert_eq!(connection.commit("first", TOPIC, 8, ""), 0);
+    assert_eq!(connection.committed("first", TOPIC), 8);
+    assert_eq!(connection.committed(&format!("group-{}", taken - 1), TOPIC), 7);
 }

@@ -186,10 +186,18 @@ impl<'a> Cell<'a> {
         all.map(|record| carries.sendable(record)).collect()
     }
 
-    /// Demands that the client and the other readers find exactly `records` in `topic`.
+    /// Demands that the client and the other readers find exactly `records` in `topic`, and nothing in what other
+    /// partitions it has.
     pub(crate) fn assert_holds(&self, actor: &mut Actor, topic: &str, records: &[Record]) {
-        for partition in 0..=records.iter().map(|record| record.partition).max().unwrap_or(0) {
-            let sent = expected(records, partition);
+        let partitions = self.ground.by(Client::Java, |java| java.describe_topic(topic));
+        for partition in partitions.expect("a topic is described") {
+            let partition = i32::try_from(partition).expect("partitions are 32 bits");
+            let sent = self.own(topic, partition, &expected(records, partition));
+            assert_eq!(
+                self.end(topic, partition),
+                sent.len() as i64,
+                "the end of {topic}-{partition}"
+            );
             let read = actor.read_partition(topic, partition, sent.len());
             let read = read.unwrap_or_else(|refusal| panic!("{topic}-{partition}: {refusal}"));
             self.assert_read(&read, &sent);
@@ -199,7 +207,7 @@ impl<'a> Cell<'a> {
                     .by(*other, |reader| reader.read_partition(topic, partition, sent.len()));
                 let read = read.unwrap_or_else(|refusal| panic!("{topic}-{partition}, by {other:?}: {refusal}"));
                 let what = format!("{}/{}, read by {other:?}", self.client.name(), self.row);
-                assert_same(&what, &read, &self.timed(&read, &sent));
+                assert_same(&what, &read, &sent);
             }
         }
     }
@@ -207,21 +215,33 @@ impl<'a> Cell<'a> {
     /// Demands that the client read what was sent, as it can show it.
     pub(crate) fn assert_read(&self, read: &[Stored], sent: &[Stored]) {
         let carries = self.client.carries();
-        let sent: Vec<Stored> = self
-            .timed(read, sent)
-            .iter()
-            .map(|stored| carries.shown(stored))
-            .collect();
+        let sent: Vec<Stored> = sent.iter().map(|stored| carries.shown(stored)).collect();
         assert_same(&format!("{}/{}", self.client.name(), self.row), read, &sent);
     }
 
-    /// What was sent, with the times that were read where the client could not set them.
-    fn timed(&self, read: &[Stored], sent: &[Stored]) -> Vec<Stored> {
+    /// What the client sent to a partition of the broker that cells share, with the times that it gave them.
+    pub(crate) fn own(&self, topic: &str, partition: i32, sent: &[Stored]) -> Vec<Stored> {
+        self.ground
+            .by(Client::Java, |java| self.timed(java, topic, partition, sent))
+    }
+
+    /// What the client sent to a partition: where it cannot set times, each record has the time at which it was sent,
+    /// which `java` tells. Whoever else reads must find that time too.
+    pub(crate) fn timed(&self, java: &mut Actor, topic: &str, partition: i32, sent: &[Stored]) -> Vec<Stored> {
         let mut sent = sent.to_vec();
-        if !self.client.carries().timestamps {
-            for (sent, read) in sent.iter_mut().zip(read) {
-                sent.record.timestamp = read.record.timestamp;
-            }
+        if self.client.carries().timestamps {
+            return sent;
+        }
+        let read = java.read_partition(topic, partition, sent.len());
+        let now = today();
+        for (sent, read) in sent.iter_mut().zip(read.expect("records are read")) {
+            let time = read.record.timestamp;
+            assert!(
+                (now - HOUR_MS..=now).contains(&time),
+                "{topic}-{partition} at {}: the time {time} is not today's {now}",
+                sent.offset
+            );
+            sent.record.timestamp = time;
         }
         sent
     }
@@ -248,12 +268,27 @@ impl<'a> Cell<'a> {
         self.connect().end_offset(topic, partition)
     }
 
-    /// Reads all that `from` leaves of partition 0.
+    /// Reads all that `from` leaves of partition 0, whose last record is the last of `sent`.
     pub(crate) fn read_from(&self, actor: &mut Actor, topic: &str, from: From, sent: &[Stored]) {
+        let last = sent.last().expect("something was sent");
+        assert_eq!(self.end(topic, 0), last.offset + 1, "the end of {topic}-0");
         actor.assign(topic, &[0], from).expect("a partition is assigned");
         let read = actor.read(sent.len()).expect("records are read");
         self.assert_read(&read, sent);
     }
+}
+
+/// No cell takes longer, and no clock here differs by more.
+const HOUR_MS: i64 = 3_600_000;
+
+/// The present, in milliseconds: only so far as to tell today's records from old ones.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "records have the time at which they were sent, and those of a default topic must be of today"
+)]
+pub(crate) fn today() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.expect("the clock is set").as_millis()).expect("milliseconds are 64 bits")
 }
 
 /// Waits until something is so, which must not take for ever.

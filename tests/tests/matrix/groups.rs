@@ -30,6 +30,8 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 const PARTITIONS: i32 = 6;
+/// More than a cell's few members can bring a group to.
+const MOST_GENERATIONS: i32 = 100;
 /// Records of a batch that is sent at once.
 const BATCH: usize = 60;
 
@@ -114,6 +116,21 @@ impl<'a> Group<'a> {
         shares
     }
 
+    /// The generation that all members are in.
+    fn generation(&self) -> i32 {
+        let mut connection = self.cell.connect();
+        let members = connection.members(&self.name);
+        let mut is = |generation: i32| {
+            let codes = members
+                .iter()
+                .map(|(id, _)| connection.heartbeat(&self.name, generation, id));
+            codes.filter(|code| *code == 0).count() == members.len()
+        };
+        (1..MOST_GENERATIONS)
+            .find(|generation| is(*generation))
+            .expect("the group has a generation")
+    }
+
     /// Sends a batch, and has the members read and commit it; each must have had a part of it.
     fn exchange(&mut self, members: &mut [&mut Lent<'a>]) -> Vec<Share> {
         let sent = self.send();
@@ -182,7 +199,8 @@ fn changing(cell: &Cell<'_>) {
     group.exchange(&mut [&mut one]);
 }
 
-/// A static member that crashed and comes back within its session has its partitions again, and so have the others.
+/// A static member that crashed and comes back within its session has its partitions again, and so have the others: no
+/// generation begins.
 fn constant(cell: &Cell<'_>) {
     const SESSION_MS: u32 = 60_000;
     let mut group = Group::new(cell);
@@ -195,10 +213,12 @@ fn constant(cell: &Cell<'_>) {
         shares.iter().map(of).collect()
     };
     let before = partitions(&group.exchange(&mut [&mut one, &mut two, &mut three]));
+    let generation = group.generation();
     three.crash();
     let mut three = group.join(SESSION_MS, Some("three"));
     let after = partitions(&group.exchange(&mut [&mut one, &mut two, &mut three]));
     assert_eq!(before, after, "the partitions of the members");
+    assert_eq!(group.generation(), generation, "the group's generation");
     for member in [&mut one, &mut two, &mut three] {
         member.leave().expect("a member ends");
     }

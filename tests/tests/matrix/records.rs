@@ -163,7 +163,8 @@ fn earliest(cell: &Cell<'_>) {
     actor
         .produce(&topic, &records, Produce::plain())
         .expect("records are sent");
-    cell.read_from(&mut actor, &topic, From::Earliest, &expected(&records, 0));
+    let sent = cell.own(&topic, 0, &expected(&records, 0));
+    cell.read_from(&mut actor, &topic, From::Earliest, &sent);
 }
 
 fn latest(cell: &Cell<'_>) {
@@ -179,7 +180,8 @@ fn latest(cell: &Cell<'_>) {
         .produce(&topic, &records[20..], Produce::plain())
         .expect("records are sent");
     let read = actor.read(30).expect("records are read");
-    cell.assert_read(&read, &expected(&records, 0)[20..]);
+    cell.assert_read(&read, &cell.own(&topic, 0, &expected(&records, 0))[20..]);
+    assert_eq!(cell.end(&topic, 0), 50, "the end of {topic}-0");
 }
 
 fn timestamp(cell: &Cell<'_>) {
@@ -203,10 +205,10 @@ fn timestamp(cell: &Cell<'_>) {
 fn seek(cell: &Cell<'_>) {
     let (mut actor, topic) = (cell.actor(), cell.topic(1, &[]));
     let records = series(cell, 11, 60);
-    let sent = expected(&records, 0);
     actor
         .produce(&topic, &records, Produce::plain())
         .expect("records are sent");
+    let sent = cell.own(&topic, 0, &expected(&records, 0));
     cell.read_from(&mut actor, &topic, From::Earliest, &sent);
     for offset in [40, 0, 59] {
         actor.seek(&topic, 0, offset as i64).expect("a consumer seeks");

@@ -1,9 +1,9 @@
 //! A row about a broker that is killed under load: what was acknowledged stands.
 
 use crate::cells::{Cell, Row, options};
-use klamm_tests::Broker;
 use klamm_tests::client::{Actor, Produce};
 use klamm_tests::record::{Record, SOME_TIME, Stored, assert_same, expected};
+use klamm_tests::{Broker, Client};
 use std::thread;
 use std::time::Duration;
 
@@ -67,11 +67,15 @@ fn killed(cell: &Cell<'_>) {
     let records = load(partitions as usize);
     let offsets = send_through_kills(cell, &mut broker, topic, &records);
     let mut actor = Actor::start(cell.client, &broker.address());
+    let mut java = Actor::start(Client::Java, &broker.address());
     for partition in 0..partitions {
         let end = broker.connect().end_offset(topic, partition) as usize;
         let read = actor.read_partition(topic, partition, end).expect("records are read");
         if cell.client.carries().idempotent {
-            cell.assert_read(&read, &expected(&records, partition));
+            let sent = expected(&records, partition);
+            let sent = cell.timed(&mut java, topic, partition, &sent);
+            cell.assert_read(&read, &sent);
+            assert_eq!(end, sent.len(), "the end of {topic}-{partition}");
         } else {
             assert_at_least_once(&read, &expected(&records, partition));
         }

@@ -1,6 +1,6 @@
 //! Rows about topics.
 
-use crate::cells::{Cell, Row, until};
+use crate::cells::{Cell, Row, today, until};
 use crate::records;
 use klamm_tests::client::{From, Produce};
 use klamm_tests::record::{Record, expected};
@@ -66,9 +66,11 @@ fn shown(cell: &Cell<'_>) {
     assert_eq!(actor.describe_topic(&three).expect("a topic is described"), [0, 1, 2]);
 }
 
-/// Neither records nor offsets of the old topic show in the new one.
+/// Neither records nor offsets of the old topic show in the new one, nor what a group had committed of it.
 fn again(cell: &Cell<'_>) {
-    let (mut actor, topic) = (cell.actor(), cell.name("again"));
+    let (mut actor, topic, group) = (cell.actor(), cell.name("again"), cell.name("group"));
+    let mut coordinator = cell.connect();
+    coordinator.find_group(&group);
     for seed in [1, 2] {
         let records = cell.records(seed, 40);
         actor
@@ -79,6 +81,15 @@ fn again(cell: &Cell<'_>) {
             .expect("records are sent");
         cell.assert_offsets(&records, &offsets);
         cell.assert_holds(&mut actor, &topic, &records);
+        assert_eq!(
+            coordinator.committed(&group, &topic),
+            -1,
+            "nothing was committed of this topic"
+        );
+        until("an offset is committed", || {
+            coordinator.commit(&group, &topic, 7, "") == 0
+        });
+        assert_eq!(coordinator.committed(&group, &topic), 7);
         actor.delete_topic(&topic).expect("a topic is deleted");
     }
     actor
@@ -87,6 +98,11 @@ fn again(cell: &Cell<'_>) {
     for partition in 0..cell.partitions() {
         assert_eq!(cell.end(&topic, partition), 0, "the new topic is empty");
     }
+    assert_eq!(
+        coordinator.committed(&group, &topic),
+        -1,
+        "nothing was committed of this topic"
+    );
 }
 
 fn unasked(cell: &Cell<'_>) {
@@ -102,7 +118,8 @@ fn unasked(cell: &Cell<'_>) {
         .produce(&topic, &records, Produce::plain())
         .expect("records are sent");
     assert_eq!(actor.describe_topic(&topic).expect("a topic is described"), [0]);
-    cell.read_from(&mut actor, &topic, From::Earliest, &expected(&records, 0));
+    let sent = cell.own(&topic, 0, &expected(&records, 0));
+    cell.read_from(&mut actor, &topic, From::Earliest, &sent);
 }
 
 /// A changed setting is told, and acts: what was refused is taken.
@@ -164,16 +181,7 @@ fn delete_records(cell: &Cell<'_>) {
     actor
         .produce(&topic, &records, Produce::plain())
         .expect("records are sent");
+    let sent = cell.own(&topic, 0, &expected(&records, 0));
     actor.delete_records(&topic, 0, 25).expect("records are deleted");
-    cell.read_from(&mut actor, &topic, From::Earliest, &expected(&records, 0)[25..]);
-}
-
-/// The present, in milliseconds: only so far as that nothing takes the records for old.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "records of a default topic must not be older than its retention"
-)]
-fn today() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    i64::try_from(since.expect("the clock is set").as_millis()).expect("milliseconds are 64 bits")
+    cell.read_from(&mut actor, &topic, From::Earliest, &sent[25..]);
 }
