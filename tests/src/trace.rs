@@ -173,6 +173,18 @@ impl Trace {
         self.sent.len()
     }
 
+    /// The names under which appends were stored and which the trace did not see appear: of these it cannot judge.
+    pub fn unmade(&self, appends: &[Append]) -> BTreeSet<PathBuf> {
+        let segments = places(appends, &self.segments())
+            .into_iter()
+            .map(|(segment, _)| segment);
+        let folders = appends.iter().map(|append| append.folder.clone());
+        segments
+            .chain(folders)
+            .filter(|name| !self.created.contains_key(name))
+            .collect()
+    }
+
     /// The appends whose acknowledgement left too early.
     pub fn too_early(&self, appends: &[Append]) -> Vec<(i32, Early)> {
         let places = places(appends, &self.segments());
@@ -479,6 +491,16 @@ mod tests {
         let folder = "8  mkdir(\"/d/t-0.x\", 0755) = 0";
         assert_eq!(early(&[folder, WRITE, SYNC, ANSWER]), [Early::FolderName]);
         assert_eq!(early(&[folder, WRITE, SYNC, "8  fsync(6</d>) = 0", ANSWER]), []);
+    }
+
+    #[test]
+    fn names_that_the_trace_did_not_see_appear_are_told() {
+        let folder = "8  mkdir(\"/d/t-0.x\", 0755) = 0";
+        let trace = Trace::read(&[folder, WRITE, SYNC, ANSWER].join("\n").replace("SEGMENT", SEGMENT));
+        assert_eq!(
+            trace.unmade(&[append(7, 0, 100)]),
+            BTreeSet::from([PathBuf::from(SEGMENT)])
+        );
     }
 
     #[test]

@@ -75,6 +75,11 @@ fn early_acknowledgements(bug: Option<&str>) -> Vec<(i32, Early)> {
     broker.stop();
     let trace = Trace::read(&std::fs::read_to_string(file.path()).expect("strace has written"));
     assert!(trace.answers() > all.len(), "every answer is in the trace");
+    let unmade = trace.unmade(&all);
+    assert!(
+        unmade.is_empty(),
+        "the trace does not show how these came to be: {unmade:?}"
+    );
     trace.too_early(&all)
 }
 
@@ -98,5 +103,7 @@ fn an_acknowledgement_before_its_sync_is_seen() {
 #[test]
 fn a_missing_directory_sync_is_seen() {
     let early = early_acknowledgements(Some("NoDirectorySync"));
-    assert!(early.iter().any(|(_, early)| *early == Early::SegmentName), "{early:?}");
+    for name in [Early::SegmentName, Early::FolderName] {
+        assert!(early.iter().any(|(_, early)| *early == name), "{name:?}: {early:?}");
+    }
 }
