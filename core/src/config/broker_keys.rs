@@ -207,8 +207,8 @@ pub(super) const ACTING_KEYS: &[BrokerKey] = {
                 "Connections that are served at once; beyond them idle ones give way. Kafka has no bound. A lower one closes \
                  nobody who is there.",
             ),
-        key("max.connections.per.ip", Int, AtLeast(1), Some("2147483647"))
-            .doc("Connections from one address that are served at once."),
+        key("max.connections.per.ip", Int, AtLeast(0), Some("2147483647"))
+            .doc("Connections from one address that are served at once; 0 only beside overrides."),
         key("max.connections.per.ip.overrides", String, AddressCounts, Some(""))
             .doc("Another max.connections.per.ip for some addresses."),
         key(

@@ -2,7 +2,7 @@
 //!
 //! Invariant: an address is kept in its canonical form, so that one machine has one count whichever way it came.
 
-use super::value::Value;
+use super::value::{ConfigError, Value};
 use alloc::collections::BTreeMap;
 use core::net::IpAddr;
 
@@ -34,6 +34,15 @@ impl ConnectionConfig {
     /// How many of the connections may come from `address`, which is canonical.
     pub fn most_of(&self, address: IpAddr) -> u32 {
         self.most_of.get(&address).copied().unwrap_or(self.most_of_one)
+    }
+
+    /// Refuses bounds that would let nobody in (`KafkaConfig.validateValues`).
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if self.most_of_one == 0 && self.most_of.is_empty() {
+            let problem = "0 lets in nobody but the addresses in max.connections.per.ip.overrides, and there are none";
+            return Err(ConfigError::new("max.connections.per.ip", problem));
+        }
+        Ok(())
     }
 
     /// Takes a setting of connections, if it is one.

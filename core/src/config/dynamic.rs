@@ -140,6 +140,9 @@ pub fn check_reconfiguration(before: &BrokerConfig, after: &BrokerConfig) -> Res
             return Err(ConfigError::new(name, problem));
         }
     }
+    if after.connections != before.connections {
+        after.connections.check()?;
+    }
     let buffer = |config| {
         let bytes = whole(config, "log.cleaner.dedupe.buffer.size").unwrap_or(i64::MAX);
         bytes / whole(config, "log.cleaner.threads").unwrap_or(1).max(1)
@@ -376,6 +379,9 @@ mod tests {
             )
             .is_err()
         );
+        let (bound, overrides) = ("max.connections.per.ip", "max.connections.per.ip.overrides");
+        assert!(check(&plain, &[], &[(bound, "0")]).is_err());
+        assert!(check(&plain, &[], &[(bound, "0"), (overrides, "127.0.0.1:5")]).is_ok());
         // What a start was given is not what the change is about.
         let small = start(&[(buffer, "1000")]);
         assert!(check(&small, &[], &[("log.retention.ms", "5")]).is_ok());

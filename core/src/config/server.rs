@@ -152,6 +152,7 @@ fn broker_config(values: &Values, advertised: Vec<Listener>) -> Result<BrokerCon
     for (&name, value) in values {
         broker_setting(&mut broker, name, value);
     }
+    broker.connections.check()?;
     topic_defaults(values, &mut broker)?;
     Ok(broker)
 }

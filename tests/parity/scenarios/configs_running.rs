@@ -105,6 +105,15 @@ fn taken(peer: &mut Peer) {
                 peer.ask("IncrementalAlterConfigs", 1, &change);
             }
         }
+        peer.note(format!("{name:?}: nobody but some addresses may connect"));
+        let config = |name: &str, value: &str| json!({ "name": name, "config_operation": SET, "value": value });
+        let configs = [
+            config("max.connections.per.ip", "0"),
+            config("max.connections.per.ip.overrides", "127.0.0.1:1000"),
+        ];
+        let resource = json!({ "resource_type": BROKER, "resource_name": name, "configs": configs });
+        let change = json!({ "resources": [resource], "validate_only": true });
+        peer.ask("IncrementalAlterConfigs", 1, &change);
     }
 }
 

@@ -107,6 +107,17 @@ fn settings_of_groups_reach_the_coordinator() {
 }
 
 #[test]
+fn nobody_is_let_in_only_beside_overrides() {
+    let (bound, overrides) = ("max.connections.per.ip", "max.connections.per.ip.overrides");
+    let error = parse(&[(bound, "0")]).unwrap_err().to_string();
+    assert!(error.starts_with(bound) && error.contains(overrides), "{error}");
+    let (config, _) = parse(&[(bound, "0"), (overrides, "127.0.0.1:5")]).unwrap();
+    let connections = config.broker.connections;
+    assert_eq!(connections.most_of([127, 0, 0, 1].into()), 5);
+    assert_eq!(connections.most_of([10, 0, 0, 1].into()), 0);
+}
+
+#[test]
 fn settings_reach_the_broker() {
     let (config, _) = parse(&[
         ("broker.id", "7"),
