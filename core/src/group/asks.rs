@@ -6,8 +6,9 @@ use super::classic::{After, Group, State};
 use super::coordinator::{Coordinator, Outcome, View, is_current};
 use super::expiry::Since;
 use super::offsets::Committed;
-use super::queue::Then;
+use super::queue::{AT_ONCE, Then, first_of};
 use super::record;
+use super::writing::tombstones;
 use crate::bugs::bug;
 use crate::metadata::Image;
 use crate::partition::Matter;
@@ -260,10 +261,13 @@ impl<T: Copy + Debug> Coordinator<T> {
                 gone.insert((Arc::clone(topic), *partition));
             }
         }
-        // Each once, however often it is named.
-        let gone: Vec<_> = gone.into_iter().collect();
-        let tombstone = |(topic, partition): &(Arc<str>, i32)| record::offset_gone(name, topic, *partition).ok();
-        let records = gone.iter().filter_map(tombstone).collect();
+        // Each once, however often it is named; all at once, or none: whoever is told that it failed may believe it.
+        let (gone, all) = first_of(tombstones(name, gone.into_iter()), AT_ONCE);
+        if !all {
+            let large = GroupAnswer::OffsetsDeleted(Err(ErrorCode::UnknownServerError));
+            return outcome.answers.push((part, large));
+        }
+        let (records, gone) = gone.into_iter().unzip();
         let mut reply = Some((part, GroupAnswer::OffsetsDeleted(Ok(codes))));
         if bug!(GroupDeletionAnsweredEarly) {
             outcome.answers.extend(reply.take());
@@ -273,7 +277,6 @@ impl<T: Copy + Debug> Coordinator<T> {
             offsets: gone,
             reply,
         };
-        // All at once, or none: whoever is told that it failed may believe it.
         self.queue.append(records, then);
     }
 }

@@ -19,6 +19,10 @@ const RECORD_OVERHEAD: usize = 40;
 /// What a batch costs besides its records.
 const BATCH_OVERHEAD: usize = 61;
 
+/// Bytes of tombstones that are made at once. Each takes the name of its group along, so that the offsets of a long name
+/// make more than memory holds.
+pub(super) const AT_ONCE: usize = 16 << 20;
+
 /// What follows once the records before it are durable.
 #[derive(Debug)]
 pub(super) enum Then<T> {
@@ -37,6 +41,11 @@ pub(super) enum Then<T> {
         group: Arc<str>,
         offsets: Vec<(Arc<str>, i32)>,
         reply: Option<(T, GroupAnswer)>,
+    },
+    /// Offsets of a group that is being removed are gone, and others are left.
+    Shrunk {
+        group: Arc<str>,
+        offsets: Vec<(Arc<str>, i32)>,
     },
     /// Offsets can be told.
     Fetch { group: Arc<str>, ask: FetchAsk, part: T },
@@ -167,6 +176,19 @@ impl<T> Queue<T> {
     }
 }
 
+/// The first of `records` that have no more than `most` bytes together, but at least one, and whether these are all.
+pub(super) fn first_of<K>(records: impl Iterator<Item = (RecordPair, K)>, most: usize) -> (Vec<(RecordPair, K)>, bool) {
+    let (mut first, mut bytes) = (Vec::new(), 0);
+    for (record, key) in records {
+        bytes += size(&record);
+        if bytes > most && !first.is_empty() {
+            return (first, false);
+        }
+        first.push((record, key));
+    }
+    (first, true)
+}
+
 fn size((key, value): &RecordPair) -> usize {
     RECORD_OVERHEAD + key.len() + value.as_ref().map_or(0, bytes::Bytes::len)
 }
@@ -218,6 +240,24 @@ mod tests {
             queue.pieces((0..3).map(|number| (record(1), number)).collect()).len(),
             3
         );
+    }
+
+    #[test]
+    fn records_are_made_only_as_far_as_they_are_taken() {
+        let mut made = 0;
+        let mut records = |count: i32| {
+            let records = (0..count).map(|number| {
+                made += 1;
+                (record(60), number)
+            });
+            let (first, all) = first_of(records, 250);
+            let made = core::mem::take(&mut made);
+            (first.len(), all, made)
+        };
+        assert_eq!(records(2), (2, true, 2));
+        assert_eq!(records(1000), (2, false, 3));
+        let (first, all) = first_of([(record(900), 1), (record(1), 2)].into_iter(), 250);
+        assert_eq!((first.len(), all), (1, false), "one is taken, however large");
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl<T: Copy + Debug> Coordinator<T> {
             let stale: Vec<_> = stale
                 .map(|(topic, partition, _)| (Arc::clone(topic), partition))
                 .collect();
-            self.forget(&name, stale);
+            self.stale |= !self.forget(&name, stale);
         }
     }
 }

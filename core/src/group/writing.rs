@@ -8,7 +8,7 @@ use super::ask::GroupAnswer;
 use super::classic::{After, Group, Record};
 use super::coordinator::{Coordinator, Outcome, State, View, Want, is_current};
 use super::offsets::Committed;
-use super::queue::Then;
+use super::queue::{AT_ONCE, Then, first_of};
 use super::reading::Ignored;
 use super::record::{self, Extent};
 use crate::bugs::bug;
@@ -33,13 +33,7 @@ impl<T: Copy + Debug> Coordinator<T> {
         let records = match record {
             Record::Members if joining && bug!(GenerationNotDurable) => Some(Vec::new()),
             Record::Nothing => Some(Vec::new()),
-            // With its offsets, at once: no half of a group stays.
-            Record::Tombstone => {
-                let offsets = group.offsets.iter();
-                let gone = offsets.map(|(topic, partition, _)| record::offset_gone(name, topic, partition));
-                let itself = (!bug!(GroupRecordOutlivesDeletion)).then(|| record::group_gone(name));
-                gone.chain(itself).collect::<Result<_, _>>().ok()
-            }
+            Record::Tombstone => return self.remove(name),
             Record::Members => {
                 let whole = record::group(group, Extent::Members).ok().map(|pair| Vec::from([pair]));
                 let fits = whole.filter(|records| self.queue.takes(records));
@@ -58,6 +52,24 @@ impl<T: Copy + Debug> Coordinator<T> {
             format!("group {name}: its members do not fit one record of __consumer_offsets; they have to join anew");
         outcome.reports.push((Matter::GroupsLarge, text));
         self.with(name, view, outcome, Group::cannot_store);
+    }
+
+    /// Has a group removed with its offsets: in one batch, so that no half of it stays, unless that is too large; then piece
+    /// by piece, itself last, so that what a crash leaves can be removed again.
+    fn remove(&mut self, name: &Arc<str>) {
+        let offsets = self.groups[name].offsets.iter();
+        let gone = offsets.map(|(topic, partition, _)| (Arc::clone(topic), partition));
+        let (gone, all) = first_of(tombstones(name, gone), AT_ONCE);
+        let (mut records, offsets): (Vec<_>, Vec<_>) = gone.into_iter().unzip();
+        let group = Arc::clone(name);
+        let then = if all {
+            let itself = record::group_gone(name).ok();
+            records.extend(itself.filter(|_| !bug!(GroupRecordOutlivesDeletion)));
+            Then::Landed(group)
+        } else {
+            Then::Shrunk { group, offsets }
+        };
+        self.queue.append(records, then);
     }
 
     /// Hands the next batch to the log, if none is on its way.
@@ -99,6 +111,10 @@ impl<T: Copy + Debug> Coordinator<T> {
             }
             Err(code) => self.fail(code, then, view.now, outcome),
         }
+        if self.state == State::Active && self.queue.is_idle() {
+            // What was too much at once.
+            self.forget_stale(view);
+        }
         if self.state != State::Loading {
             self.hand_over(view, outcome);
         }
@@ -121,15 +137,24 @@ impl<T: Copy + Debug> Coordinator<T> {
                     self.settle(&group, view, outcome);
                 }
                 Then::Forgotten { group, offsets, reply } => {
-                    if let Some(it) = self.groups.get_mut(&group) {
-                        for (topic, partition) in &offsets {
-                            it.offsets.remove(topic, *partition, &self.offset_budget);
-                        }
-                    }
+                    self.drop_offsets(&group, &offsets);
                     outcome.answers.extend(reply);
                     self.settle(&group, view, outcome);
                 }
+                Then::Shrunk { group, offsets } => {
+                    self.drop_offsets(&group, &offsets);
+                    self.remove(&group);
+                }
                 Then::Fetch { group, ask, part } => self.tell(part, &group, &ask, view, outcome),
+            }
+        }
+    }
+
+    /// Offsets are durably gone.
+    fn drop_offsets(&mut self, name: &Arc<str>, offsets: &[(Arc<str>, i32)]) {
+        if let Some(group) = self.groups.get_mut(name) {
+            for (topic, partition) in offsets {
+                group.offsets.remove(topic, *partition, &self.offset_budget);
             }
         }
     }
@@ -210,7 +235,7 @@ impl<T: Copy + Debug> Coordinator<T> {
                         .extend(reply.map(|(part, answer)| (part, refused(answer, code))));
                 }
                 Then::Fetch { part, .. } => outcome.answers.push((part, GroupAnswer::Offsets(Err(code)))),
-                Then::Landed(_) => {}
+                Then::Landed(_) | Then::Shrunk { .. } => {}
             }
         }
         self.let_go(code, outcome);
@@ -232,13 +257,11 @@ impl<T: Copy + Debug> Coordinator<T> {
         }
     }
 
-    /// Has tombstones written for offsets, whatever size the topic allows.
-    pub(super) fn forget(&mut self, name: &Arc<str>, offsets: Vec<(Arc<str>, i32)>) {
-        let gone = |(topic, partition): (Arc<str>, i32)| {
-            let record = record::offset_gone(name, &topic, partition).ok()?;
-            Some((record, (topic, partition)))
-        };
-        for (piece, offsets) in self.queue.pieces(offsets.into_iter().filter_map(gone).collect()) {
+    /// Has tombstones written for offsets, whatever size the topic allows; whether for all of them: where that is too much at
+    /// once, the others are to be found again.
+    pub(super) fn forget(&mut self, name: &Arc<str>, offsets: Vec<(Arc<str>, i32)>) -> bool {
+        let (gone, all) = first_of(tombstones(name, offsets.into_iter()), AT_ONCE);
+        for (piece, offsets) in self.queue.pieces(gone) {
             let then = Then::Forgotten {
                 group: Arc::clone(name),
                 offsets,
@@ -246,7 +269,19 @@ impl<T: Copy + Debug> Coordinator<T> {
             };
             self.queue.append(piece, then);
         }
+        all
     }
+}
+
+/// The records that take offsets of a group back, each made when it is asked for.
+pub(super) fn tombstones(
+    group: &str,
+    offsets: impl Iterator<Item = (Arc<str>, i32)>,
+) -> impl Iterator<Item = (record::RecordPair, (Arc<str>, i32))> {
+    offsets.filter_map(move |(topic, partition)| {
+        let record = record::offset_gone(group, &topic, partition).ok()?;
+        Some((record, (topic, partition)))
+    })
 }
 
 /// An answer that was to say that all is well.

@@ -167,10 +167,15 @@ impl Scene {
     }
 
     pub(super) fn delete_topic(&mut self, identity: u8) {
-        let delta = self.change(Change::RemoveTopic(RemoveTopicRecord {
-            topic_id: Vec::from([identity; 16]),
-        }));
+        let delta = self.remove_topic(identity);
         self.step(|coordinator, view, outcome| coordinator.topics_deleted(&delta, view, outcome));
+    }
+
+    /// A topic is gone, and the coordinator does not hear of it.
+    pub(super) fn remove_topic(&mut self, identity: u8) -> Delta {
+        self.change(Change::RemoveTopic(RemoveTopicRecord {
+            topic_id: Vec::from([identity; 16]),
+        }))
     }
 
     fn change(&mut self, change: Change) -> Delta {

@@ -2,8 +2,9 @@
 
 use super::{GROUP, Log, Scene, commit, id};
 use crate::config::GroupConfig;
-use crate::group::{Budgets, CommitAsk, GroupAnswer, GroupAsk};
-use crate::types::ErrorCode;
+use crate::group::queue::AT_ONCE;
+use crate::group::{Budgets, CommitAsk, CommitOffset, GroupAnswer, GroupAsk};
+use crate::types::{ErrorCode, TopicId, Uuid};
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -134,4 +135,96 @@ fn a_start_counts_what_it_reads_and_refuses_none_of_it() {
         assert_eq!(keep(&mut scene, group, 0, 10), ErrorCode::None);
         assert_eq!(keep(&mut scene, group, 1, 0), ErrorCode::InvalidCommitOffsetSize);
     }
+}
+
+/// A group whose name is so long that a few of its offsets are more than a batch takes back; how many it has.
+fn long_group(scene: &mut Scene, name: &str, topics: u8) -> usize {
+    for number in 0..topics {
+        scene.create_topic(&format!("topic {number}"), 100 + number);
+        let mut ask = commit("", -1, 0, 5);
+        let offset = ask.offsets.remove(0);
+        ask.offsets = (0..4)
+            .map(|partition| CommitOffset {
+                topic: id(&format!("topic {number}")),
+                id: TopicId(Uuid([100 + number; 16])),
+                partition,
+                ..offset.clone()
+            })
+            .collect();
+        let part = scene.commit_of(name, ask);
+        let taken = alloc::vec![ErrorCode::None; 4];
+        assert_eq!(scene.answer(part), GroupAnswer::Committed(taken));
+    }
+    4 * usize::from(topics)
+}
+
+#[test]
+fn a_group_too_large_for_a_batch_goes_piece_by_piece_and_what_a_crash_leaves_can_go_too() {
+    let name = "n".repeat(32_000);
+    let mut scene = scene(100 << 20);
+    let count = long_group(&mut scene, &name, 140);
+    assert!(count * name.len() > AT_ONCE, "one batch is enough");
+    scene.log = Log::Held;
+    let asked = scene.ask_of(&name, GroupAsk::Delete);
+    assert!(scene.is_appending() && scene.waits(asked));
+    scene.crash_after_write();
+    scene.log = Log::Prompt;
+    scene.restart();
+    assert_eq!(scene.listed().len(), 1, "it was not removed, and nobody was told so");
+    let before = scene.batches.len();
+    let asked = scene.ask_of(&name, GroupAsk::Delete);
+    assert_eq!(scene.answer(asked), GroupAnswer::Deleted(ErrorCode::None));
+    assert!(scene.batches[before..].iter().all(|batch| batch.len() <= AT_ONCE));
+    assert_eq!((scene.listed().len(), held(&scene)), (0, 0));
+    scene.restart();
+    assert_eq!((scene.listed().len(), held(&scene)), (0, 0));
+}
+
+#[test]
+fn a_write_that_fails_between_two_pieces_is_told_and_tried_again() {
+    let name = "n".repeat(32_000);
+    let mut scene = scene(100 << 20);
+    long_group(&mut scene, &name, 140);
+    scene.log = Log::Held;
+    let asked = scene.ask_of(&name, GroupAsk::Delete);
+    scene.log = Log::Full;
+    scene.let_through();
+    assert_eq!(scene.answer(asked), GroupAnswer::Deleted(ErrorCode::NotCoordinator));
+    assert_eq!(scene.listed().len(), 1);
+    let asked = scene.ask_of(&name, GroupAsk::Delete);
+    assert_eq!(scene.answer(asked), GroupAnswer::Deleted(ErrorCode::None));
+    assert_eq!((scene.listed().len(), held(&scene)), (0, 0));
+}
+
+#[test]
+fn more_offsets_than_one_batch_takes_back_stay() {
+    const TOPICS: u8 = 155;
+    let name = "n".repeat(32_767);
+    let mut scene = scene(100 << 20);
+    let count = long_group(&mut scene, &name, TOPICS);
+    let each = |number: u8| (0..4).map(move |partition| (id(&format!("topic {number}")), partition));
+    let full = held(&scene);
+    let delete = |topics| GroupAsk::DeleteOffsets((0..topics).flat_map(each).collect());
+    let asked = scene.ask_of(&name, delete(TOPICS));
+    let large = GroupAnswer::OffsetsDeleted(Err(ErrorCode::UnknownServerError));
+    assert_eq!((scene.answer(asked), held(&scene)), (large, full));
+    let asked = scene.ask_of(&name, delete(100));
+    let all = GroupAnswer::OffsetsDeleted(Ok(alloc::vec![ErrorCode::None; 400]));
+    assert_eq!(scene.answer(asked), all, "whatever size the topic allows");
+    assert!(count > 400 && held(&scene) < full);
+}
+
+#[test]
+fn offsets_of_a_gone_topic_go_batch_by_batch() {
+    let name = "n".repeat(32_767);
+    let mut scene = scene(100 << 20);
+    long_group(&mut scene, &name, 155);
+    // All at once, as a start finds them.
+    for number in 0..155 {
+        scene.remove_topic(100 + number);
+    }
+    let before = scene.batches.len();
+    scene.restart();
+    assert_eq!((scene.listed().len(), held(&scene)), (0, 0));
+    assert!(scene.batches[before..].iter().all(|batch| batch.len() <= AT_ONCE));
 }
