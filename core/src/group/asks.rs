@@ -41,7 +41,10 @@ impl<T: Copy + Debug> Coordinator<T> {
         }
         if self.groups.get(name).is_some_and(|it| it.may_hold(&ask, &self.budget)) {
             self.budget.lets();
-            self.with(name, view, outcome, |group, work| group.join(part, ask, work));
+            self.with(name, view, outcome, |group, work| {
+                group.weigh(work.budget);
+                group.join(part, ask, work);
+            });
             return;
         }
         // Clients try again after a pause: members that are gone give their bytes back.

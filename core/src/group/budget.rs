@@ -9,6 +9,8 @@ use crate::config::GroupConfig;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+/// Bytes that a group costs, besides its name.
+pub(super) const GROUP: usize = 1100;
 /// What a member, an id or a request costs besides the bytes that clients chose.
 pub(super) const OVERHEAD: usize = 512;
 

@@ -5,7 +5,7 @@
 //! - what is in here is charged for what it holds in memory.
 
 use super::ask::CommitAsk;
-use super::budget::{Budget, Charge};
+use super::budget::{Budget, Charge, GROUP};
 use super::classic::{Group, State};
 use super::expiry::Since;
 use crate::bugs::bug;
@@ -36,8 +36,6 @@ pub struct Committed {
 // What is held at most, as an allocator counted it on a 64-bit machine: 2,500 bytes for a group with one offset, 1,250 for
 // each further topic with one, 110 to 225 for each further partition. Nodes of trees are half empty at worst.
 
-/// Bytes that a group costs that has offsets, besides its name.
-const GROUP: usize = 1100;
 /// Bytes that a topic costs a group, besides its name.
 const TOPIC: usize = 1200;
 /// Bytes that an offset costs, besides what its client keeps with it.

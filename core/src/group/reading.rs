@@ -80,7 +80,11 @@ impl<T: Copy + Debug> Coordinator<T> {
                 let name: Arc<str> = Arc::from(&*name);
                 let before = self.groups.remove(&name).map(|group| group.offsets);
                 let mut group = match value {
-                    Some(value) => record::loaded_group(Arc::clone(&name), &value, now),
+                    Some(value) => {
+                        let mut group = record::loaded_group(Arc::clone(&name), &value, now);
+                        group.weigh(&self.budget);
+                        group
+                    }
                     None if before.as_ref().is_none_or(Offsets::is_none) => return,
                     None => Group::new(Arc::clone(&name), now),
                 };

@@ -141,6 +141,8 @@ pub(in crate::group) struct Group<T> {
     pub(in crate::group) held: VecDeque<(T, GroupAsk, Charge)>,
     pub(in crate::group) overdue: Vec<Due>,
     pub(in crate::group) offsets: Offsets,
+    /// What it holds itself, once somebody joined: it stays when its members go. Without, its offsets count it.
+    pub(super) charge: Charge,
 }
 
 impl<T: Copy + Debug> Group<T> {
@@ -167,6 +169,7 @@ impl<T: Copy + Debug> Group<T> {
             held: VecDeque::new(),
             overdue: Vec::new(),
             offsets: Offsets::default(),
+            charge: Charge::default(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! What the topic's `max.message.bytes` refuses, and what it does not.
 
-use super::{GROUP, Log, Scene, commit, consumer, id};
+use super::{GROUP, Log, Scene, commit, consumer, id, leave_ask};
 use crate::config::GroupConfig;
-use crate::group::{GroupAnswer, GroupAsk, JoinAsk, StateName};
+use crate::group::{GroupAnswer, GroupAsk, JoinAsk, StateName, budget};
 use crate::types::ErrorCode;
 use alloc::string::String;
 
@@ -113,7 +113,7 @@ fn a_member_is_too_large_where_the_topic_says_so() {
 #[test]
 fn members_that_hold_all_there_is_keep_others_out_and_nobody_who_is_there() {
     let mut scene = Scene::with(GroupConfig {
-        members_max_bytes: 100_000,
+        members_max_bytes: 106_000,
         ..GroupConfig::default()
     });
     let members = scene.stable(1);
@@ -125,7 +125,7 @@ fn members_that_hold_all_there_is_keep_others_out_and_nobody_who_is_there() {
         refused += usize::from(!scene.waits(join));
     }
     assert_eq!(refused, 6);
-    assert!(scene.budget.held() <= 100_000);
+    assert!(scene.budget.held() <= 106_000);
     assert_eq!(scene.reports.len(), 1, "it is said once: {:?}", scene.reports);
     let kept_out = scene.ask_of("honest", GroupAsk::Join(bogus));
     assert_eq!(scene.refused_join(kept_out).0, ErrorCode::CoordinatorNotAvailable);
@@ -137,7 +137,42 @@ fn members_that_hold_all_there_is_keep_others_out_and_nobody_who_is_there() {
     let part = scene.commit(member, again.generation, 7);
     assert_eq!(scene.committed(part), ErrorCode::None);
     scene.pass(1_000_000);
-    assert_eq!(scene.budget.held(), 0, "who is gone holds nothing");
+    assert_eq!(
+        scene.budget.held(),
+        budget::GROUP + GROUP.len(),
+        "only the group is left, for its offset"
+    );
+    let honest = scene.join(consumer("", &["range"]));
+    assert!(scene.waits(honest));
+}
+
+#[test]
+fn groups_that_everybody_left_count_until_they_expire() {
+    const ALLOWED: u64 = 30_000;
+    let mut scene = Scene::with(GroupConfig {
+        members_max_bytes: ALLOWED,
+        ..GroupConfig::default()
+    });
+    let mut left = 0;
+    loop {
+        let group = alloc::format!("left{left}");
+        let join = scene.ask_of(&group, GroupAsk::Join(consumer("", &["range"])));
+        if !scene.waits(join) {
+            assert_eq!(scene.refused_join(join).0, ErrorCode::CoordinatorNotAvailable);
+            break;
+        }
+        scene.pass(6000);
+        let member = scene.joined(join).member;
+        let leave = scene.ask_of(&group, leave_ask(&[&member]));
+        assert_eq!(scene.left(leave), [ErrorCode::None]);
+        left += 1;
+        assert!(left < 100, "nothing counts them");
+    }
+    assert_eq!(scene.listed().len(), left);
+    scene.restart();
+    assert_eq!(scene.listed().len(), left);
+    scene.pass(700_000_000);
+    assert_eq!((scene.listed().len(), scene.budget.held()), (0, 0));
     let honest = scene.join(consumer("", &["range"]));
     assert!(scene.waits(honest));
 }
